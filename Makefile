@@ -1,0 +1,71 @@
+# make demo    installs into .venv and makes the IR and Raman spectrum of liquid water
+# make test    installs into .venv and runs the test suite
+# make help    lists the rest
+
+PYTHON ?= python3
+# Which build of torch to install, as pip takes it. The default is what the tests run
+# with. For a GPU, give another version or an index, e.g.
+#   make demo TORCH="torch --index-url URL-OF-THE-CUDA-BUILDS"
+TORCH ?= torch==2.13.0
+# Length of the production run of the demos, ps.
+DEMO_PS ?= 6
+DEMO_IPI_PS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help demo demo-ipi test test-slow lint format engines install install-dev clean FORCE
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+demo: install ## IR and Raman of liquid water, streamed out of a LAMMPS run
+	$(BIN)/mimyria-driver demo --engine lammps --picoseconds $(DEMO_PS) --directory demo-output
+
+demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force client
+	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
+
+test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install-dev ## what takes longer than ten seconds a test
+	$(BIN)/python -m pytest -m slow
+
+lint: install-dev ## style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev ## bring the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+engines: ## LAMMPS with its PYTHON package, from Debian (needs root)
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    lammps python3-zmq openmpi-bin >/dev/null
+
+install: $(VENV)/.installed ## the program with everything it needs to run the demo
+install-dev: $(VENV)/.installed-dev ## the same, and what tests and lint need
+
+# The stamp holds the wish for torch, so that another TORCH= installs anew.
+$(VENV)/.torch: FORCE
+	@test -x $(BIN)/python || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@test "$$(cat $@ 2>/dev/null)" = "$(TORCH)" || { \
+	    echo "installing $(TORCH)"; $(PIP) $(TORCH) && printf '%s\n' "$(TORCH)" > $@; }
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "installing mimyria and its engines"
+	@$(PIP) --editable ".[driver,engines]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing what tests and lint need"
+	@$(PIP) --editable ".[driver,engines,test,lint]"
+	@touch $@
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) demo-output demo-ipi-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,59 @@
+"""The command `mimyria`: finds the sub-command, runs it, turns errors into one line.
+
+Each sub-command is a module of this package with `add_parser(subparsers)`, which sets
+`run=function`; the function takes the parsed arguments and returns the exit code. The
+modules import what is heavy (torch) only inside that function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from mimyria import __version__
+from mimyria.cli.errors import run_command
+
+__all__ = ["build_parser", "main"]
+
+COMMANDS: Final = ("train", "export", "predict", "info", "spectrum")
+
+_DESCRIPTION = """\
+IR and Raman spectra from molecular dynamics, by networks that predict the atomic polar
+tensor (APT) and the polarizability gradient tensor (PGT).
+
+a typical way through:
+  mimyria train frames.extxyz --target apt --output apt.mimyria
+  mimyria info apt.mimyria
+  mimyria-driver run run.toml          (beside a running LAMMPS or i-PI)
+  mimyria spectrum run/spectrum.h5     (other windows, without a new run)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The complete parser of `mimyria`."""
+    parser = argparse.ArgumentParser(
+        prog="mimyria",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error"
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"mimyria.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(arguments.run, arguments, debug=arguments.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""How a command ends: its exit code, and one line on stderr where it failed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from mimyria.errors import MimyriaError
+
+__all__ = ["run_command"]
+
+INTERRUPTED = 130
+
+
+def run_command(
+    function: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+    *,
+    debug: bool,
+) -> int:
+    """Run a sub-command; an expected error becomes one line and its exit code.
+
+    Args:
+        function: the sub-command.
+        arguments: its parsed arguments.
+        debug: let every error through with its traceback.
+
+    Returns:
+        The exit code of the process (sysexits.h).
+    """
+    try:
+        return function(arguments)
+    except MimyriaError as error:
+        if debug:
+            raise
+        return _report(str(error), error.exit_code)
+    except FileNotFoundError as error:
+        if debug:
+            raise
+        return _report(f"There is no file '{error.filename}'.", 66)
+    except OSError as error:
+        if debug:
+            raise
+        return _report(f"{error.strerror or error}: {error.filename or ''}", 74)
+    except KeyboardInterrupt:
+        return _report("interrupted", INTERRUPTED)
+
+
+def _report(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    return code

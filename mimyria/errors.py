@@ -1,0 +1,128 @@
+"""The error tree of the library and the service.
+
+Every error is a child of `MimyriaError` and of the builtin it resembles, carries the
+exit code a command ends with, and says what was wanted, what was found, what to do.
+
+    MimyriaError                 70  a bug when raised bare
+    ├── SettingsError            78  a setting or option that cannot be used
+    ├── ShapeError               65  an array of the wrong shape
+    ├── UnitError                65  a missing, unknown or wrong unit or index order
+    ├── FormatError              65  a file that is not what it should be
+    ├── FrameError               65  a frame the driver refuses (atoms, NaN, stride)
+    ├── IncompatibleError        65  data that do not belong together
+    ├── ModelError               66  a model missing, altered or asked too much
+    ├── DeviceError              69  no such compute device
+    ├── EvaluatorError           70  the evaluator died or gave no finite numbers
+    ├── OutputError              73  a result that cannot be created
+    ├── JournalError             74  a damaged or unwritable journal
+    ├── EngineError              75  the engine went away; try again
+    └── ProtocolError            76  a peer broke the protocol
+
+The codes follow sysexits.h, so that a job script can tell "queue me again" (75) from
+"give up" (all others).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "DeviceError",
+    "EngineError",
+    "EvaluatorError",
+    "FormatError",
+    "FrameError",
+    "IncompatibleError",
+    "JournalError",
+    "MimyriaError",
+    "ModelError",
+    "OutputError",
+    "ProtocolError",
+    "SettingsError",
+    "ShapeError",
+    "UnitError",
+]
+
+
+class MimyriaError(Exception):
+    """Base of all errors that mimyria raises on purpose."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class SettingsError(MimyriaError, ValueError):
+    """A setting is unknown, missing, or has a value that cannot be used."""
+
+    exit_code = 78
+
+
+class ShapeError(MimyriaError, ValueError):
+    """An array does not have the shape that its meaning demands."""
+
+    exit_code = 65
+
+
+class UnitError(MimyriaError, ValueError):
+    """A unit or an index order is missing, unknown, or not the one wanted."""
+
+    exit_code = 65
+
+
+class FormatError(MimyriaError, ValueError):
+    """A file is not in the format it should be in."""
+
+    exit_code = 65
+
+
+class FrameError(MimyriaError, ValueError):
+    """The driver refuses a frame or a stream of frames."""
+
+    exit_code = 65
+
+
+class IncompatibleError(MimyriaError, ValueError):
+    """Two pieces of data cannot be combined."""
+
+    exit_code = 65
+
+
+class ModelError(MimyriaError, ValueError):
+    """A model file is missing or altered, or was not trained for what is asked."""
+
+    exit_code = 66
+
+
+class DeviceError(MimyriaError, RuntimeError):
+    """The compute device asked for is not there."""
+
+    exit_code = 69
+
+
+class EvaluatorError(MimyriaError, RuntimeError):
+    """The evaluator process died, hung, or returned numbers that are not finite."""
+
+    exit_code = 70
+
+
+class OutputError(MimyriaError, OSError):
+    """A result file cannot be created."""
+
+    exit_code = 73
+
+
+class JournalError(MimyriaError, OSError):
+    """The journal is damaged, locked, or cannot be written."""
+
+    exit_code = 74
+
+
+class EngineError(MimyriaError, RuntimeError):
+    """The MD engine went away or did not come."""
+
+    exit_code = 75
+
+
+class ProtocolError(MimyriaError, RuntimeError):
+    """A peer sent something that the protocol does not allow."""
+
+    exit_code = 76

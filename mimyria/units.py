@@ -1,0 +1,98 @@
+"""Units: the internal ones, and the named factors that lead to them.
+
+Internal units are fixed: Å, fs, e, amu, K, cm⁻¹, and e² a0² Eh⁻¹ (= a0³) for the
+polarizability. A conversion happens once, at a boundary (reader, hook, writer), by a
+factor from this module. All constants come from CODATA through `scipy.constants`.
+
+| quantity                | unit                 |
+|-------------------------|----------------------|
+| positions, cell         | Å                    |
+| velocities              | Å/fs                 |
+| masses                  | amu                  |
+| APT, dM_a/dr_b          | e                    |
+| PGT, dα_ab/dr_c         | e² a0² Eh⁻¹ Å⁻¹      |
+| dipole velocity         | e Å/fs               |
+| polarizability velocity | e² a0² Eh⁻¹ fs⁻¹     |
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from scipy import constants as codata
+
+__all__ = [
+    "ALPHA_UNIT",
+    "ANGSTROM_PER_BOHR",
+    "APT_UNIT",
+    "BOHR_PER_ANGSTROM",
+    "BOLTZMANN",
+    "DIPOLE_CORRELATION_UNIT",
+    "DIPOLE_VELOCITY_UNIT",
+    "FSUM_CONSTANT",
+    "FS_PER_ATOMIC_TIME",
+    "FS_PER_IPI_TIME",
+    "HC_OVER_KB",
+    "IR_CONSTANT",
+    "PGT_UNIT",
+    "POLARIZABILITY_CORRELATION_UNIT",
+    "POLARIZABILITY_VELOCITY_UNIT",
+    "RAMAN_CONSTANT",
+    "SPEED_OF_LIGHT",
+    "angular_frequency",
+    "nyquist_wavenumber",
+]
+
+# Names of units as they stand in files.
+APT_UNIT: Final = "e"
+PGT_UNIT: Final = "e^2 a0^2 Eh^-1 Angstrom^-1"
+ALPHA_UNIT: Final = "e^2 a0^2 Eh^-1"
+DIPOLE_VELOCITY_UNIT: Final = "e Angstrom fs^-1"
+POLARIZABILITY_VELOCITY_UNIT: Final = "e^2 a0^2 Eh^-1 fs^-1"
+DIPOLE_CORRELATION_UNIT: Final = "e^2 Angstrom^2 fs^-2"
+POLARIZABILITY_CORRELATION_UNIT: Final = "e^4 a0^4 Eh^-2 fs^-2"
+
+_BOHR_M: Final = codata.physical_constants["Bohr radius"][0]
+_ATOMIC_TIME_S: Final = codata.physical_constants["atomic unit of time"][0]
+
+ANGSTROM_PER_BOHR: Final = _BOHR_M * 1e10
+BOHR_PER_ANGSTROM: Final = 1.0 / ANGSTROM_PER_BOHR
+FS_PER_ATOMIC_TIME: Final = _ATOMIC_TIME_S * 1e15
+# i-PI's own constant. With CODATA's value the velocities of NVE runs would be off by
+# 3.8e-8, which is more than central differences are.
+FS_PER_IPI_TIME: Final = 1.0 / 41.341373
+
+SPEED_OF_LIGHT: Final = codata.c * 1e2 * 1e-15
+"""Speed of light in cm/fs."""
+
+BOLTZMANN: Final = codata.k / codata.atomic_mass * 1e-10
+"""Boltzmann constant in amu Å² fs⁻² K⁻¹."""
+
+HC_OVER_KB: Final = codata.h * codata.c / codata.k * 1e2
+"""h c / k_B in cm K: x = HC_OVER_KB ν / T is the reduced photon energy."""
+
+IR_CONSTANT: Final = 1e23 * codata.e**2 / (6 * codata.epsilon_0 * codata.c * codata.k)
+"""K_IR in cm⁻¹ Å³ K per e² Å² fs⁻¹ of the two-sided spectrum of <J(0)·J(t)>.
+
+α(ν) n(ν) = K_IR / (V T) S(ν), with C summed over x, y, z and S its two-sided transform.
+Source: linear response with conducting boundaries, docs/theory.md, eq. (4).
+"""
+
+FSUM_CONSTANT: Final = IR_CONSTANT * BOLTZMANN / (2 * SPEED_OF_LIGHT)
+"""∫ αn dν = FSUM_CONSTANT Σ‖P‖²/m / V in cm⁻² Å³ amu e⁻²."""
+
+RAMAN_CONSTANT: Final = (
+    4 * math.pi**2 * (codata.h / codata.k) * (_BOHR_M * 1e2) ** 6 * 1e15
+)
+"""K_R in cm⁶ K per a0⁶ fs⁻¹, the prefactor of the absolute Raman cross section."""
+
+
+def angular_frequency(wavenumber: float) -> float:
+    """Angular frequency in rad/fs of a wavenumber in cm⁻¹: ω = 2π c ν."""
+    return 2 * math.pi * SPEED_OF_LIGHT * wavenumber
+
+
+def nyquist_wavenumber(interval: float) -> float:
+    """Highest wavenumber in cm⁻¹ that samples every `interval` fs can hold."""
+    return 1.0 / (2 * SPEED_OF_LIGHT * interval)
