@@ -1,0 +1,259 @@
+"""Laws of the streaming correlator, against a direct sum."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mimyria.correlators import Correlator, all_pairs
+from mimyria.errors import (
+    FormatError,
+    FrameError,
+    IncompatibleError,
+    SettingsError,
+    ShapeError,
+)
+
+EXACT = 1e-12
+UNIT = "e^2 Angstrom^2 fs^-2"
+
+
+def direct_sum(segments, n_lags, pairs):
+    """The naive twin: every product of every pair, one lag at a time."""
+    sums = np.zeros((n_lags, len(pairs)))
+    counts = np.zeros(n_lags, dtype=np.int64)
+    for x in segments:
+        for lag in range(min(n_lags, len(x))):
+            early, late = x[: len(x) - lag], x[lag:]
+            counts[lag] += len(early)
+            for column, (u, v) in enumerate(pairs):
+                forward = (early[:, u] * late[:, v]).sum()
+                backward = (early[:, v] * late[:, u]).sum()
+                sums[lag, column] += 0.5 * (forward + backward)
+    return sums / np.maximum(counts, 1)[:, np.newaxis], counts
+
+
+def same_bits(one, other):
+    return (
+        np.array_equal(one.values, other.values)
+        and np.array_equal(one.counts, other.counts)
+        and np.array_equal(one.lags, other.lags)
+        and one.n_samples == other.n_samples
+    )
+
+
+def push_in_chunks(correlator, samples, sizes):
+    """Push with the sizes in turn, single samples as one-dimensional arrays."""
+    begin, turn = 0, 0
+    while begin < len(samples):
+        size = sizes[turn % len(sizes)]
+        chunk = samples[begin : begin + size]
+        correlator.push(chunk[0] if len(chunk) == 1 else chunk)
+        begin, turn = begin + size, turn + 1
+
+
+@st.composite
+def runs(draw):
+    """Settings, segments (shorter and longer than the lags) and sizes of chunks."""
+    n_channels = draw(st.integers(1, 4))
+    n_lags = draw(st.integers(2, 400))
+    lengths = draw(st.lists(st.integers(0, 1100), min_size=1, max_size=4))
+    sizes = draw(st.lists(st.integers(1, 700), min_size=1, max_size=5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    segments = [rng.normal(size=(n, n_channels)) for n in lengths]
+    return n_channels, n_lags, segments, sizes
+
+
+def correlate(n_channels, n_lags, segments, sizes):
+    correlator = Correlator(n_channels, n_lags, 0.5, UNIT)
+    for samples in segments:
+        push_in_chunks(correlator, samples, sizes)
+        correlator.end_segment()
+    return correlator
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(runs())
+def test_streaming_equals_direct_sum_for_any_chunking(run):
+    n_channels, n_lags, segments, sizes = run
+    result = correlate(n_channels, n_lags, segments, sizes).result()
+    values, counts = direct_sum(segments, n_lags, result.pairs)
+    assert np.array_equal(result.counts, counts)
+    assert np.abs(result.values - values).max() <= EXACT * max(np.abs(values).max(), 1)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs())
+def test_chunking_does_not_change_one_bit(run):
+    n_channels, n_lags, segments, sizes = run
+    whole = correlate(n_channels, n_lags, segments, [10**6]).result()
+    cut = correlate(n_channels, n_lags, segments, sizes).result()
+    assert same_bits(whole, cut)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs(), st.integers(0, 1100))
+def test_state_goes_on_to_the_bit(run, stop):
+    n_channels, n_lags, segments, sizes = run
+    straight = correlate(n_channels, n_lags, segments, sizes)
+    resumed = Correlator(n_channels, n_lags, 0.5, UNIT)
+    for samples in segments:
+        push_in_chunks(resumed, samples[:stop], sizes)
+        resumed = Correlator.from_state(resumed.state())
+        push_in_chunks(resumed, samples[stop:], sizes)
+        resumed.end_segment()
+    assert same_bits(straight.result(), resumed.result())
+    state, again = straight.state(), resumed.state()
+    assert state.keys() == again.keys()
+    assert all(state[key].tobytes() == again[key].tobytes() for key in state)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs())
+def test_result_changes_nothing(run):
+    n_channels, n_lags, segments, _sizes = run
+    asked = Correlator(n_channels, n_lags, 0.5, UNIT)
+    for samples in segments:
+        for begin in range(0, len(samples), 97):
+            asked.push(samples[begin : begin + 97])
+            before = asked.state()
+            asked.result()
+            after = asked.state()
+            assert all(np.array_equal(before[key], after[key]) for key in before)
+        open_result = asked.result()
+        asked.end_segment()
+        assert same_bits(open_result, asked.result())
+    assert same_bits(asked.result(), correlate(*run).result())
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs(), st.integers(0, 4))
+def test_merge_equals_all_segments_in_one(run, split):
+    n_channels, n_lags, segments, sizes = run
+    first = correlate(n_channels, n_lags, segments[:split], sizes)
+    second = Correlator(n_channels, n_lags, 0.5, UNIT)
+    for samples in segments[split:]:
+        second.end_segment()
+        push_in_chunks(second, samples, sizes)  # the last one stays open
+    merged = first.merge(second).result()
+    together = correlate(*run).result()
+    assert np.array_equal(merged.counts, together.counts)
+    assert merged.n_samples == together.n_samples
+    scale = max(np.abs(together.values).max(), 1)
+    assert np.abs(merged.values - together.values).max() <= EXACT * scale
+    assert same_bits(merged, second.merge(first).result())
+
+
+def test_long_run_with_many_lags_stays_exact():
+    rng = np.random.default_rng(5)
+    samples = rng.normal(size=(40_000, 2)) + 0.3
+    result = correlate(2, 1500, [samples], [1, 4999, 333]).result()
+    for lag in (0, 1, 700, 1499):
+        early, late = samples[: len(samples) - lag], samples[lag:]
+        auto = (early[:, 1] * late[:, 1]).mean()
+        assert abs(result.column(1, 1)[lag] - auto) <= EXACT * result.values.max()
+
+
+def test_cross_pairs_are_symmetrised():
+    rng = np.random.default_rng(6)
+    samples = rng.normal(size=(300, 3))
+    forward = correlate(3, 50, [samples], [7]).result()
+    reversed_time = correlate(3, 50, [samples[::-1]], [7]).result()
+    assert np.allclose(forward.values, reversed_time.values, rtol=0, atol=1e-13)
+    assert np.array_equal(forward.column(2, 0), forward.column(0, 2))
+
+
+def test_sum_of_two_channels_has_the_sum_of_all_their_correlations():
+    rng = np.random.default_rng(7)
+    samples = rng.normal(size=(700, 2))
+    parts = correlate(2, 60, [samples], [11]).result()
+    total = correlate(1, 60, [samples.sum(axis=1, keepdims=True)], [11]).result()
+    added = parts.column(0, 0) + parts.column(1, 1) + 2 * parts.column(0, 1)
+    assert np.abs(total.values[:, 0] - added).max() <= EXACT * total.values[0, 0]
+
+
+def test_pairs_come_autos_first_then_crosses_row_by_row():
+    assert all_pairs(3) == ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+    assert len(all_pairs(6)) == 21
+    assert Correlator(6, 10, 1.0, "x").pairs == all_pairs(6)
+
+
+def test_only_the_pairs_asked_for_are_kept():
+    samples = np.random.default_rng(8).normal(size=(100, 3))
+    chosen = Correlator(3, 20, 1.0, "x", pairs=[(2, 2), (1, 0)])
+    chosen.push(samples)
+    everything = Correlator(3, 20, 1.0, "x")
+    everything.push(samples)
+    assert np.array_equal(
+        chosen.result().column(0, 1), everything.result().column(1, 0)
+    )
+    with pytest.raises(IncompatibleError, match="channels 0 and 0 were not correlated"):
+        chosen.result().column(0, 0)
+
+
+def test_no_samples_give_zeros_and_zero_counts():
+    result = Correlator(3, 10, 0.5, UNIT).result()
+    assert not result.values.any()
+    assert not result.counts.any()
+    assert result.n_samples == 0
+    assert result.interval == 0.5
+
+
+def test_a_sample_that_is_not_finite_is_refused_and_not_taken_in():
+    correlator = Correlator(2, 10, 0.5, UNIT)
+    with pytest.raises(FrameError, match="NaN or infinity"):
+        correlator.push(np.array([[1.0, 2.0], [3.0, np.nan]]))
+    assert correlator.n_samples == 0
+
+
+def test_a_sample_of_other_size_is_refused():
+    correlator = Correlator(3, 10, 0.5, UNIT)
+    with pytest.raises(ShapeError, match=r"shape \(3,\) or \(n, 3\), but have \(4,\)"):
+        correlator.push(np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((0, 10, 0.5, UNIT), "n_channels must be at least 1"),
+        ((3, 1, 0.5, UNIT), "n_lags must be at least 2"),
+        ((3, 10, 0.0, UNIT), "interval must be above 0 fs"),
+        ((3, 10, 0.5, UNIT, [(0, 3)]), "pairs must name channels from 0 to 2"),
+    ],
+)
+def test_senseless_settings_are_refused(arguments, text):
+    with pytest.raises(SettingsError, match=text):
+        Correlator(*arguments)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Correlator(3, 11, 0.5, UNIT),
+        Correlator(3, 10, 1.0, UNIT),
+        Correlator(3, 10, 0.5, "another"),
+        Correlator(3, 10, 0.5, UNIT, [(0, 0)]),
+    ],
+)
+def test_merging_other_settings_is_refused(other):
+    with pytest.raises(IncompatibleError, match=r"merged only if .* is the same"):
+        Correlator(3, 10, 0.5, UNIT).merge(other)
+
+
+def test_a_damaged_state_is_refused():
+    state = Correlator(3, 10, 0.5, UNIT).state()
+    incomplete = {key: state[key] for key in state if key != "window"}
+    with pytest.raises(FormatError, match="needs the entry 'window'"):
+        Correlator.from_state(incomplete)
+    with pytest.raises(FormatError, match="version 1 is wanted"):
+        Correlator.from_state(state | {"version": np.array(2)})
+    with pytest.raises(FormatError, match="power of this correlator state must have"):
+        Correlator.from_state(state | {"power": state["power"][:, :-2]})
+
+
+def test_state_survives_npz_without_pickle(tmp_path):
+    correlator = correlate(2, 30, [np.random.default_rng(1).normal(size=(80, 2))], [9])
+    path = tmp_path / "state.npz"
+    np.savez(path, **correlator.state())
+    with np.load(path, allow_pickle=False) as saved:
+        assert same_bits(Correlator.from_state(saved).result(), correlator.result())
