@@ -8,6 +8,7 @@ from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError, UnitError
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.transform import (
+    absolute_error,
     cosine_transform,
     padded_intervals,
     relative_error,
@@ -66,6 +67,6 @@ def ir_absorption(
         intensity,
         "cm^-1",
         "ir",
-        relative * np.abs(intensity),
+        absolute_error(relative, intensity),
         window.resolution,
     )

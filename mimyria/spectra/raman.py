@@ -13,6 +13,7 @@ from mimyria.errors import SettingsError, UnitError
 from mimyria.frame import Array
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.transform import (
+    absolute_error,
     cosine_transform,
     padded_intervals,
     relative_error,
@@ -123,7 +124,8 @@ def raman_spectra(
         relative_error(correlation.counts, window, n_intervals, n_components)
         for n_components in (_N_ISOTROPIC, _N_ANISOTROPIC)
     )
-    iso_error, g2_error = relative_iso * np.abs(iso), relative_g2 * np.abs(g2)
+    iso_error = absolute_error(relative_iso, iso)
+    g2_error = absolute_error(relative_g2, g2)
 
     def spectrum(name: str, values: Array, error: Array, unit: str) -> Spectrum:
         return Spectrum(wavenumbers, values, unit, name, error, window.resolution)
@@ -132,7 +134,7 @@ def raman_spectra(
         name: spectrum(
             name,
             a * iso + b * g2,
-            np.hypot(a * iso_error, b * g2_error),
+            _combined(a, iso_error, b, g2_error),
             RAMAN_UNIT,
         )
         for name, a, b in (
@@ -151,6 +153,13 @@ def raman_spectra(
     return spectra
 
 
+def _combined(a: float, first: Array, b: float, second: Array) -> Array:
+    """Error of a x + b y; a term of weight zero is left out, even an infinite one."""
+    terms = [weight * error for weight, error in ((a, first), (b, second)) if weight]
+    combined: Array = np.sqrt(sum(term**2 for term in terms))
+    return combined
+
+
 def _depolarisation(
     vv: Spectrum, iso: Array, g2: Array, iso_error: Array, g2_error: Array
 ) -> tuple[Array, Array]:
@@ -159,6 +168,9 @@ def _depolarisation(
     floor = np.maximum(_RATIO_ERRORS * vv.error, _RATIO_FLOOR * vv.intensity.max())
     meaningful = np.isfinite(floor) & (vv.intensity > floor)
     safe = np.where(meaningful, vv.intensity, 1.0)
+    iso_error, g2_error = (
+        np.where(meaningful, error, 0.0) for error in (iso_error, g2_error)
+    )
     ratio = np.where(meaningful, g2 / 15 / safe, np.nan)
     error = np.hypot(iso * g2_error, g2 * iso_error) / 15 / safe**2
     return ratio, np.where(meaningful, error, np.nan)

@@ -17,7 +17,13 @@ from mimyria.frame import Array
 from mimyria.spectra.windows import LagWindow
 from mimyria.units import SPEED_OF_LIGHT
 
-__all__ = ["cosine_transform", "padded_intervals", "relative_error", "wavenumber_grid"]
+__all__ = [
+    "absolute_error",
+    "cosine_transform",
+    "padded_intervals",
+    "relative_error",
+    "wavenumber_grid",
+]
 
 
 def padded_intervals(n_lags: int, interval: float, spacing: float | None) -> int:
@@ -101,4 +107,11 @@ def relative_error(
     folded = np.minimum(doubled, 2 * n_intervals - doubled)
     variance = (sums[0] + sums[folded]) / n_components
     error: Array = np.sqrt(np.maximum(variance, 0.0))
+    return error
+
+
+def absolute_error(relative: Array, intensity: Array) -> Array:
+    """Error r |S|, and infinite where nothing is known, whatever the intensity."""
+    error = np.full(intensity.shape, np.inf)
+    np.multiply(relative, np.abs(intensity), out=error, where=np.isfinite(relative))
     return error

@@ -15,6 +15,7 @@ from mimyria.errors import FrameError, ShapeError, UnitError
 from mimyria.frame import Array
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.transform import (
+    absolute_error,
     cosine_transform,
     padded_intervals,
     relative_error,
@@ -93,6 +94,6 @@ def velocity_spectrum(
         intensity,
         "cm",
         "vdos",
-        relative * np.abs(intensity),
+        absolute_error(relative, intensity),
         window.resolution,
     )
