@@ -1,0 +1,1 @@
+"""i-PI as a source: its socket protocol and the client that speaks it."""

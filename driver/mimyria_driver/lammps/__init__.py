@@ -1,0 +1,1 @@
+"""LAMMPS as a source: the hook inside the engine and the receiver outside it."""

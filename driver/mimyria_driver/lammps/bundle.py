@@ -1,0 +1,31 @@
+"""The hook as one file, for an engine's Python in which mimyria is not installed."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Final
+
+__all__ = ["bundle_hook"]
+
+# In the order of their imports.
+_MODULES: Final = ("wire", "lammps/engine", "lammps/sender", "lammps/hook")
+_OWN_IMPORT: Final = re.compile(
+    r"^from mimyria_driver[\w.]* import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE
+)
+_FUTURE: Final = "from __future__ import annotations\n"
+_TITLE: Final = '"""mimyria\'s hook for LAMMPS, written by `mimyria-driver hook`."""\n'
+
+
+def bundle_hook() -> str:
+    """Source text of one self-contained Python file: standard library and pyzmq only.
+
+    The modules stand one after the other; imports between them are cut out.
+    """
+    package = resources.files("mimyria_driver")
+    texts = [_TITLE, _FUTURE]
+    for name in _MODULES:
+        source = package.joinpath(f"{name}.py").read_text(encoding="utf-8")
+        source = _OWN_IMPORT.sub("", source).replace(_FUTURE, "")
+        texts.append(f"# {'=' * 20} {name}\n{source}")
+    return "\n".join(texts)

@@ -1,0 +1,328 @@
+"""LAMMPS as a source: the driver's end of the hook's sockets.
+
+A ROUTER socket, one conversation with each MPI rank. Joining and checking frames is the
+`Session`'s; this module answers, and decides whose messages count.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from mimyria.errors import EngineError, FrameError, SettingsError
+from mimyria_driver.lammps.session import Session
+from mimyria_driver.sources import Ended, Event, Started
+from mimyria_driver.wire import (
+    MAX_TEXT_BYTES,
+    Kind,
+    Message,
+    WireError,
+    decode,
+    encode,
+)
+
+__all__ = ["LammpsReceiver"]
+
+_log = logging.getLogger(__name__)
+
+_CREDIT: Final = 12
+_BATCH: Final = 64  # messages read in one `receive`
+_MAX_MESSAGE_BYTES: Final = 1 << 30
+_SILENCE: Final = 8.0  # s without a word after which another engine may take over
+_MAX_PATH_BYTES: Final = 107  # of a unix socket
+_Peer = tuple[bytes, Message]  # its ZeroMQ identity and its HELLO
+
+
+class LammpsReceiver:
+    """A `Source` of frames from the hook inside LAMMPS."""
+
+    def __init__(
+        self, endpoint: str = "", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open the socket.
+
+        Args:
+            endpoint: ipc://PATH, or tcp:// with a loopback address; without one, a
+                socket in a private directory, whose address `endpoint` tells.
+            clock: seconds that only grow.
+
+        Raises:
+            SettingsError: the endpoint is unsafe or cannot be used.
+        """
+        self._clock = clock
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        if not endpoint:
+            self._directory = tempfile.TemporaryDirectory(prefix="mimyria-")
+            endpoint = f"ipc://{self._directory.name}/engine"
+        _check_endpoint(endpoint)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.router_mandatory = True
+        self._socket.sndhwm = self._socket.rcvhwm = 8 * _CREDIT
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
+        before = os.umask(0o077)
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise SettingsError(
+                f"Cannot listen at {endpoint}: {error}. Choose another endpoint."
+            ) from None
+        finally:
+            os.umask(before)
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._peers: dict[int, _Peer] = {}
+        self._session: Session | None = None
+        self._offered = False
+        self._durable_step = -1
+        self._gone: set[int] = set()
+        self._sent_again: set[bytes] = set()
+        self._heard_at = clock()
+
+    @property
+    def pollable(self) -> object | None:
+        """The socket."""
+        return self._socket
+
+    # -- Source -----------------------------------------------------------------------
+
+    def receive(self) -> list[Event]:
+        """All events that are there now, without waiting.
+
+        Raises:
+            FrameError: a frame does not belong to the run; the engine is told.
+        """
+        events: list[Event] = []
+        for _ in range(_BATCH):
+            if self._offered:
+                break
+            try:
+                raw = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            identity = raw[0]
+            try:
+                message = decode(raw[1:])
+            except WireError as error:
+                _log.warning("ignored a message: %s", error)
+                self._mend(identity)
+                continue
+            try:
+                events += self._take(identity, message)
+            except FrameError as error:
+                self._say(Kind.REJECT, text=str(error))
+                raise
+        return events
+
+    def accept(self, durable_step: int) -> None:
+        """Let the engine go on after `durable_step`."""
+        session = self._require_offer()
+        self._durable_step = durable_step
+        session.start_after(durable_step)
+        self._say(Kind.WELCOME, step=durable_step, credit=_CREDIT)
+
+    def refuse(self, reason: str) -> None:
+        """Tell the engine that this run cannot be served; it ends with this text."""
+        self._require_offer()
+        self._say(Kind.REJECT, text=reason)
+        self._forget_session()
+
+    def acknowledge(self, step: int) -> None:
+        """Every frame up to `step` is safe; the engine may forget it."""
+        self._durable_step = max(self._durable_step, step)
+        if self._session is not None and not self._offered:
+            self._say(Kind.ACK, step=self._durable_step)
+
+    def close(self) -> None:
+        """Say goodbye, so that an engine still there goes on alone; release all."""
+        if self._socket.closed:
+            return
+        if getattr(self, "_session", None) is not None:
+            self._say(Kind.BYE, text="the driver has ended")
+            # Enough for a last word to leave through a local socket.
+            self._socket.linger = 200
+        self._socket.close()
+        self._context.term()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    # -- messages ---------------------------------------------------------------------
+
+    def _take(self, identity: bytes, message: Message) -> list[Event]:
+        if message.kind is Kind.HELLO:
+            return self._greet(identity, message)
+        if message.kind is Kind.BYE:
+            self._send(identity, self._reply(message, Kind.BYE_OK))
+            return self._part(message)
+        if message.kind is not Kind.FRAME:
+            _log.warning("ignored a %s from an engine", message.kind.name)
+            return []
+        if self._session is None or not self._is_ours(message):
+            self._ask_again(identity, self._reply(message, Kind.AGAIN))
+            return []
+        self._heard_at = self._clock()
+        if message.step <= self._durable_step:
+            # A frame sent again: its sender has missed the last word.
+            self._send(
+                identity, self._reply(message, Kind.ACK, step=self._durable_step)
+            )
+        return list(self._session.add(message))
+
+    def _greet(self, identity: bytes, hello: Message) -> list[Event]:
+        if self._session is not None and self._is_ours(hello):
+            # The same engine over a new connection; the service need not know.
+            self._peers[hello.rank] = (identity, hello)
+            self._heard_at = self._clock()
+            welcome = self._reply(
+                hello, Kind.WELCOME, step=self._durable_step, credit=_CREDIT
+            )
+            self._send(identity, welcome)
+            return []
+        if self._session is not None:
+            if self._clock() - self._heard_at < _SILENCE:
+                _log.warning("another engine called while one is running; it must wait")
+                return []
+            _log.warning("the engine has been silent; another one takes its place")
+            self._forget_session()
+        if any(peer.n_ranks != hello.n_ranks for _, peer in self._peers.values()):
+            self._peers.clear()
+        self._peers[hello.rank] = (identity, hello)
+        if len(self._peers) < hello.n_ranks:
+            return []
+        return self._open_session()
+
+    def _open_session(self) -> list[Event]:
+        hellos = {rank: hello for rank, (_, hello) in self._peers.items()}
+        try:
+            session = Session(hellos)
+        except (FrameError, WireError) as error:
+            _log.warning("refused an engine: %s", error)
+            self._say(Kind.REJECT, text=str(error))
+            self._peers.clear()
+            return []
+        self._session, self._offered = session, True
+        self._durable_step = -1
+        self._gone.clear()
+        self._heard_at = self._clock()
+        return [Started(session.description)]
+
+    def _part(self, goodbye: Message) -> list[Event]:
+        if self._session is None or not self._is_ours(goodbye):
+            return []
+        self._gone.add(goodbye.rank)
+        if len(self._gone) < self._session.n_ranks:
+            return []
+        self._forget_session()
+        return [Ended(goodbye.text or "the engine has ended")]
+
+    def _is_ours(self, message: Message) -> bool:
+        peer = self._peers.get(message.rank)
+        return peer is not None and peer[1].incarnation == message.incarnation
+
+    def _require_offer(self) -> Session:
+        if not self._offered or self._session is None:
+            raise EngineError("There is no engine that waits for an answer.")
+        self._offered = False
+        return self._session
+
+    def _forget_session(self) -> None:
+        self._session = None
+        self._peers.clear()
+        self._gone.clear()
+        self._sent_again.clear()
+
+    # -- sending ----------------------------------------------------------------------
+
+    def _say(
+        self, kind: Kind, *, step: int = -1, credit: int = 0, text: str = ""
+    ) -> None:
+        """One message to every rank."""
+        for identity, hello in self._peers.values():
+            message = self._reply(hello, kind, step=step, credit=credit)
+            if kind in (Kind.REJECT, Kind.BYE):
+                message = replace(message, parts=(text.encode()[:MAX_TEXT_BYTES],))
+            self._send(identity, message)
+
+    def _mend(self, identity: bytes) -> None:
+        """After a damaged message: have its sender, where known, send it again."""
+        for known, hello in self._peers.values():
+            if known == identity:
+                self._ask_again(identity, self._reply(hello, Kind.AGAIN))
+
+    def _ask_again(self, identity: bytes, message: Message) -> None:
+        """AGAIN, once for each connection: the answer comes over a new one."""
+        if identity not in self._sent_again and len(self._sent_again) < 10_000:
+            self._sent_again.add(identity)
+            self._send(identity, message)
+
+    def _reply(
+        self, message: Message, kind: Kind, *, step: int = -1, credit: int = 0
+    ) -> Message:
+        return Message(
+            kind,
+            step=step,
+            credit=credit,
+            rank=message.rank,
+            n_ranks=message.n_ranks,
+            incarnation=message.incarnation,
+        )
+
+    def _send(self, identity: bytes, message: Message) -> None:
+        try:
+            self._socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            # The peer is gone or does not read; it will say HELLO when it is back.
+            _log.debug("could not answer an engine: %s", error)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse what other users of the machine could reach."""
+    scheme, _, address = endpoint.partition("://")
+    if scheme == "tcp":
+        _check_loopback(endpoint, address)
+    elif scheme == "ipc":
+        _check_socket_path(Path(address))
+    else:
+        raise SettingsError(
+            f"The endpoint must be ipc://PATH or tcp://127.0.0.1:PORT, but is "
+            f"'{endpoint}'."
+        )
+
+
+def _check_loopback(endpoint: str, address: str) -> None:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise SettingsError(
+            f"The driver listens on this machine only, but the endpoint is "
+            f"'{endpoint}'. Use ipc://PATH or tcp://127.0.0.1:PORT."
+        )
+
+
+def _check_socket_path(path: Path) -> None:
+    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+        raise SettingsError(
+            f"The path of a socket may have {_MAX_PATH_BYTES} bytes, but '{path}' has "
+            f"{len(os.fsencode(path))}. Use a shorter directory."
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = path.parent.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        raise SettingsError(
+            f"Others may write in '{path.parent}', where the socket should be. "
+            "Use a directory of your own, or `chmod go-w` this one."
+        )

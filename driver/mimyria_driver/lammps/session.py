@@ -1,0 +1,221 @@
+"""One run of an engine as its messages tell it: ranks joined to whole frames.
+
+This module knows the messages of `mimyria_driver.wire` and the types of `sources`, and
+no socket. A session begins with the HELLO of every rank; from then on it takes FRAME
+messages in any order over the ranks and gives each step once, in rising order, with the
+atoms sorted by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers
+from numpy.typing import NDArray
+
+from mimyria.errors import FrameError
+from mimyria.frame import Array, Frame
+from mimyria_driver.sources import Arrived, RunDescription
+from mimyria_driver.wire import Kind, Message, RunCard, unpack_box, unpack_card
+
+__all__ = ["MASS_TOLERANCE", "Session"]
+
+MASS_TOLERANCE = 0.1
+"""How far a mass may be from that of its element, amu; catches types in wrong order."""
+
+_MAX_PENDING = 64  # steps, far above any window
+_DEUTERIUM = ("D", 1, 2.014)
+_Ids = NDArray[np.int64]
+
+
+class Session:
+    """The frames of one run, joined."""
+
+    def __init__(self, hellos: Mapping[int, Message]) -> None:
+        """Check what the ranks say about themselves.
+
+        Args:
+            hellos: the HELLO of each rank, all ranks.
+
+        Raises:
+            FrameError: they do not agree, or types and masses do not fit the elements.
+            WireError: a run card is not valid.
+        """
+        greetings = [hellos[rank] for rank in sorted(hellos)]
+        self.n_ranks = len(greetings)
+        self.n_atoms = greetings[0].n_atoms
+        self.card = _same_card(greetings)
+        ids = np.concatenate([_ids(each.parts[1], each.n_local) for each in greetings])
+        order = np.argsort(ids)
+        self._ids: _Ids = ids[order]
+        _check_ids(self._ids, self.n_atoms)
+        types = _concatenate(greetings, 2, np.dtype("<i4"))[order]
+        masses = _concatenate(greetings, 3, np.dtype("<f8"))[order].astype(np.float64)
+        self._numbers = _numbers(self.card.elements, types, masses)
+        self.description = RunDescription(
+            self.card.engine,
+            self._numbers,
+            masses,
+            self.card.time_step,
+            self.card.stride,
+        )
+        self._pending: dict[int, dict[int, Message]] = {}
+        self._last_step = -1
+
+    @property
+    def last_step(self) -> int:
+        """Step of the last frame given, −1 before the first one."""
+        return self._last_step
+
+    def start_after(self, step: int) -> None:
+        """Treat all frames up to this step as known."""
+        self._last_step = max(self._last_step, step)
+
+    def add(self, message: Message) -> list[Arrived]:
+        """Take the frame of one rank; give the frames that are now whole.
+
+        Raises:
+            FrameError: the atoms are not those of the HELLO, or ranks disagree.
+        """
+        if message.kind is not Kind.FRAME:
+            raise ValueError("only a FRAME can be joined")
+        if message.n_atoms != self.n_atoms:
+            raise FrameError(
+                f"step {message.step}: the run began with {self.n_atoms} atoms, but "
+                f"now has {message.n_atoms}. Atoms must be neither lost nor inserted."
+            )
+        if message.step <= self._last_step:
+            return []
+        self._pending.setdefault(message.step, {})[message.rank] = message
+        if len(self._pending) > _MAX_PENDING:
+            raise FrameError(
+                f"step {message.step}: frames of {_MAX_PENDING} steps wait for a rank "
+                "that does not send. Look at the engine's log."
+            )
+        arrived = []
+        while True:
+            step = min(self._pending, default=-1)
+            parts = self._pending.get(step, {})
+            if len(parts) < self.n_ranks:
+                break
+            frame = self._join([parts[rank] for rank in sorted(parts)])
+            if frame.previous_step > self._last_step:
+                break  # the frame before it is still under way
+            del self._pending[step]
+            self._last_step = step
+            arrived.append(frame)
+        return arrived
+
+    def _join(self, parts: list[Message]) -> Arrived:
+        step = parts[0].step
+        if len({(each.previous_step, each.time, each.parts[0]) for each in parts}) > 1:
+            raise FrameError(
+                f"step {step}: the ranks disagree about box, time or the step before. "
+                "Two engines seem to send to one driver; give each its own."
+            )
+        ids = np.concatenate([_ids(each.parts[1], each.n_local) for each in parts])
+        order = np.argsort(ids)
+        if len(ids) != self.n_atoms or not np.array_equal(ids[order], self._ids):
+            raise FrameError(
+                f"step {step}: the {len(ids)} atom ids are not those the run began "
+                f"with ({self.n_atoms} atoms). Atoms must be neither lost nor inserted."
+            )
+        rows, _ = unpack_box(parts[0].parts[0])
+        length = 1.0 / self.card.angstrom
+        # Positions stay where the engine has them: the origin of the box means nothing
+        # to a periodic system, and so they equal a dump of the same step.
+        frame = Frame(
+            self._numbers,
+            _vectors(parts, 2)[order] * length,
+            np.array(rows).reshape(3, 3) * length,
+            _vectors(parts, 3)[order] * (self.card.femtosecond / self.card.angstrom),
+            step,
+            pbc=(
+                bool(self.card.periodic[0]),
+                bool(self.card.periodic[1]),
+                bool(self.card.periodic[2]),
+            ),
+        )
+        return Arrived(frame, parts[0].previous_step)
+
+
+def _same_card(hellos: list[Message]) -> RunCard:
+    if len({(each.parts[0], each.n_atoms, each.n_ranks) for each in hellos}) > 1:
+        raise FrameError(
+            "The MPI ranks describe different runs. Two engines seem to send to one "
+            "driver; give each its own."
+        )
+    card = unpack_card(hellos[0].parts[0])
+    if card.units == "lj":
+        raise FrameError("A spectrum needs physical units, but the run uses lj units.")
+    return card
+
+
+def _ids(raw: bytes, n_local: int) -> _Ids:
+    small = len(raw) == 4 * n_local
+    return np.frombuffer(raw, "<i4" if small else "<i8").astype(np.int64)
+
+
+def _check_ids(ids: _Ids, n_atoms: int) -> None:
+    if len(ids) != n_atoms or n_atoms == 0:
+        raise FrameError(
+            f"The run has {n_atoms} atoms, but the ranks sent {len(ids)}. "
+            "Atoms were lost, or a rank is missing."
+        )
+    if (np.diff(ids) <= 0).any():
+        raise FrameError("Atom ids must be unique; use `reset_atom_ids` in LAMMPS.")
+
+
+def _concatenate(
+    messages: list[Message], part: int, dtype: np.dtype[np.generic]
+) -> NDArray[np.generic]:
+    return np.concatenate([np.frombuffer(each.parts[part], dtype) for each in messages])
+
+
+def _vectors(messages: list[Message], part: int) -> Array:
+    flat = _concatenate(messages, part, np.dtype("<f8")).astype(np.float64)
+    return flat.reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class _Element:
+    number: int
+    mass: float
+
+
+def _element(symbol: str) -> _Element:
+    if symbol == _DEUTERIUM[0]:
+        return _Element(*_DEUTERIUM[1:])
+    number = atomic_numbers.get(symbol, 0)
+    if number == 0:
+        raise FrameError(
+            f"'{symbol}' is no chemical element. Give the hook one symbol for each "
+            'atom type, in order, as in "O H".'
+        )
+    return _Element(number, float(atomic_masses[number]))
+
+
+def _numbers(
+    elements: tuple[str, ...], types: NDArray[np.generic], masses: Array
+) -> NDArray[np.int64]:
+    """Atomic numbers (n_atoms,) by type, checked against the masses."""
+    kinds = types.astype(np.int64)
+    if kinds.min() < 1 or kinds.max() > len(elements):
+        raise FrameError(
+            f"The run has atoms of type {kinds.max()}, but the hook was given "
+            f"{len(elements)} elements ({' '.join(elements)}). Name one for each type."
+        )
+    known = [_element(symbol) for symbol in elements]
+    expected = np.array([each.mass for each in known])[kinds - 1]
+    wrong = np.flatnonzero(~(np.abs(masses - expected) <= MASS_TOLERANCE))
+    if len(wrong):
+        first = wrong[np.argmin(kinds[wrong])]
+        kind = kinds[first]
+        raise FrameError(
+            f"Atoms of type {kind} have the mass {masses[first]:g}, but "
+            f"{elements[kind - 1]} has {expected[first]:.3f} amu. Give the elements "
+            "in the order of the atom types."
+        )
+    return np.array([each.number for each in known], dtype=np.int64)[kinds - 1]

@@ -1,0 +1,379 @@
+"""The language between the hook inside an MD engine and the driver: bytes only.
+
+This module knows no socket and no array; the standard library is all it imports, since
+it runs inside the engine's own Python (3.8 or later). A message is a header of 64 bytes
+and, after it, the parts that its kind demands; `decode` accepts exactly what `encode`
+makes and refuses everything else by `WireError`.
+
+    engine                                driver
+      HELLO(card, ids, types, masses) ──►         every rank, about its own atoms
+                   ◄── WELCOME(durable, credit) | REJECT(text)
+      FRAME(box, ids, x, v) ──►                   at most `credit` unacknowledged
+                   ◄── ACK(durable)               the engine may forget these steps
+                   ◄── AGAIN                      say HELLO again and send the rest anew
+      BYE ──►                                     the run is over
+                   ◄── BYE_OK
+                   ◄── BYE(text)                  the driver leaves; go on alone
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "MAX_PART_BYTES",
+    "VERSION",
+    "Kind",
+    "Message",
+    "RunCard",
+    "WireError",
+    "decode",
+    "encode",
+    "pack_box",
+    "pack_card",
+    "unpack_box",
+    "unpack_card",
+]
+
+VERSION = 1
+MAX_ATOMS = 100_000_000
+MAX_TEXT_BYTES = 65_536
+MAX_PART_BYTES = 24 * MAX_ATOMS
+
+_MAGIC = b"mmyr"
+# magic, version, kind, n_atoms, n_local, rank, n_ranks, credit, step, previous step,
+# time, incarnation, reserved, checksum of all that stands before it and of the parts.
+_HEADER = struct.Struct("<4sHHIIHHIqqdQII")
+_CHECKSUM = struct.Struct("<I")
+_BOX = struct.Struct("<12d")
+
+
+class WireError(ValueError):
+    """A message that this version of the protocol does not allow."""
+
+
+class Kind(enum.IntEnum):
+    """What a message is for."""
+
+    HELLO = 1
+    WELCOME = 2
+    REJECT = 3
+    FRAME = 4
+    ACK = 5
+    AGAIN = 6
+    BYE = 7
+    BYE_OK = 8
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Size of one part: bytes for one local atom (any of these), fixed, or at most."""
+
+    name: str
+    per_atom: tuple[int, ...] = ()
+    fixed: int = 0
+    at_most: int = 0
+
+    def check(self, size: int, n_local: int) -> None:
+        """Refuse a part of the wrong size."""
+        if self.at_most:
+            allowed = size <= self.at_most
+            wanted = f"at most {self.at_most}"
+        else:
+            sizes = [each * n_local for each in self.per_atom] or [self.fixed]
+            allowed = size in sizes
+            wanted = " or ".join(str(each) for each in sizes)
+        if not allowed:
+            raise WireError(
+                f"Part '{self.name}' must have {wanted} bytes, but has {size}."
+            )
+
+
+_IDS = _Part("ids", per_atom=(4, 8))  # LAMMPS is built with 4 or 8 bytes for an id
+_TEXT = _Part("text", at_most=MAX_TEXT_BYTES)
+_PARTS: dict[Kind, tuple[_Part, ...]] = {
+    Kind.HELLO: (
+        _Part("card", at_most=MAX_TEXT_BYTES),
+        _IDS,
+        _Part("types", per_atom=(4,)),
+        _Part("masses", per_atom=(8,)),
+    ),
+    Kind.WELCOME: (),
+    Kind.REJECT: (_TEXT,),
+    Kind.FRAME: (
+        _Part("box", fixed=_BOX.size),
+        _IDS,
+        _Part("positions", per_atom=(24,)),
+        _Part("velocities", per_atom=(24,)),
+    ),
+    Kind.ACK: (),
+    Kind.AGAIN: (),
+    Kind.BYE: (_TEXT,),
+    Kind.BYE_OK: (),
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message.
+
+    Attributes:
+        kind: what it is for; decides which parts there are.
+        step: MD step of a frame; the durable step in WELCOME and ACK (−1: none).
+        previous_step: step of the frame before, −1 for the first one.
+        time: simulation time of a frame, fs.
+        n_atoms: atoms in the whole system.
+        n_local: atoms in this message.
+        rank: MPI rank that sends, or is spoken to.
+        n_ranks: how many ranks there are.
+        credit: frames that may be under way unacknowledged (WELCOME).
+        incarnation: number that the engine draws at its start; tells one run of an
+            engine from the next one.
+        parts: what follows the header.
+    """
+
+    kind: Kind
+    step: int = -1
+    previous_step: int = -1
+    time: float = 0.0
+    n_atoms: int = 0
+    n_local: int = 0
+    rank: int = 0
+    n_ranks: int = 1
+    credit: int = 0
+    incarnation: int = 0
+    parts: tuple[bytes, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of a REJECT or BYE."""
+        return self.parts[0].decode("utf-8", "replace")
+
+
+def encode(message: Message) -> list[bytes]:
+    """The parts of a multipart message, header first.
+
+    Raises:
+        WireError: the message breaks a rule, or a number does not fit its field.
+    """
+    _check(message)
+    try:
+        header = _HEADER.pack(
+            _MAGIC,
+            VERSION,
+            int(message.kind),
+            message.n_atoms,
+            message.n_local,
+            message.rank,
+            message.n_ranks,
+            message.credit,
+            message.step,
+            message.previous_step,
+            message.time,
+            message.incarnation,
+            0,
+            0,
+        )
+    except struct.error as error:
+        raise WireError(f"A number does not fit the header: {error}.") from None
+    checksum = _checksum(header, message.parts)
+    return [header[: -_CHECKSUM.size] + _CHECKSUM.pack(checksum), *message.parts]
+
+
+def decode(raw: Sequence[bytes]) -> Message:
+    """The message that `encode` made these parts of.
+
+    Raises:
+        WireError: anything else; the text says what is wrong.
+    """
+    if not raw or len(raw[0]) != _HEADER.size:
+        raise WireError(f"A message must begin with a header of {_HEADER.size} bytes.")
+    header, parts = raw[0], tuple(raw[1:])
+    fields = _HEADER.unpack(header)
+    magic, version, kind_number = fields[:3]
+    if magic != _MAGIC:
+        raise WireError("The message does not begin with the mark of mimyria.")
+    if version != VERSION:
+        raise WireError(
+            f"The peer speaks version {version} of the protocol, this is version "
+            f"{VERSION}. Write the hook anew with `mimyria-driver hook`."
+        )
+    try:
+        kind = Kind(kind_number)
+    except ValueError:
+        raise WireError(f"Unknown kind of message: {kind_number}.") from None
+    reserved, checksum = fields[-2:]
+    if reserved != 0 or checksum != _checksum(header, parts):
+        raise WireError(f"The checksum of a {kind.name} is wrong.")
+    n_atoms, n_local, rank, n_ranks, credit, step, previous, time, incarnation = fields[
+        3:-2
+    ]
+    message = Message(
+        kind,
+        step,
+        previous,
+        time,
+        n_atoms,
+        n_local,
+        rank,
+        n_ranks,
+        credit,
+        incarnation,
+        parts,
+    )
+    _check(message)
+    return message
+
+
+def _checksum(header: bytes, parts: Sequence[bytes]) -> int:
+    value = zlib.crc32(header[: -_CHECKSUM.size])
+    for part in parts:
+        # The length too, so that no byte can move from one part to the next.
+        value = zlib.crc32(struct.pack("<Q", len(part)), value)
+        value = zlib.crc32(part, value)
+    return value
+
+
+def _check(message: Message) -> None:
+    """The rules that hold for a message on both sides."""
+    table = _PARTS[message.kind]
+    if len(message.parts) != len(table):
+        raise WireError(
+            f"A {message.kind.name} must have {len(table)} parts, but has "
+            f"{len(message.parts)}."
+        )
+    if not 0 <= message.n_local <= message.n_atoms <= MAX_ATOMS:
+        raise WireError(
+            f"Atoms must obey 0 <= local <= all <= {MAX_ATOMS}, but local is "
+            f"{message.n_local} and all {message.n_atoms}."
+        )
+    for index, part in enumerate(table):
+        part.check(len(message.parts[index]), message.n_local)
+    if not 0 <= message.rank < message.n_ranks:
+        raise WireError(f"There is no rank {message.rank} of {message.n_ranks}.")
+    if message.step < -1 or not -1 <= message.previous_step <= max(message.step, -1):
+        raise WireError(
+            f"Steps must rise, but {message.step} follows {message.previous_step}."
+        )
+    if message.kind is Kind.FRAME and message.step <= message.previous_step:
+        raise WireError(
+            f"Steps must rise, but {message.step} follows {message.previous_step}."
+        )
+    if not math.isfinite(message.time):
+        raise WireError("The time of a message must be finite.")
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """What an engine says about its run, the same on all ranks.
+
+    Attributes:
+        engine: name and version.
+        units: the engine's name for its units.
+        elements: chemical symbol of each atom type, in order.
+        time_step: fs.
+        stride: MD steps from one frame to the next.
+        angstrom: one Å in the engine's unit of length.
+        femtosecond: one fs in the engine's unit of time.
+        periodic: for each box direction, 1 where it repeats.
+    """
+
+    engine: str
+    units: str
+    elements: tuple[str, ...]
+    time_step: float
+    stride: int
+    angstrom: float
+    femtosecond: float
+    periodic: tuple[int, int, int]
+
+
+def pack_card(card: RunCard) -> bytes:
+    """A run card as JSON."""
+    return json.dumps(asdict(card), allow_nan=False, sort_keys=True).encode()
+
+
+def unpack_card(raw: bytes) -> RunCard:
+    """The run card that `pack_card` wrote.
+
+    Raises:
+        WireError: not JSON, a key missing or unknown, or a value that makes no sense.
+    """
+    try:
+        document = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise WireError("The run card is not valid JSON.") from None
+    names = set(RunCard.__dataclass_fields__)
+    if not isinstance(document, dict) or set(document) != names:
+        raise WireError(f"A run card must have exactly the keys {sorted(names)}.")
+    for name in ("time_step", "angstrom", "femtosecond"):
+        value = _number(document, name, (float, int))
+        if not (math.isfinite(value) and value > 0):
+            raise WireError(f"'{name}' of the run card must be above zero.")
+    if not 0 < _number(document, "stride", (int,)) < 2**31:
+        raise WireError("'stride' of the run card must be above zero.")
+    for name in ("engine", "units"):
+        if not isinstance(document[name], str):
+            raise WireError(f"'{name}' of the run card must be a text.")
+    return RunCard(
+        document["engine"],
+        document["units"],
+        _texts(document["elements"]),
+        float(document["time_step"]),
+        document["stride"],
+        float(document["angstrom"]),
+        float(document["femtosecond"]),
+        _flags(document["periodic"]),
+    )
+
+
+def _number(document: dict[str, Any], name: str, kinds: tuple[type, ...]) -> float:
+    value = document[name]
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise WireError(f"'{name}' of the run card must be a number.")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise WireError(f"'{name}' of the run card is too large.") from None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise WireError("'elements' of the run card must be a list of symbols.")
+    return tuple(value)
+
+
+def _flags(value: object) -> tuple[int, int, int]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not all(type(each) is int and each in (0, 1) for each in value)
+    ):
+        raise WireError("'periodic' of the run card must be three times 0 or 1.")
+    return (value[0], value[1], value[2])
+
+
+def pack_box(rows: Sequence[float], origin: Sequence[float]) -> bytes:
+    """Box of a frame: 9 numbers, lattice vectors as rows, and 3 of the origin."""
+    return _BOX.pack(*rows, *origin)
+
+
+def unpack_box(raw: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Rows (9 numbers) and origin (3) of a box.
+
+    Raises:
+        WireError: wrong size.
+    """
+    if len(raw) != _BOX.size:
+        raise WireError(f"A box must have {_BOX.size} bytes, but has {len(raw)}.")
+    numbers = _BOX.unpack(raw)
+    return numbers[:9], numbers[9:]

@@ -1,0 +1,470 @@
+"""Frames from the hook inside the real LAMMPS against a dump of the same steps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+from mimyria_driver.lammps.bundle import bundle_hook
+from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.sources import Arrived, Ended, Started
+
+pytestmark = pytest.mark.engine
+
+TIMEOUT = 60.0
+STRIDE = 4
+STEPS = 80
+# The virtual environment holds an `lmp` and an `mpirun` too: PyPI's, without Python.
+SYSTEM_PATH = os.pathsep.join(
+    each
+    for each in os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if not each.startswith(sys.prefix)
+)
+
+
+def missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, but CI must run it; see `make engines`")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def lmp() -> str:
+    program = shutil.which("lmp", path=SYSTEM_PATH)
+    if program is None:
+        missing("there is no lmp with the PYTHON package")
+    probe = subprocess.run(
+        [program, "-log", "none"],
+        input='python probe here "import zmq\ndef probe(): pass"\n',
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if probe.returncode != 0:
+        missing(f"{program} has no PYTHON package, or its Python no pyzmq")
+    return str(program)
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    # pytest's own directories can be too long for the path of a unix socket.
+    with tempfile.TemporaryDirectory(prefix="mim-") as name:
+        yield Path(name)
+
+
+def environment() -> dict[str, str]:
+    return {
+        **{k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"},
+        "PATH": SYSTEM_PATH,
+        "OMP_NUM_THREADS": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    }
+
+
+def data_file(triclinic: bool) -> str:
+    """54 atoms of two types in a box of 16 Å, ids shuffled and with holes."""
+    rng = np.random.default_rng(5)
+    tilt = np.array([[16.0, 0, 0], [3.0, 16.0, 0], [-2.5, 1.5, 16.0]])
+    cell = tilt if triclinic else np.diag([16.0, 16.0, 16.0])
+    grid = (np.array(list(np.ndindex(4, 4, 4))) + 0.4) / 4.0
+    origin = np.array([-1.25, 0.5, 2.0])
+    positions = grid @ cell + rng.normal(scale=0.05, size=grid.shape) + origin
+    ids = 3 * rng.permutation(len(positions)) + 2
+    lines = ["test", "", f"{len(positions)} atoms", "2 atom types", ""]
+    lines += [
+        f"{origin[k]} {origin[k] + cell[k, k]} {axis}lo {axis}hi"
+        for k, axis in enumerate("xyz")
+    ]
+    if triclinic:
+        lines.append(f"{cell[1, 0]} {cell[2, 0]} {cell[2, 1]} xy xz yz")
+    lines += ["", "Masses", "", "1 39.948", "2 20.1797", "", "Atoms # atomic", ""]
+    lines += [
+        f"{number} {1 + row % 2} {x:.6f} {y:.6f} {z:.6f}"
+        for row, (number, (x, y, z)) in enumerate(zip(ids, positions, strict=True))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def script(
+    endpoint: str,
+    *,
+    units: str = "real",
+    elements: str = "Ar Ne",
+    steps: int = STEPS,
+    stride: int = STRIDE,
+    hook: str = "mimyria_hook.py",
+    extra: str = "",
+) -> str:
+    epsilon, dt = {"real": (0.24, 2.0), "metal": (0.0104, 0.002), "lj": (1.0, 0.005)}[
+        units
+    ]
+    return f"""
+units {units}
+atom_style atomic
+boundary p p p
+newton on
+read_data system.data
+pair_style lj/cut 6.0
+pair_coeff * * {epsilon} 3.2
+timestep {dt}
+velocity all create 300.0 4711 loop geom
+neigh_modify every 1 delay 0 check yes
+comm_modify cutoff 8.0
+atom_modify sort 20 4.0
+fix integrate all nve
+{extra}
+python mimyria_start input 3 {endpoint} "{elements}" {stride} format ssi file {hook}
+python mimyria_start invoke
+fix mimyria all python/invoke {stride} end_of_step mimyria_frame
+dump check all custom {stride} check.dump id type x y z vx vy vz
+dump_modify check sort id format float %.17g
+run {steps}
+python mimyria_finish exists
+python mimyria_finish invoke
+"""
+
+
+@dataclass
+class Collected:
+    started: list[Started] = field(default_factory=list)
+    frames: list[Arrived] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[int]:
+        return [each.frame.step for each in self.frames]
+
+
+def collect(
+    receiver: LammpsReceiver,
+    process: subprocess.Popen[str],
+    collected: Collected,
+    *,
+    durable_step: int = -1,
+    until_frames: int = 10**9,
+    acknowledge: bool = True,
+) -> None:
+    """Play the service: until the engine ends, or so many frames are there."""
+    poller = zmq.Poller()
+    poller.register(receiver.pollable, zmq.POLLIN)
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        poller.poll(100)
+        for event in receiver.receive():
+            if isinstance(event, Started):
+                collected.started.append(event)
+                receiver.accept(durable_step)
+            elif isinstance(event, Ended):
+                collected.ended.append(event)
+            else:
+                collected.frames.append(event)
+                if acknowledge:
+                    receiver.acknowledge(event.frame.step)
+        if collected.ended or len(collected.frames) >= until_frames:
+            return
+        if process.poll() is not None and not poller.poll(50):
+            return
+    process.kill()
+    pytest.fail(f"no end within {TIMEOUT} s; {len(collected.frames)} frames so far")
+
+
+def start(
+    lmp: str,
+    directory: Path,
+    text: str,
+    *,
+    triclinic: bool = False,
+    ranks: int = 1,
+) -> subprocess.Popen[str]:
+    (directory / "in.lammps").write_text(text)
+    (directory / "system.data").write_text(data_file(triclinic))
+    (directory / "mimyria_hook.py").write_text(bundle_hook())
+    command = [lmp, "-in", "in.lammps", "-log", "log.lammps"]
+    if ranks > 1:
+        mpirun = shutil.which("mpirun", path=SYSTEM_PATH)
+        if mpirun is None:
+            missing("there is no mpirun beside lmp")
+        flags = ["--oversubscribe", "--mca", "btl", "self,vader"]
+        if os.geteuid() == 0:
+            flags.append("--allow-run-as-root")
+        command = [str(mpirun), *flags, "-np", str(ranks), *command]
+    return subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    try:
+        text, _ = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return text
+
+
+def read_dump(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each step: type and x (n, 3) and v (n, 3), sorted by id, and the cell."""
+    frames = {}
+    lines = path.read_text().splitlines()
+    at = 0
+    while at < len(lines):
+        step, n_atoms = int(lines[at + 1]), int(lines[at + 3])
+        rows = [line.split() for line in lines[at + 9 : at + 9 + n_atoms]]
+        table = np.array(rows, dtype=np.float64)
+        assert (np.diff(table[:, 0]) > 0).all()
+        frames[step] = (table[:, 1], table[:, 2:5], table[:, 5:8])
+        at += 9 + n_atoms
+    return frames
+
+
+CELL = {
+    False: np.diag([16.0, 16.0, 16.0]),
+    True: np.array([[16.0, 0, 0], [3.0, 16.0, 0], [-2.5, 1.5, 16.0]]),
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    ("units", "triclinic"), [("real", False), ("real", True), ("metal", True)]
+)
+def test_frames_equal_a_dump_of_the_same_step_bit_for_bit(
+    lmp: str, short_directory: Path, units: str, triclinic: bool, ranks: int
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    text = script(receiver.endpoint, units=units)
+    process = start(lmp, short_directory, text, triclinic=triclinic, ranks=ranks)
+    collected = Collected()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+
+    assert process.returncode == 0, log
+    assert "LAMMPS" in (short_directory / "log.lammps").read_text()
+    assert len(collected.started) == 1
+    description = collected.started[0].description
+    assert description.engine.startswith("LAMMPS 20")
+    assert description.stride == STRIDE
+    assert description.time_step == pytest.approx(2.0, rel=1e-15)
+    assert [each.reason for each in collected.ended] == ["end of the run"]
+    assert collected.steps == list(range(STRIDE, STEPS + 1, STRIDE))
+    previous = [each.previous_step for each in collected.frames]
+    assert previous == [-1, *range(STRIDE, STEPS, STRIDE)]
+    dump = read_dump(short_directory / "check.dump")
+    velocity_unit = {"real": 1.0, "metal": 1e-3}[units]
+    for arrived in collected.frames:
+        frame = arrived.frame
+        types, positions, velocities = dump[frame.step]
+        np.testing.assert_array_equal(frame.numbers, np.where(types == 1, 18, 10))
+        np.testing.assert_array_equal(frame.positions, positions)
+        np.testing.assert_array_equal(frame.velocities, velocities * velocity_unit)
+        np.testing.assert_allclose(frame.cell, CELL[triclinic], rtol=0, atol=1e-12)
+        assert frame.pbc == (True, True, True)
+    np.testing.assert_array_equal(
+        description.masses, np.where(types == 1, 39.948, 20.1797)
+    )
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"units": "lj"}, "this run uses `units lj`"),
+        ({"elements": "Ar Xx"}, "'Xx' is no chemical element"),
+        ({"elements": "Ne Ar"}, "Atoms of type 1 have the mass 39.948, but Ne has"),
+        ({"elements": "Ar"}, "atoms of type 2, but the hook was given 1 elements"),
+    ],
+)
+def test_a_refused_run_ends_lammps_with_one_clear_line(
+    lmp: str, short_directory: Path, options: dict[str, str], line: str, ranks: int
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    process = start(
+        lmp, short_directory, script(receiver.endpoint, **options), ranks=ranks
+    )
+    collected = Collected()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+    assert process.returncode not in (0, None)
+    lines = [each for each in log.splitlines() if "mimyria: ERROR: " in each]
+    assert lines
+    assert all(line in each for each in lines)
+    assert "Traceback" not in log
+    assert not collected.started
+    assert not collected.frames
+
+
+def test_the_service_can_refuse_a_run(lmp: str, short_directory: Path) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    process = start(lmp, short_directory, script(receiver.endpoint))
+    poller = zmq.Poller()
+    poller.register(receiver.pollable, zmq.POLLIN)
+    events = []
+    while not events and poller.poll(1000 * TIMEOUT):
+        events = receiver.receive()
+    assert isinstance(events[0], Started)
+    receiver.refuse("the model knows no argon")
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 76
+    assert "mimyria: ERROR: The driver refuses this run: the model knows no" in log
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_no_frame_is_lost_or_doubled_when_the_driver_dies_and_comes_back(
+    lmp: str, short_directory: Path, ranks: int
+) -> None:
+    endpoint = f"ipc://{short_directory}/s"
+    steps = 100 * STRIDE
+    receiver = LammpsReceiver(endpoint)
+    process = start(lmp, short_directory, script(endpoint, steps=steps), ranks=ranks)
+    before = Collected()
+    collect(receiver, process, before, until_frames=31)
+    durable = before.steps[-1]
+    # Frames that were read after the last acknowledgement die with the driver.
+    collect(receiver, process, Collected(), until_frames=5, acknowledge=False)
+    die(receiver)
+
+    receiver = LammpsReceiver(endpoint)
+    after = Collected()
+    collect(receiver, process, after, durable_step=durable)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert len(after.started) == 1
+    assert before.steps + after.steps == list(range(STRIDE, steps + 1, STRIDE))
+    assert after.frames[0].previous_step == durable
+    dump = read_dump(short_directory / "check.dump")
+    for arrived in before.frames + after.frames:
+        _, positions, velocities = dump[arrived.frame.step]
+        np.testing.assert_array_equal(arrived.frame.positions, positions)
+        np.testing.assert_array_equal(arrived.frame.velocities, velocities)
+
+
+def die(receiver: LammpsReceiver) -> None:
+    """What kill -9 leaves: the socket is gone and no word was said."""
+    receiver._session = None  # close() then has no one to say goodbye to
+    receiver.close()
+
+
+def test_lammps_waits_for_a_driver_that_starts_late(
+    lmp: str, short_directory: Path
+) -> None:
+    endpoint = f"ipc://{short_directory}/s"
+    process = start(lmp, short_directory, script(endpoint))
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "mimyria: waiting for the driver" in line:
+            break
+    receiver = LammpsReceiver(endpoint)
+    collected = Collected()
+    collect(receiver, process, collected)
+    output(process)
+    receiver.close()
+    assert collected.steps == list(range(STRIDE, STEPS + 1, STRIDE))
+
+
+def test_lammps_goes_on_alone_when_the_driver_says_goodbye(
+    lmp: str, short_directory: Path
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    process = start(lmp, short_directory, script(receiver.endpoint, steps=2000))
+    collected = Collected()
+    collect(receiver, process, collected, until_frames=5)
+    receiver.close()
+    log = output(process)
+    assert process.returncode == 0, log
+    assert "the driver has left (the driver has ended); the run goes on alone" in log
+
+
+def test_a_step_counter_set_back_is_a_new_run(lmp: str, short_directory: Path) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    text = script(receiver.endpoint).replace(
+        f"run {STEPS}", f"run {STEPS}\nundump check\nreset_timestep 0\nrun {STEPS}"
+    )
+    process = start(lmp, short_directory, text)
+    collected = Collected()
+    collect(receiver, process, collected)
+    collected.ended.clear()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert len(collected.started) == 2
+    assert collected.steps == 2 * list(range(STRIDE, STEPS + 1, STRIDE))
+
+
+def test_lost_atoms_are_refused_by_step_and_count(
+    lmp: str, short_directory: Path
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    text = script(receiver.endpoint).replace(
+        f"run {STEPS}",
+        f"run {STEPS}\ngroup gone id 2 5\nset group gone type 2\n"
+        f"delete_atoms group gone\nrun {STEPS}",
+    )
+    process = start(lmp, short_directory, text)
+    collected = Collected()
+    collect(receiver, process, collected)
+    collected.ended.clear()
+    collect(receiver, process, collected)
+    output(process)
+    receiver.close()
+    # A new run with fewer atoms: it is the service that must refuse it.
+    counts = [len(each.description.numbers) for each in collected.started]
+    assert counts == [64, 62]
+
+
+def test_velocities_that_never_change_are_refused(
+    lmp: str, short_directory: Path
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    text = script(receiver.endpoint).replace(
+        "fix integrate all nve", "fix integrate all move linear 0.01 0.0 0.0 units box"
+    )
+    text = text.replace("velocity all create 300.0 4711 loop geom", "velocity all set 0 0 0")
+    process = start(lmp, short_directory, text)
+    collected = Collected()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 76
+    assert "their velocities never change" in log
+
+
+def test_the_hook_works_from_settings_in_the_environment(
+    lmp: str, short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    monkeypatch.setenv("MIMYRIA_ENDPOINT", receiver.endpoint)
+    monkeypatch.setenv("MIMYRIA_ELEMENTS", "Ar,Ne")
+    monkeypatch.setenv("MIMYRIA_STRIDE", str(STRIDE))
+    lines = [
+        "python mimyria_frame file mimyria_hook.py" if "file" in line else line
+        for line in script(receiver.endpoint).splitlines()
+        if "mimyria_start invoke" not in line and "mimyria_finish" not in line
+    ]
+    process = start(lmp, short_directory, "\n".join(lines) + "\n")
+    collected = Collected()
+    collect(receiver, process, collected)
+    output(process)
+    receiver.close()
+    assert collected.steps == list(range(STRIDE, STEPS + 1, STRIDE))
+    assert len(collected.ended) == 1  # said at the exit of Python
