@@ -1,0 +1,86 @@
+"""Assembly: from settings to the source they describe.
+
+Each kind of source is imported only when it is wanted, so that i-PI's users need no
+LAMMPS and nobody needs both.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimyria.errors import SettingsError
+from mimyria.frame import Array
+from mimyria_driver.settings import Settings, SourceSettings
+from mimyria_driver.sources import Source
+
+__all__ = ["build_source", "engine_endpoint"]
+
+_IPC: Final = "ipc://"
+
+
+def build_source(settings: Settings) -> Source:
+    """The source that the settings describe.
+
+    Raises:
+        SettingsError: the atoms of an i-PI run cannot be found out, or the source
+            cannot listen where it should.
+    """
+    source = settings.source
+    if source.kind == "lammps":
+        from mimyria_driver.lammps.receiver import LammpsReceiver
+
+        return LammpsReceiver(engine_endpoint(settings))
+    assert source.time_step is not None
+    if source.kind == "ipi":
+        from mimyria_driver.ipi.client import IpiClient
+
+        assert source.address is not None
+        numbers, masses = _atoms(source)
+        return IpiClient(
+            source.address, numbers, masses, source.time_step, source.stride
+        )
+    from mimyria_driver.replay import ReplaySource
+
+    assert source.path is not None
+    return ReplaySource(
+        source.path, source.time_step, source.stride, source.velocities_unit
+    )
+
+
+def engine_endpoint(settings: Settings) -> str:
+    """Where the hook of LAMMPS connects; by default a socket in the run folder.
+
+    The path of a socket may have 107 bytes only, so it is given from here if that is
+    shorter.
+    """
+    endpoint = settings.source.endpoint or f"{_IPC}{settings.run.directory}/engine"
+    if not endpoint.startswith(_IPC):
+        return endpoint
+    path = Path(endpoint.removeprefix(_IPC))
+    return _IPC + min(str(path), os.path.relpath(path), key=len)
+
+
+def _atoms(settings: SourceSettings) -> tuple[NDArray[np.int64], Array]:
+    """Atomic numbers and masses of an i-PI run, from its elements or a file."""
+    from ase import Atoms
+    from ase.io import read
+
+    try:
+        atoms = (
+            Atoms(settings.elements)
+            if settings.structure is None
+            else read(settings.structure, index=0)
+        )
+    except (OSError, KeyError, ValueError) as error:
+        name = settings.structure or "source.elements"
+        raise SettingsError(
+            f"the atoms cannot be taken from {name}: {error}. Give a file that ASE can "
+            "read, or element symbols."
+        ) from error
+    assert isinstance(atoms, Atoms)
+    return atoms.numbers.astype(np.int64), atoms.get_masses().astype(np.float64)

@@ -1,0 +1,230 @@
+"""The command `mimyria-driver`: the service that listens to an MD engine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mimyria import __version__
+from mimyria.cli.errors import run_command
+from mimyria.errors import OutputError
+from mimyria_driver.settings import load_settings, parse_settings, reference
+
+__all__ = ["build_parser", "main"]
+
+_DESCRIPTION = """\
+Spectra while the molecular dynamics runs. The driver receives frames from LAMMPS or
+i-PI, evaluates two networks on each (atomic polar tensors for IR, polarizability
+gradients for Raman), and keeps the time correlation functions and spectra up to date.
+"""
+
+_RUN = """\
+Serve one run as run.toml says. In short, for LAMMPS:
+
+  [source]
+  kind = "lammps"
+  [models]
+  apt = "water-compact-apt"
+  pgt = "water-compact-pgt"
+  [spectrum]
+  temperature = 300.0
+
+`mimyria-driver settings` prints all settings, each with a sentence.
+
+In the run folder (run.directory):
+  spectrum.h5        the result, complete at every moment, renewed during the run
+  ir.png raman.png   drawn at the end
+  journal            one checksummed record for each frame; the truth, keep it
+  status.json        for `mimyria-driver status`
+  evaluator.log      what the networks' process said
+
+To end early: Ctrl-C, SIGTERM, or a file EXIT in the run folder. What has arrived is
+finished and saved. The same command goes on where the run was.
+
+exit codes: 0 the run is over (or EXIT), 75 stopped by a signal or the engine is gone:
+start again; others say what is wrong: 65 data, 66 model, 69 device, 70 evaluator,
+73 output, 74 journal, 76 protocol, 78 settings.
+"""
+
+_REPLAY = """\
+Send a stored trajectory through the very same service. It must be extended XYZ with
+the columns species, pos, velocities:R:3 and velocities_unit="Angstrom/fs" in the
+comment line (or say --velocities-unit). A stopped replay goes on where it was.
+
+  mimyria-driver replay water.extxyz --apt water-compact-apt --time-step 0.5 \\
+      --stride 4 --temperature 300 --directory spectrum
+"""
+
+_STATUS = """\
+Show what a driver is doing, from the status.json in its run folder. The exit code is 0
+while it is well or has ended well, 1 where it has not been heard of for 30 s, and 2
+where it failed.
+"""
+
+_HOOK = """\
+Write the one file that LAMMPS needs inside its own Python (standard library and pyzmq
+only). Its first lines say how to use it with `fix python/invoke`.
+"""
+
+_BAD: Final = {"failed": 2}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The complete parser of `mimyria-driver`."""
+    parser = argparse.ArgumentParser(
+        prog="mimyria-driver",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--debug", action="store_true", help="show tracebacks and details"
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_run(subparsers)
+    _add_replay(subparsers)
+    _add_status(subparsers)
+    _add_hook(subparsers)
+    command = subparsers.add_parser("settings", help="print all settings of a run.toml")
+    command.set_defaults(run=_settings)
+    if importlib.util.find_spec("mimyria_driver.demo"):
+        importlib.import_module("mimyria_driver.demo").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        format="mimyria-driver: %(message)s",
+        level=logging.DEBUG if arguments.debug else logging.WARNING,
+    )
+    return run_command(arguments.run, arguments, debug=arguments.debug)
+
+
+def _add(subparsers: Any, name: str, title: str, text: str) -> argparse.ArgumentParser:  # noqa: ANN401
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=title,
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _add_run(subparsers: Any) -> None:  # noqa: ANN401
+    parser = _add(subparsers, "run", "serve an engine as run.toml says", _RUN)
+    parser.add_argument("settings", type=Path, metavar="RUN.TOML")
+    parser.set_defaults(run=_run)
+
+
+def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
+    parser = _add(subparsers, "replay", "serve a stored trajectory", _REPLAY)
+    add = parser.add_argument
+    add("trajectory", type=Path, help="extended XYZ file with velocities")
+    add("--apt", help="model of the polar tensors (IR): file or shipped name")
+    add("--pgt", help="model of the polarizability gradients (Raman)")
+    add("--time-step", type=float, required=True, help="of the dynamics, in fs")
+    add("--stride", type=int, default=1, help="MD steps between frames (default: 1)")
+    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
+    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    add("--directory", type=Path, required=True, help="run folder")
+    add("--velocities-unit", help="where the file does not say it")
+    add("--device", default="auto", help="cpu, cuda or auto (default)")
+    add("--threads", type=int, default=0, help="CPU threads of the networks")
+    add("--batch", type=int, default=1, help="most frames evaluated at once")
+    parser.set_defaults(run=_replay)
+
+
+def _add_status(subparsers: Any) -> None:  # noqa: ANN401
+    parser = _add(subparsers, "status", "show what a driver is doing", _STATUS)
+    parser.add_argument("directory", type=Path, metavar="RUNDIR")
+    parser.add_argument("--json", action="store_true", help="print it for programs")
+    parser.set_defaults(run=_status)
+
+
+def _add_hook(subparsers: Any) -> None:  # noqa: ANN401
+    parser = _add(subparsers, "hook", "write the file that LAMMPS needs", _HOOK)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.set_defaults(run=_hook)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.service import run
+
+    return run(load_settings(arguments.settings))
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.service import run
+
+    sections = {
+        "run": {"directory": arguments.directory},
+        "source": {
+            "kind": "replay",
+            "path": arguments.trajectory,
+            "time_step": arguments.time_step,
+            "stride": arguments.stride,
+            "velocities_unit": arguments.velocities_unit,
+        },
+        "models": {
+            "apt": arguments.apt,
+            "pgt": arguments.pgt,
+            "device": arguments.device,
+            "threads": arguments.threads,
+            "batch": arguments.batch,
+        },
+        "spectrum": {
+            "temperature": arguments.temperature,
+            "resolution": arguments.resolution,
+        },
+    }
+    # As a run.toml has them: paths are strings, and what is not set is absent.
+    document = {
+        name: {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in section.items()
+            if value is not None
+        }
+        for name, section in sections.items()
+    }
+    return run(parse_settings(document, Path.cwd()))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.monitor import describe_status, read_status
+
+    status = read_status(arguments.directory)
+    if arguments.json:
+        print(json.dumps(status, indent=1))
+    else:
+        print(describe_status(status))
+    return 1 if status["stale"] else _BAD.get(status["state"], 0)
+
+
+def _hook(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.lammps.bundle import bundle_hook
+
+    path: Path = arguments.file
+    try:
+        path.write_text(bundle_hook(), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
+    print(f"wrote {path}; its first lines say how LAMMPS uses it")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    print(reference(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

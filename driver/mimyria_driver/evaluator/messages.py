@@ -1,0 +1,154 @@
+"""Messages between the service and its evaluator: bytes only, no sockets, no pickle.
+
+stream    length u64 · message
+message   kind (1 byte) · body
+
+C  settings (JSON), to the child, first      Y  ready: models and device (JSON)
+B  a batch of frames, to the child           R  currents of a batch
+                                             E  an error (JSON)
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from mimyria import errors
+from mimyria.currents import Currents
+from mimyria.errors import EvaluatorError, MimyriaError
+from mimyria.frame import Array, Frame
+
+__all__ = [
+    "BATCH",
+    "ERROR",
+    "READY",
+    "RESULT",
+    "SETTINGS",
+    "Splitter",
+    "pack_batch",
+    "pack_currents",
+    "pack_error",
+    "pack_json",
+    "unpack_batch",
+    "unpack_currents",
+    "unpack_error",
+    "wrap",
+]
+
+SETTINGS: Final = b"C"
+BATCH: Final = b"B"
+READY: Final = b"Y"
+RESULT: Final = b"R"
+ERROR: Final = b"E"
+
+_LENGTH: Final = struct.Struct("<Q")
+_BATCH: Final = struct.Struct("<II3?")
+_STEP: Final = struct.Struct("<q")
+
+
+def wrap(kind: bytes, body: bytes) -> bytes:
+    """One message as it goes into the stream."""
+    return _LENGTH.pack(len(body) + 1) + kind + body
+
+
+class Splitter:
+    """Cuts a stream of bytes, fed in any pieces, into messages."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
+        """All messages that are complete now, as (kind, body)."""
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
+            if len(self._buffer) < end:
+                break
+            message = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            messages.append((message[:1], message[1:]))
+        return messages
+
+
+def pack_json(document: dict[str, Any]) -> bytes:
+    """A small table."""
+    return json.dumps(document).encode()
+
+
+def pack_batch(frames: Sequence[Frame]) -> bytes:
+    """Frames of the same atoms, all with velocities."""
+    first = frames[0]
+    parts = [
+        _BATCH.pack(len(frames), first.n_atoms, *first.pbc),
+        np.ascontiguousarray(first.numbers, dtype="<i8").tobytes(),
+    ]
+    for frame in frames:
+        assert frame.velocities is not None
+        parts.append(_STEP.pack(frame.step))
+        parts += [
+            np.ascontiguousarray(array, dtype="<f8").tobytes()
+            for array in (frame.cell, frame.positions, frame.velocities)
+        ]
+    return b"".join(parts)
+
+
+def unpack_batch(body: bytes) -> list[Frame]:
+    """The inverse of `pack_batch`."""
+    n_frames, n_atoms, *pbc = _BATCH.unpack_from(body)
+    offset = _BATCH.size
+    numbers = np.frombuffer(body, "<i8", n_atoms, offset).astype(np.int64)
+    offset += numbers.nbytes
+    frames = []
+    for _ in range(n_frames):
+        (step,) = _STEP.unpack_from(body, offset)
+        offset += _STEP.size
+        arrays: list[Array] = []
+        for rows in (3, n_atoms, n_atoms):
+            array = np.frombuffer(body, "<f8", 3 * rows, offset).astype(np.float64)
+            offset += array.nbytes
+            arrays.append(array.reshape(rows, 3))
+        cell, positions, velocities = arrays
+        frames.append(Frame(numbers, positions, cell, velocities, step, pbc=tuple(pbc)))
+    return frames
+
+
+def pack_currents(samples: Sequence[Currents]) -> bytes:
+    """Nine numbers for each frame; NaN for what is absent."""
+    table = np.full((len(samples), 9), np.nan)
+    for row, sample in zip(table, samples, strict=True):
+        if sample.dipole is not None:
+            row[:3] = sample.dipole
+        if sample.polarizability is not None:
+            row[3:] = sample.polarizability
+    return table.astype("<f8").tobytes()
+
+
+def unpack_currents(body: bytes) -> list[Currents]:
+    """The inverse of `pack_currents`."""
+    table = np.frombuffer(body, "<f8").reshape(-1, 9).astype(np.float64)
+    return [
+        Currents(
+            None if np.isnan(row[0]) else row[:3],
+            None if np.isnan(row[3]) else row[3:],
+        )
+        for row in table
+    ]
+
+
+def pack_error(error: MimyriaError) -> bytes:
+    """The kind and the text of an error."""
+    return pack_json({"kind": type(error).__name__, "text": str(error)})
+
+
+def unpack_error(body: bytes) -> MimyriaError:
+    """The same error on the side of the service."""
+    document = json.loads(body)
+    kind = getattr(errors, document["kind"], EvaluatorError)
+    error: MimyriaError = kind(document["text"])
+    return error

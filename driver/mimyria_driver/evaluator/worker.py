@@ -1,0 +1,156 @@
+"""The evaluator process: loads the networks, then answers batches until told to stop.
+
+It writes nothing to disk and holds nothing worth keeping: killed at any moment, it
+costs time only. Errors that say something to the user travel back as one line; all
+others end the process, since after a failed GPU call nothing can be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+
+from mimyria.currents import Currents, currents
+from mimyria.errors import DeviceError, EvaluatorError, MimyriaError, ModelError
+from mimyria.frame import Array, Frame
+from mimyria.tensors import Tensors
+from mimyria_driver.evaluator import messages
+
+__all__ = ["main"]
+
+_WARM_UP = 3
+"""Calls before the first answer: TorchScript takes other kernels in its first two."""
+
+
+class Model(Protocol):
+    """What is asked of a network."""
+
+    metadata: Any
+
+    def predict(self, frames: Sequence[Frame]) -> list[Array]:
+        """Tensors of all atoms, for each frame."""
+        ...
+
+
+Factory = Callable[[str, str, str], Model]
+"""From target, path or name, and device to a model."""
+
+
+def main(descriptor: int) -> None:
+    """Serve on an inherited socket until the other side closes it."""
+    # Ctrl-C and a scheduler's SIGTERM are for the service, which closes the socket
+    # when it has what it needs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    splitter = messages.Splitter()
+    models: dict[str, Model] = {}
+    warm = False
+    while data := connection.recv(1 << 20):
+        for kind, body in splitter.feed(data):
+            try:
+                if kind == messages.SETTINGS:
+                    models, ready = load(json.loads(body))
+                    answer = messages.wrap(messages.READY, messages.pack_json(ready))
+                else:
+                    frames = messages.unpack_batch(body)
+                    if not warm:
+                        for _ in range(_WARM_UP):
+                            evaluate(models, frames[:1])
+                        warm = True
+                    samples = evaluate(models, frames)
+                    answer = messages.wrap(
+                        messages.RESULT, messages.pack_currents(samples)
+                    )
+            except MimyriaError as error:
+                answer = messages.wrap(messages.ERROR, messages.pack_error(error))
+            connection.sendall(answer)
+
+
+def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
+    """Load the networks that the settings name.
+
+    Returns:
+        The models by target, and what the service has to know of them.
+    """
+    if settings["factory"] is None:
+        factory, device = _torch_factory(settings["device"], settings["threads"])
+    else:
+        module, _, name = settings["factory"].partition(":")
+        factory, device = getattr(import_module(module), name), "cpu"
+    models = {}
+    ready: dict[str, Any] = {"device": device, "models": {}}
+    for target in ("apt", "pgt"):
+        if settings[target] is None:
+            continue
+        model = factory(target, settings[target], device)
+        document = model.metadata.as_dict()
+        found = document.get("target", target)
+        if found != target:
+            raise ModelError(
+                f"{settings[target]}: is a model of '{found}', but models.{target} "
+                f"wants one of '{target}'. Exchange the two."
+            )
+        models[target] = model
+        ready["models"][target] = document
+    return models, ready
+
+
+def evaluate(models: dict[str, Model], frames: Sequence[Frame]) -> list[Currents]:
+    """Currents of each frame.
+
+    Raises:
+        EvaluatorError: a network gave a number that is not finite.
+    """
+    tensors: dict[str, list[Array]] = {
+        target: model.predict(frames) for target, model in models.items()
+    }
+    samples = []
+    for index, frame in enumerate(frames):
+        named = {target: values[index] for target, values in tensors.items()}
+        for target, value in named.items():
+            finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
+            if not finite.all():
+                raise EvaluatorError(
+                    f"step {frame.step}: the {target} model gave numbers that are not "
+                    f"finite, first for atom {int(np.argmin(finite))}. The frame is "
+                    "probably far from what the model was trained for."
+                )
+        samples.append(
+            currents(frame, Tensors(apt=named.get("apt"), pgt=named.get("pgt")))
+        )
+    return samples
+
+
+def _torch_factory(device: str, threads: int) -> tuple[Factory, str]:
+    """Set torch up and choose the device; torch is imported here and nowhere else."""
+    import torch
+
+    from mimyria.models import load_model
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(
+            "models.device asks for CUDA, but torch finds no CUDA device here. "
+            'Use device = "cpu", or "auto".'
+        )
+
+    def factory(_target: str, name: str, device: str) -> Model:
+        return load_model(name, device=device)
+
+    return factory, device
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

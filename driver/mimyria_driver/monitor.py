@@ -1,0 +1,288 @@
+"""Monitor: what people and job scripts see of a running driver.
+
+It gets a snapshot of plain numbers and shows it: a table on a terminal, a line now and
+then elsewhere, and `status.json`, complete at every moment. It decides nothing, and a
+monitor that fails to write never ends a run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mimyria.errors import OutputError
+
+__all__ = [
+    "STATUS_NAME",
+    "Monitor",
+    "Snapshot",
+    "describe",
+    "describe_status",
+    "read_status",
+]
+
+STATUS_NAME: Final = "status.json"
+
+_STATUS_SECONDS: Final = 2.0
+_REDRAW_SECONDS: Final = 0.25
+_RATE_SECONDS: Final = 15.0
+_STALE_SECONDS: Final = 30.0
+_GOAL: Final = 0.05
+"""Relative error of the spectrum for which the remaining time is shown."""
+_LIVE: Final = ("loading", "waiting", "running", "draining")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of the driver in plain numbers.
+
+    Attributes:
+        state: loading, waiting, running, draining, ended, stopped or failed.
+        engine: name and version, empty before one has come.
+        atoms: number of atoms.
+        received: frames that arrived since the start of this process.
+        in_flight: received frames that are not yet durable: the lag behind the engine.
+        engine_waits: whether the engine has to wait for the networks.
+        durable: frames in the journal, safe on disk or about to be.
+        duplicates: frames that arrived again and were dropped.
+        segments: unbroken pieces of the series.
+        missing: frames missing between them.
+        step: last MD step in the series, −1: none.
+        sampled: simulated time in the series, ps.
+        temperature: mean kinetic temperature, K.
+        errors: relative statistical error of each kind of spectrum.
+        restarts: evaluators that had to be replaced.
+        device: where the networks run.
+        message: a warning, or why the run is over.
+    """
+
+    state: str = "loading"
+    engine: str = ""
+    atoms: int = 0
+    received: int = 0
+    in_flight: int = 0
+    engine_waits: bool = False
+    durable: int = 0
+    duplicates: int = 0
+    segments: int = 0
+    missing: int = 0
+    step: int = -1
+    sampled: float = 0.0
+    temperature: float = math.nan
+    errors: Mapping[str, float] = field(default_factory=dict)
+    restarts: int = 0
+    device: str = ""
+    message: str = ""
+
+
+class Monitor:
+    """Shows snapshots; asks for one only when it is due."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        report: float = 10.0,
+        console: Console | None = None,
+    ) -> None:
+        """Nothing is shown before the first `tick`.
+
+        Args:
+            directory: run folder, which must exist when the first tick comes.
+            report: seconds between two lines where there is no terminal.
+            console: where to show; by default stderr.
+        """
+        self._path = directory / STATUS_NAME
+        self._console = console or Console(stderr=True)
+        self._terminal = self._console.is_terminal
+        self._report = _REDRAW_SECONDS if self._terminal else report
+        self._live: Live | None = None
+        self._next_report = 0.0
+        self._next_status = 0.0
+        self._state = ""
+        self._history: deque[tuple[float, int]] = deque()
+
+    def tick(self, snapshot: Callable[[], Snapshot], *, force: bool = False) -> None:
+        """Show the present state, if it is time to.
+
+        Args:
+            snapshot: makes the snapshot.
+            force: show it in any case, as at the end.
+        """
+        now = time.monotonic()
+        if not force and now < min(self._next_report, self._next_status):
+            return
+        present = snapshot()
+        rate = self._rate(now, present.durable)
+        changed = present.state != self._state
+        self._state = present.state
+        if force or changed or now >= self._next_status:
+            self._next_status = now + _STATUS_SECONDS
+            self._write_status(present, rate)
+        if force or changed or now >= self._next_report:
+            self._next_report = now + self._report
+            self._show(present, rate)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the last view on it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _rate(self, now: float, durable: int) -> float:
+        """Frames per second over the last seconds."""
+        history = self._history
+        history.append((now, durable))
+        while len(history) > 2 and now - history[0][0] > _RATE_SECONDS:
+            history.popleft()
+        elapsed = now - history[0][0]
+        return max(0.0, (durable - history[0][1]) / elapsed) if elapsed > 0 else 0.0
+
+    def _write_status(self, snapshot: Snapshot, rate: float) -> None:
+        document = {
+            **dataclasses.asdict(snapshot),
+            "temperature": _finite(snapshot.temperature),
+            "rate": rate,
+            "process": os.getpid(),
+            "time": time.time(),
+        }
+        beside = self._path.with_name(self._path.name + ".new")
+        try:
+            beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+            beside.replace(self._path)
+        except OSError as error:
+            # Not worth a run; the journal will notice a full disk soon enough.
+            _log.warning("%s could not be written: %s", self._path, error)
+
+    def _show(self, snapshot: Snapshot, rate: float) -> None:
+        if not self._terminal:
+            self._console.print(
+                describe(snapshot, rate), highlight=False, markup=False, soft_wrap=True
+            )
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(_table(snapshot, rate), refresh=True)
+
+
+def describe(snapshot: Snapshot, rate: float) -> str:
+    """One line for a log."""
+    if not snapshot.engine:
+        return f"{snapshot.state} · {snapshot.message or 'no engine yet'}"
+    parts = [
+        snapshot.state,
+        f"{snapshot.durable} frames",
+        f"{rate:.1f}/s",
+        f"{snapshot.sampled:.2f} ps",
+        _lag(snapshot),
+        f"{snapshot.temperature:.0f} K",
+        *_errors(snapshot, rate),
+    ]
+    if snapshot.missing:
+        parts.append(f"{snapshot.missing} frames missing")
+    if snapshot.message:
+        parts.append(snapshot.message)
+    return " · ".join(parts)
+
+
+def describe_status(status: Mapping[str, Any]) -> str:
+    """The line for a log, from a status that `read_status` gave."""
+    values = {entry.name: status[entry.name] for entry in dataclasses.fields(Snapshot)}
+    if values["temperature"] is None:
+        values["temperature"] = math.nan
+    line = describe(Snapshot(**values), status["rate"])
+    age = _duration(status["age"])
+    if status["stale"]:
+        return f"not heard of for {age}; it was: {line}"
+    return f"{line} · {age} ago"
+
+
+def read_status(directory: Path) -> dict[str, Any]:
+    """The last status of a run folder, with `age` (s) and `stale`.
+
+    Raises:
+        OutputError: there is none, or it cannot be read.
+    """
+    path = directory / STATUS_NAME
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: there is no status to read. Is {directory} a run folder "
+            "(run.directory of a run.toml)?"
+        ) from error
+    document["age"] = max(0.0, time.time() - document["time"])
+    document["stale"] = document["state"] in _LIVE and document["age"] > _STALE_SECONDS
+    return document
+
+
+def _table(snapshot: Snapshot, rate: float) -> Table:
+    table = Table(title=f"mimyria-driver · {snapshot.state}", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    rows = {
+        "engine": f"{snapshot.engine}, {snapshot.atoms} atoms"
+        if snapshot.engine
+        else "none yet",
+        "networks": f"on {snapshot.device}" if snapshot.device else "loading",
+        "frames": f"{snapshot.durable} ({rate:.1f}/s), step {snapshot.step}",
+        "sampled": f"{snapshot.sampled:.2f} ps in {snapshot.segments} segment(s)",
+        "lag": _lag(snapshot),
+        "temperature": f"{snapshot.temperature:.0f} K (kinetic mean)",
+        "error": ", ".join(_errors(snapshot, rate)) or "-",
+    }
+    if snapshot.missing:
+        rows["missing"] = f"{snapshot.missing} frames"
+    if snapshot.restarts:
+        rows["restarts"] = f"{snapshot.restarts} of the evaluator"
+    if snapshot.message:
+        rows["note"] = snapshot.message
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table
+
+
+def _lag(snapshot: Snapshot) -> str:
+    who = "engine waits" if snapshot.engine_waits else "waiting for the engine"
+    if snapshot.state != "running":
+        return f"lag {snapshot.in_flight}"
+    return f"lag {snapshot.in_flight} ({who})"
+
+
+def _errors(snapshot: Snapshot, rate: float) -> list[str]:
+    """Each error; the first of them also with the time until it reaches the goal."""
+    texts: list[str] = []
+    for name, error in snapshot.errors.items():
+        text = f"{name} ±{100 * error:.0f} %"
+        wanted = snapshot.durable * (error / _GOAL) ** 2 - snapshot.durable
+        if not texts and rate > 0 and wanted > 0 and snapshot.state == "running":
+            text += f" ({100 * _GOAL:.0f} % in {_duration(wanted / rate)})"
+        texts.append(text)
+    return texts
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,245 @@
+"""Pipeline: the running result as a left fold over the records of the journal.
+
+It knows records, correlators and spectra; no socket, no process and no clock. The fold
+of a journal gives the same bits whether it was done while the run went on or later,
+because every accumulator depends on the order of the records only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimyria.correlators import Correlator
+from mimyria.errors import SettingsError
+from mimyria.frame import Array
+from mimyria.spectra import compute_spectra
+from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
+from mimyria.storage import Result
+from mimyria.units import (
+    BOLTZMANN,
+    DIPOLE_CORRELATION_UNIT,
+    POLARIZABILITY_CORRELATION_UNIT,
+)
+from mimyria_driver.records import Identity, Record, live_records
+from mimyria_driver.settings import SpectrumSettings
+
+__all__ = ["Pipeline", "kinetic_temperature", "rebuild"]
+
+_CHANNELS: Final = {"apt": ("dipole", 3), "pgt": ("polarizability", 6)}
+_UNITS: Final = {
+    "apt": DIPOLE_CORRELATION_UNIT,
+    "pgt": POLARIZABILITY_CORRELATION_UNIT,
+}
+_DIGESTS: Final = 65_536
+
+Scalar = str | int | float
+
+
+class Pipeline:
+    """Correlators and means of one run.
+
+    Attributes:
+        n_frames: records in the fold.
+        n_segments: unbroken pieces of the series.
+        n_missing: frames that are missing between the pieces.
+        last_step: step of the last record, −1 before the first.
+        digests: step and digest of the last records.
+    """
+
+    def __init__(self, identity: Identity, settings: SpectrumSettings) -> None:
+        """Begin with no records.
+
+        Raises:
+            SettingsError: the lags are too few for the resolution.
+        """
+        self.identity = identity
+        self.settings = settings
+        self.n_lags = _number_of_lags(settings, identity.interval)
+        self.n_frames = 0
+        self.n_segments = 0
+        self.n_missing = 0
+        self.last_step = -1
+        self.digests: deque[tuple[int, bytes]] = deque(maxlen=_DIGESTS)
+        self._volume = 0.0
+        self._temperature = 0.0
+        self._correlators = {
+            target: Correlator(n, self.n_lags, identity.interval, _UNITS[target])
+            for target, (_, n) in _CHANNELS.items()
+            if target in identity.models
+        }
+
+    @property
+    def sampled_time(self) -> float:
+        """Simulated time in the fold, ps."""
+        return self.n_frames * self.identity.interval * 1e-3
+
+    @property
+    def kinetic_temperature(self) -> float:
+        """Mean kinetic temperature of the frames, K; NaN before the first."""
+        return self._temperature / self.n_frames if self.n_frames else math.nan
+
+    def push(self, record: Record) -> None:
+        """Add one record."""
+        self._border(record.step, record.previous_step)
+        samples = {
+            "apt": record.currents.dipole,
+            "pgt": record.currents.polarizability,
+        }
+        for target, correlator in self._correlators.items():
+            sample = samples[target]
+            assert sample is not None
+            correlator.push(sample)
+        self._count(record.step, record.digest, record.volume)
+        self._temperature += record.kinetic_temperature
+
+    def push_chunk(self, chunk: NDArray[np.void]) -> None:
+        """Add records as they stand in the file; the same bits as one by one."""
+        starts = np.flatnonzero(chunk["previous_step"] < 0)
+        borders = [0, *(int(row) for row in starts if row > 0), len(chunk)]
+        for begin, end in itertools.pairwise(borders):
+            part = chunk[begin:end]
+            if not len(part):
+                continue
+            first = part[0]
+            self._border(int(first["step"]), int(first["previous_step"]))
+            for target, correlator in self._correlators.items():
+                correlator.push(np.ascontiguousarray(part[_CHANNELS[target][0]]))
+            for row in part:
+                self._count(
+                    int(row["step"]), row["digest"].tobytes(), float(row["volume"])
+                )
+                self._temperature += float(row["kinetic_temperature"])
+
+    def relative_errors(self) -> dict[str, float]:
+        """Relative standard error of one point of the IR and the VV Raman spectrum.
+
+        r = sqrt(W / (N n_c)), W = Σ w²
+
+        Source: variance of a lag-window estimate, docs/theory.md, eq. (8); VV is taken
+        as isotropic, which has one independent component, the IR three.
+        """
+        if not self.n_frames:
+            return {}
+        window = window_for_resolution(
+            self.settings.window,
+            self.settings.resolution,
+            self.n_lags,
+            self.identity.interval,
+        )
+        power = 2.0 * float(np.sum(window.weights**2)) - 1.0
+        components = {"apt": ("ir", 3), "pgt": ("raman", 1)}
+        return {
+            components[target][0]: math.sqrt(
+                power / (self.n_frames * components[target][1])
+            )
+            for target in self._correlators
+        }
+
+    def result(self, provenance: Mapping[str, Scalar]) -> Result:
+        """Everything so far, with its spectra; changes nothing.
+
+        Args:
+            provenance: what else to write into the file.
+        """
+        correlations = {
+            target: correlator.result()
+            for target, correlator in self._correlators.items()
+        }
+        temperature = self.settings.temperature or self.kinetic_temperature
+        volume = self._volume / self.n_frames
+        dipole, polarizability = correlations.get("apt"), correlations.get("pgt")
+        spectra = compute_spectra(
+            dipole,
+            polarizability,
+            volume=volume,
+            temperature=temperature,
+            resolution=self.settings.resolution,
+            window=self.settings.window,
+            max_wavenumber=self.settings.max_wavenumber,
+        )
+        counts: dict[str, Scalar] = {
+            "frames": self.n_frames,
+            "segments": self.n_segments,
+            "missing_frames": self.n_missing,
+            "last_step": self.last_step,
+            "kinetic_temperature": self.kinetic_temperature,
+        }
+        return Result(
+            dipole=dipole,
+            polarizability=polarizability,
+            spectra=spectra,
+            volume=volume,
+            temperature=temperature,
+            interval=self.identity.interval,
+            provenance={**counts, **provenance},
+        )
+
+    def state(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """States of the correlators, to compare two folds."""
+        return {
+            target: correlator.state()
+            for target, correlator in self._correlators.items()
+        }
+
+    def _border(self, step: int, previous_step: int) -> None:
+        if previous_step >= 0:
+            return
+        if self.n_frames:
+            for correlator in self._correlators.values():
+                correlator.end_segment()
+            apart = (step - self.last_step) // self.identity.stride
+            self.n_missing += max(0, apart - 1)
+        self.n_segments += 1
+
+    def _count(self, step: int, digest: bytes, volume: float) -> None:
+        self.n_frames += 1
+        self.last_step = step
+        self.digests.append((step, digest))
+        self._volume += volume
+
+
+def rebuild(path: Path, identity: Identity, settings: SpectrumSettings) -> Pipeline:
+    """The fold of a whole journal.
+
+    Raises:
+        JournalError: the journal is damaged.
+    """
+    pipeline = Pipeline(identity, settings)
+    for chunk in live_records(path):
+        pipeline.push_chunk(chunk)
+    return pipeline
+
+
+def kinetic_temperature(masses: Array, velocities: Array) -> float:
+    """T = Σ m v² / ((3 N − 3) k_B), in K.
+
+    Args:
+        masses: (n_atoms,) amu.
+        velocities: (n_atoms, 3) Å/fs.
+
+    Source: equipartition; the total momentum is taken as conserved.
+    """
+    doubled = float(np.einsum("i,ia,ia->", masses, velocities, velocities))
+    return doubled / (max(3 * len(masses) - 3, 1) * BOLTZMANN)
+
+
+def _number_of_lags(settings: SpectrumSettings, interval: float) -> int:
+    needed = lags_for_resolution(settings.window, settings.resolution, interval)
+    if settings.max_lag is None:
+        return needed
+    n_lags = math.ceil(settings.max_lag / interval) + 1
+    if n_lags < needed:
+        raise SettingsError(
+            f"spectrum.max_lag is {settings.max_lag:g} fs, but a resolution of "
+            f"{settings.resolution:g} cm^-1 needs {(needed - 1) * interval:g} fs. "
+            "Leave spectrum.max_lag away, or choose a coarser spectrum.resolution."
+        )
+    return n_lags

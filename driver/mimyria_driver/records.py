@@ -1,0 +1,302 @@
+"""Records: the layout of a journal file, and how it is read and checked.
+
+    file     magic(8) · version u32 · length u32 · identity JSON · crc32 u32 · records
+    record   136 bytes, little-endian, as in `RECORD`; the CRC covers the others
+
+This module never writes. A torn tail (nothing valid after the first bad record) is left
+out; a bad record with valid ones behind it is damage and an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimyria.currents import Currents
+from mimyria.errors import JournalError
+
+__all__ = [
+    "RECORD",
+    "Identity",
+    "Record",
+    "check_records",
+    "live_records",
+    "pack_header",
+    "pack_record",
+    "read_header",
+    "read_journal",
+]
+
+MAGIC: Final = b"MIMYRJNL"
+VERSION: Final = 1
+FRAME: Final = 1
+ROLLBACK: Final = 2
+
+RECORD: Final = np.dtype(
+    [
+        ("kind", "<u4"),
+        ("reserved", "<u4"),
+        ("step", "<i8"),
+        ("previous_step", "<i8"),
+        ("time", "<f8"),
+        ("volume", "<f8"),
+        ("kinetic_temperature", "<f8"),
+        ("dipole", "<f8", (3,)),
+        ("polarizability", "<f8", (6,)),
+        ("digest", "V8"),
+        ("padding", "<u4"),
+        ("crc", "<u4"),
+    ]
+)
+"""Layout of one record; absent currents are NaN."""
+
+_PACKED: Final = struct.Struct("<IIqqddd3d6d8sI")
+_HEADER: Final = struct.Struct("<8sII")
+_HEAD: Final = struct.Struct("<IIq")
+_CHUNK: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of one frame.
+
+    Attributes:
+        step: MD step.
+        previous_step: step of the sample before it in the same unbroken segment, −1
+            where a segment starts.
+        time: fs.
+        volume: Å³.
+        kinetic_temperature: K.
+        currents: the two samples.
+        digest: 8 bytes of a hash of positions, cell and velocities.
+    """
+
+    step: int
+    previous_step: int
+    time: float
+    volume: float
+    kinetic_temperature: float
+    currents: Currents
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What must not change within one journal.
+
+    Attributes:
+        numbers: atomic numbers in the order of every frame.
+        time_step: fs.
+        stride: MD steps between frames.
+        models: SHA-256 of the model of each target; only of those in use.
+        notes: for people (engine, version); may change.
+    """
+
+    numbers: tuple[int, ...]
+    time_step: float
+    stride: int
+    models: Mapping[str, str]
+    notes: Mapping[str, Any]
+
+    @property
+    def interval(self) -> float:
+        """Time from one frame to the next, fs."""
+        return self.time_step * self.stride
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        document = {
+            "numbers": list(self.numbers),
+            "time_step": self.time_step,
+            "stride": self.stride,
+            "models": dict(self.models),
+            "notes": dict(self.notes),
+        }
+        return json.dumps(document, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Identity:
+        """The inverse of `to_json`."""
+        document = json.loads(text)
+        return cls(
+            tuple(document["numbers"]),
+            document["time_step"],
+            document["stride"],
+            document["models"],
+            document["notes"],
+        )
+
+
+def pack_record(record: Record, kind: int = FRAME) -> bytes:
+    """Bytes of one record, checksum included."""
+    missing = (math.nan,) * 6
+    dipole = record.currents.dipole
+    polarizability = record.currents.polarizability
+    body = _PACKED.pack(
+        kind,
+        0,
+        record.step,
+        record.previous_step,
+        record.time,
+        record.volume,
+        record.kinetic_temperature,
+        *(missing[:3] if dipole is None else dipole),
+        *(missing if polarizability is None else polarizability),
+        record.digest,
+        0,
+    )
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def pack_header(identity: Identity) -> bytes:
+    """Bytes of a journal without records."""
+    text = identity.to_json()
+    header = _HEADER.pack(MAGIC, VERSION, len(text)) + text
+    return header + zlib.crc32(header).to_bytes(4, "little")
+
+
+def read_journal(path: Path) -> Iterator[Record]:
+    """The live records of a journal, in order; an unfinished tail is left out.
+
+    Raises:
+        JournalError: the header or a record in the middle is damaged.
+    """
+    identity, _ = read_header(path)
+    for chunk in live_records(path):
+        for row in chunk:
+            yield Record(
+                int(row["step"]),
+                int(row["previous_step"]),
+                float(row["time"]),
+                float(row["volume"]),
+                float(row["kinetic_temperature"]),
+                Currents(
+                    row["dipole"].copy() if "apt" in identity.models else None,
+                    row["polarizability"].copy() if "pgt" in identity.models else None,
+                ),
+                row["digest"].tobytes(),
+            )
+
+
+def live_records(path: Path) -> Iterator[NDArray[np.void]]:
+    """The live records as structured arrays of type `RECORD`.
+
+    A record is live unless a later rollback went to its step or below.
+    """
+    _, start = read_header(path)
+    end, _ = check_records(path, start)
+    rollbacks: list[tuple[int, int]] = []
+    for offset, chunk in _chunks(path, start, end):
+        for row in np.flatnonzero(chunk["kind"] == ROLLBACK):
+            rollbacks.append((offset + int(row), int(chunk["step"][row])))
+    places = np.array([place for place, _ in rollbacks], dtype=np.int64)
+    steps = np.array([step for _, step in rollbacks], dtype=np.int64)
+    # Lowest step that any rollback from here on went to; none: no limit.
+    limits = np.append(np.minimum.accumulate(steps[::-1])[::-1], np.iinfo(np.int64).max)
+    for offset, chunk in _chunks(path, start, end):
+        next_rollback = np.searchsorted(places, np.arange(len(chunk)) + offset)
+        live = (chunk["kind"] == FRAME) & (chunk["step"] < limits[next_rollback])
+        yield chunk[live]
+
+
+def read_header(path: Path) -> tuple[Identity, int]:
+    """Identity, and the offset of the first record."""
+    advice = "Move the run folder away, or restore the file from a copy."
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER.size)
+            if len(head) < _HEADER.size or not head.startswith(MAGIC):
+                raise JournalError(f"{path}: is not a mimyria journal. {advice}")
+            _, version, length = _HEADER.unpack(head)
+            if length > os.fstat(file.fileno()).st_size:
+                raise JournalError(f"{path}: the header is damaged. {advice}")
+            text = file.read(length)
+            crc = file.read(4)
+    except FileNotFoundError as error:
+        raise JournalError(f"{path}: there is no journal.") from error
+    if zlib.crc32(head + text).to_bytes(4, "little") != crc:
+        raise JournalError(f"{path}: the header is damaged. {advice}")
+    if version != VERSION:
+        raise JournalError(
+            f"{path}: has the format version {version}, but this program reads "
+            f"{VERSION}. Use the version of mimyria that wrote it."
+        )
+    return Identity.from_json(text), _HEADER.size + length + 4
+
+
+def check_records(path: Path, start: int) -> tuple[int, int]:
+    """Check every record.
+
+    Args:
+        path: the journal.
+        start: offset of the first record.
+
+    Returns:
+        Offset behind the last good record, and the last live step (−1: none).
+
+    Raises:
+        JournalError: valid records follow a bad one.
+    """
+    size = RECORD.itemsize
+    first_bad = -1
+    index = 0
+    live = array("q")
+    with path.open("rb") as file:
+        file.seek(start)
+        while data := file.read(size * _CHUNK):
+            for offset in range(0, len(data), size):
+                if not _is_valid(data[offset : offset + size]):
+                    first_bad = index if first_bad < 0 else first_bad
+                elif first_bad >= 0:
+                    raise _damage(path, first_bad, start + first_bad * size, index)
+                else:
+                    _follow(live, *_HEAD.unpack_from(data, offset))
+                index += 1
+    good = index if first_bad < 0 else first_bad
+    return start + size * good, live[-1] if live else -1
+
+
+def _follow(live: array[int], kind: int, _reserved: int, step: int) -> None:
+    """Add a step to the live ones, or take back those that a rollback voids."""
+    if kind == FRAME:
+        live.append(step)
+    while kind == ROLLBACK and live and live[-1] >= step:
+        live.pop()
+
+
+def _damage(path: Path, record: int, offset: int, sound: int) -> JournalError:
+    return JournalError(
+        f"{path}: record {record} (byte {offset}) is damaged, but record {sound} after "
+        "it is sound, so this is not an unfinished write. Nothing was changed. Restore "
+        f"the file from a copy, or cut it to {offset} bytes to keep what is before."
+    )
+
+
+def _is_valid(record: bytes) -> bool:
+    return len(record) == RECORD.itemsize and zlib.crc32(record[:-4]) == int.from_bytes(
+        record[-4:], "little"
+    )
+
+
+def _chunks(path: Path, start: int, end: int) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Index of the first record, and the records, of each piece of the file."""
+    index = 0
+    with path.open("rb") as file:
+        file.seek(start)
+        while start + index * RECORD.itemsize < end:
+            left = (end - start) // RECORD.itemsize - index
+            data = file.read(RECORD.itemsize * min(_CHUNK, left))
+            chunk = np.frombuffer(data, dtype=RECORD)
+            yield index, chunk
+            index += len(chunk)

@@ -1,0 +1,33 @@
+"""Results: the pictures beside a result file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["draw_plots"]
+
+
+def draw_plots(path: Path) -> list[Path]:
+    """Draw `ir.png` and `raman.png` beside a result file, as far as it has them.
+
+    matplotlib is imported here, at the end of a run, since it is slow to.
+
+    Args:
+        path: the result file.
+
+    Returns:
+        What was drawn.
+    """
+    from mimyria.plots import plot_ir, plot_raman
+    from mimyria.storage import read_result
+
+    result = read_result(path)
+    drawn = []
+    for wanted, plot, name in (
+        (result.dipole, plot_ir, "ir.png"),
+        (result.polarizability, plot_raman, "raman.png"),
+    ):
+        if wanted is not None:
+            plot(result, path.with_name(name))
+            drawn.append(path.with_name(name))
+    return drawn

@@ -1,0 +1,374 @@
+"""Service: the loop between an engine, the evaluator and the journal.
+
+One thread, no torch. It polls the source only while it has credit left: waiting is the
+only back-pressure, and it works for every engine. A frame is acknowledged when its
+record is safe on disk, and not before.
+
+    source ──Arrived──► place ──► evaluator ──► journal ──► sync ──► acknowledge
+                                                   └──► fold ──► spectrum.h5
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from mimyria.errors import EngineError, JournalError, MimyriaError
+from mimyria_driver.assembly import build_source
+from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.journal import Journal, lock_folder
+from mimyria_driver.monitor import Monitor, Snapshot
+from mimyria_driver.results import draw_plots
+from mimyria_driver.session import JOURNAL_NAME, Pending, Session
+from mimyria_driver.settings import Settings
+from mimyria_driver.signals import StopRequest
+from mimyria_driver.sources import (
+    Arrived,
+    Ended,
+    Event,
+    RunDescription,
+    Source,
+    Started,
+)
+
+__all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
+
+EXIT_NAME: Final = "EXIT"
+"""A file of this name in the run folder ends the run, as in i-PI."""
+
+STOPPED: Final = 75
+"""Exit code of a run that a signal stopped before its end: start it again."""
+
+_TICK: Final = 0.2
+_SHORT: Final = 0.02
+_DRAIN_SECONDS: Final = 5.0
+_BATCHES: Final = 2
+"""Batches with the evaluator: one is calculated while the next one travels."""
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """One run of the driver; use it once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        monitor: Monitor,
+        stop: StopRequest,
+        make_evaluator: Callable[[Path], Evaluator] | None = None,
+    ) -> None:
+        """Take the run folder and start the evaluator.
+
+        Args:
+            settings: of the run.
+            source: where frames come from; closed by `run`.
+            monitor: shows what goes on; closed by `run`.
+            stop: tells when to end before the end.
+            make_evaluator: makes another evaluator than that of the settings, from the
+                path of its log.
+
+        Raises:
+            JournalError: the run folder is in use, or its journal is damaged.
+        """
+        directory = settings.run.directory
+        self._settings = settings
+        self._source = source
+        self._monitor = monitor
+        self._stop = stop
+        self._journal: Journal | None = None
+        self._session: Session | None = None
+        self._waiting: deque[Pending] = deque()  # not yet with the evaluator
+        self._submitted: deque[Pending] = deque()
+        self._state = "loading"
+        self._message = ""
+        self._received = 0
+        self._busy_source = True
+        self._failure: MimyriaError | None = None
+        self._last_arrival = time.monotonic()
+        self._next_result = time.monotonic() + settings.spectrum.refresh
+        self._lock = lock_folder(directory)
+        path = directory / JOURNAL_NAME
+        log_path = directory / "evaluator.log"
+        try:
+            self._journal = Journal.open(path) if path.exists() else None
+            self._evaluator = (
+                make_evaluator(log_path)
+                if make_evaluator
+                else Evaluator(settings.models, log_path)
+            )
+        except BaseException:
+            self._release()
+            raise
+
+    def run(self) -> int:
+        """Serve until the engine's run is over, or a signal comes.
+
+        Returns:
+            0 at the end of the run, `STOPPED` after a signal.
+
+        Raises:
+            MimyriaError: what made it end; all frames before are safe, and the result
+                is written.
+        """
+        try:
+            try:
+                self._load()
+                self._serve()
+                self._drain()
+            except MimyriaError as error:
+                self._failure = self._failure or error
+            self._finish()
+        finally:
+            self._evaluator.close()
+            self._source.close()
+            self._release()
+            self._monitor.close()
+        if self._failure is not None:
+            raise self._failure
+        return STOPPED if self._state == "stopped" else 0
+
+    @property
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._submitted)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._in_flight < self._settings.run.credit
+
+    def _load(self) -> None:
+        """Until the networks are there; no engine is spoken to before."""
+        while self._evaluator.ready is None and not self._stopping():
+            self._poll(listen=False, timeout=_TICK)
+            self._evaluator.results()
+            self._monitor.tick(self._snapshot)
+        self._last_arrival = time.monotonic()
+        if self._state == "loading":
+            self._state = "waiting"
+
+    def _serve(self) -> None:
+        """Until the run is over or has to end."""
+        while self._state in ("waiting", "running") and not self._stopping():
+            quiet = self._journal is None or not self._journal.unsynced
+            self._poll(listen=self._has_room, timeout=_TICK if quiet else _SHORT)
+            arrived = self._has_room and self._receive()
+            self._advance(idle=not arrived)
+            self._check_patience()
+
+    def _drain(self) -> None:
+        """Finish the frames that have arrived; a signal grants them a few seconds."""
+        if self._state == "running":
+            self._state = "draining"
+        deadline = (
+            time.monotonic() + _DRAIN_SECONDS if self._state == "stopped" else None
+        )
+        while self._in_flight:
+            late = deadline is not None and time.monotonic() > deadline
+            if late or self._stop.urgent:
+                _log.warning("%d frames were not finished", self._in_flight)
+                break
+            self._poll(listen=False, timeout=_SHORT)
+            self._advance(idle=False)
+
+    def _poll(self, *, listen: bool, timeout: float) -> None:
+        """Wait until something can be done, at most `timeout` seconds."""
+        poller = zmq.Poller()
+        events = zmq.POLLIN | (zmq.POLLOUT if self._evaluator.wants_write else 0)
+        poller.register(self._evaluator.pollable, events)
+        pollable = self._source.pollable if listen else None
+        if pollable is not None:
+            poller.register(pollable, zmq.POLLIN)
+        elif listen and self._busy_source and self._state == "running":
+            timeout = 0.0  # there is nothing to wait on, and there may be more
+        poller.poll(round(1000 * timeout))
+
+    def _receive(self) -> bool:
+        """Take what the source has; frames before a bad one are kept."""
+        events: list[Event] = []
+        try:
+            events = self._source.receive()
+            self._busy_source = bool(events)
+            for event in events:
+                if isinstance(event, Started):
+                    self._start(event.description)
+                elif isinstance(event, Arrived):
+                    self._arrive(event)
+                else:
+                    self._end(event)
+        except MimyriaError as error:
+            self._fail(error)
+        return bool(events)
+
+    def _start(self, description: RunDescription) -> None:
+        try:
+            if self._session is None:
+                assert self._evaluator.ready is not None
+                self._session = Session(
+                    self._settings,
+                    description,
+                    self._evaluator.ready["models"],
+                    self._journal,
+                )
+                self._journal = self._session.journal
+            else:
+                self._session.resume(description)
+        except MimyriaError as error:
+            self._source.refuse(str(error))
+            raise
+        self._state = "running"
+        self._last_arrival = time.monotonic()
+        self._source.accept(self._session.journal.durable_step)
+        _log.info("%s, %d atoms", description.engine, len(description.numbers))
+
+    def _arrive(self, arrived: Arrived) -> None:
+        assert self._session is not None
+        self._received += 1
+        self._last_arrival = time.monotonic()
+        pending = self._session.place(arrived)
+        if pending is not None:
+            self._waiting.append(pending)
+        elif arrived.frame.step <= self._session.journal.durable_step:
+            self._source.acknowledge(self._session.journal.durable_step)
+
+    def _end(self, ended: Ended) -> None:
+        self._message = ended.reason
+        self._state = "draining"
+
+    def _fail(self, error: MimyriaError) -> None:
+        self._failure = error
+        self._message = str(error)
+        self._state = "draining"
+
+    def _advance(self, *, idle: bool) -> None:
+        """Everything but the source: evaluate, keep, sync, acknowledge, show."""
+        while self._waiting and self._evaluator.n_batches < _BATCHES:
+            size = min(self._settings.models.batch, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(size)]
+            self._submitted.extend(batch)
+            self._evaluator.submit([pending.frame for pending in batch])
+        session = self._session
+        samples = self._evaluator.results()
+        if session is not None:
+            for currents in samples:
+                session.keep(self._submitted.popleft(), currents)
+            if session.sync_due(idle=idle and not self._in_flight):
+                self._sync(session)
+            if time.monotonic() >= self._next_result:
+                self._publish(session, "running")
+        self._monitor.tick(self._snapshot)
+
+    def _sync(self, session: Session) -> None:
+        self._source.acknowledge(session.journal.sync())
+
+    def _publish(self, session: Session, status: str) -> None:
+        session.write_result(status)
+        self._next_result = time.monotonic() + self._settings.spectrum.refresh
+
+    def _stopping(self) -> bool:
+        """Whether somebody asked for the end; remembers it as the state."""
+        exit_file = self._settings.run.directory / EXIT_NAME
+        if exit_file.exists():
+            exit_file.unlink(missing_ok=True)
+            self._message = "ended by the file EXIT"
+            self._state = "draining"
+            return True
+        if self._stop.signal_name is None:
+            return False
+        self._message = f"stopped by {self._stop.signal_name}; start again to continue"
+        self._state = "stopped"
+        return True
+
+    def _check_patience(self) -> None:
+        patience = self._settings.run.patience
+        silence = time.monotonic() - self._last_arrival
+        if patience and not self._in_flight and silence > patience:
+            raise EngineError(
+                f"no frame came for {silence:.0f} s (run.patience is {patience:g} s). "
+                "Look at the engine, then start again; all frames so far are safe."
+            )
+
+    def _finish(self) -> None:
+        """Make all durable, say so to the engine, write the result."""
+        if self._failure is not None:
+            self._state = "failed"
+            self._message = str(self._failure)
+        elif self._state != "stopped":
+            self._state = "ended"
+        try:
+            self._conclude()
+        except MimyriaError as error:
+            self._failure = self._failure or error
+        self._monitor.tick(self._snapshot, force=True)
+
+    def _conclude(self) -> None:
+        session = self._session
+        if session is None or isinstance(self._failure, JournalError):
+            return
+        self._sync(session)
+        path = session.write_result(self._state)
+        if path is not None and self._settings.spectrum.plots:
+            draw_plots(path)
+
+    def _release(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        os.close(self._lock)
+
+    def _snapshot(self) -> Snapshot:
+        ready = self._evaluator.ready
+        snapshot = Snapshot(
+            state=self._state,
+            received=self._received,
+            restarts=self._evaluator.restarts,
+            device="" if ready is None else str(ready["device"]),
+            message=self._message,
+        )
+        session = self._session
+        if session is None:
+            return snapshot
+        pipeline = session.pipeline
+        return dataclasses.replace(
+            snapshot,
+            engine=session.description.engine,
+            atoms=len(session.description.numbers),
+            in_flight=self._in_flight + session.journal.unsynced,
+            engine_waits=not self._has_room,
+            durable=pipeline.n_frames,
+            duplicates=session.n_duplicates,
+            segments=pipeline.n_segments,
+            missing=pipeline.n_missing,
+            step=pipeline.last_step,
+            sampled=pipeline.sampled_time,
+            temperature=pipeline.kinetic_temperature,
+            errors=pipeline.relative_errors(),
+            message=self._message or session.warning or "",
+        )
+
+
+def run(settings: Settings, *, source: Source | None = None) -> int:
+    """Run the service as the command does, with signals and a view of the progress.
+
+    Args:
+        settings: of the run.
+        source: another source than that of the settings.
+
+    Returns:
+        The exit code: 0, or `STOPPED`.
+
+    Raises:
+        MimyriaError: why the run ended; its `exit_code` is that of the command.
+    """
+    directory = settings.run.directory
+    monitor = Monitor(directory, report=settings.run.report)
+    with StopRequest() as stop:
+        source = build_source(settings) if source is None else source
+        return Service(settings, source, monitor, stop).run()

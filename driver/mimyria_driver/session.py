@@ -1,0 +1,230 @@
+"""Session: one accepted run, from a placed frame to a durable, folded record.
+
+It joins journal, sequence and pipeline, and knows no socket, no process and no signal.
+The order is always the same: write, then fold; sync, then acknowledge.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mimyria
+from mimyria.currents import Currents
+from mimyria.frame import Frame
+from mimyria.storage import write_result
+from mimyria_driver import checks
+from mimyria_driver.journal import Journal
+from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
+from mimyria_driver.records import Identity, Record
+from mimyria_driver.sequence import Place, Sequencer
+from mimyria_driver.settings import Settings
+from mimyria_driver.sources import Arrived, RunDescription
+
+__all__ = ["JOURNAL_NAME", "RESULT_NAME", "Pending", "Session"]
+
+JOURNAL_NAME: Final = "journal"
+RESULT_NAME: Final = "spectrum.h5"
+
+_SYNC_RECORDS: Final = 256
+_SYNC_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 0.02
+_TEMPERATURE_FRAMES: Final = 10
+_LEAST_FRAMES: Final = 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A frame that waits for its currents."""
+
+    frame: Frame
+    place: Place
+    digest: bytes
+
+
+class Session:
+    """Everything that exists once an engine has been accepted.
+
+    Attributes:
+        description: of the engine that sends now.
+        journal: the truth.
+        pipeline: its fold.
+        warning: what the user should look at, or None.
+        kinetic_temperature: of the last frame, K.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        description: RunDescription,
+        models: Mapping[str, Mapping[str, Any]],
+        journal: Journal | None,
+    ) -> None:
+        """Accept a run, new or continued.
+
+        Args:
+            settings: of the driver.
+            description: what the engine says.
+            models: metadata of the model of each target.
+            journal: the one in the run folder, if there is one.
+
+        Raises:
+            MimyriaError: the run cannot be served; nothing was changed.
+        """
+        self._settings = settings
+        self._models = models
+        identity = self._check(description)
+        pipeline = Pipeline(identity, settings.spectrum)
+        path = settings.run.directory / JOURNAL_NAME
+        if journal is None:
+            journal = Journal.create(path, identity)
+        else:
+            checks.check_identity(journal.identity, identity, str(path))
+            pipeline = rebuild(path, journal.identity, settings.spectrum)
+        self.description = description
+        self.journal = journal
+        self.pipeline = pipeline
+        self.warning: str | None = None
+        self.kinetic_temperature = pipeline.kinetic_temperature
+        self._sequencer = Sequencer(
+            description.stride, journal.last_step, pipeline.digests
+        )
+        # Commits must not wait for more frames than an engine may have under way.
+        self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
+
+    @property
+    def n_duplicates(self) -> int:
+        """Frames that arrived again and were dropped."""
+        return self._sequencer.n_duplicates
+
+    def resume(self, description: RunDescription) -> None:
+        """An engine has come back.
+
+        Raises:
+            MimyriaError: it brings another run.
+        """
+        identity = self._check(description)
+        checks.check_identity(self.journal.identity, identity, str(self.journal.path))
+        self.description = description
+        self._sequencer.start_stream()
+
+    def place(self, arrived: Arrived) -> Pending | None:
+        """Check a frame and give it its place; None: it is there already.
+
+        Raises:
+            FrameError: the frame is refused.
+        """
+        frame = arrived.frame
+        checks.check_frame(frame, self.description)
+        digest = checks.frame_digest(frame)
+        before = self._sequencer.last_step
+        place = self._sequencer.place(frame.step, arrived.previous_step, digest)
+        if place is None:
+            return None
+        if place.rollback:
+            _log.warning(
+                "the engine went back from step %d to %d and took another way; the "
+                "frames between are replaced",
+                before,
+                frame.step,
+            )
+        elif place.previous_step < 0 <= before:
+            _log.warning(
+                "frames are missing between step %d and %d; a new segment begins",
+                before,
+                frame.step,
+            )
+        return Pending(frame, place, digest)
+
+    def keep(self, pending: Pending, currents: Currents) -> None:
+        """Write the record of a frame, and fold it.
+
+        Raises:
+            JournalError: it cannot be written.
+            FrameError: the velocities are in a wrong unit.
+        """
+        frame, place = pending.frame, pending.place
+        assert frame.velocities is not None
+        self.kinetic_temperature = kinetic_temperature(
+            self.description.masses, frame.velocities
+        )
+        record = Record(
+            frame.step,
+            place.previous_step,
+            frame.step * self.description.time_step,
+            frame.volume,
+            self.kinetic_temperature,
+            currents,
+            pending.digest,
+        )
+        if place.rollback:
+            self.journal.roll_back(frame.step)
+            self.pipeline = rebuild(
+                self.journal.path, self.journal.identity, self._settings.spectrum
+            )
+        self.journal.append(record)
+        self.pipeline.push(record)
+        if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
+            self._check_temperature()
+
+    def sync_due(self, *, idle: bool) -> bool:
+        """Whether the written records should be made durable now.
+
+        Args:
+            idle: nothing else is to be done.
+        """
+        journal = self.journal
+        if not journal.unsynced:
+            return False
+        age = time.monotonic() - journal.unsynced_since
+        patience = _IDLE_SECONDS if idle else _SYNC_SECONDS
+        return journal.unsynced >= self._sync_records or age >= patience
+
+    def write_result(self, status: str) -> Path | None:
+        """Publish what there is; None if it is too little for a spectrum."""
+        if self.pipeline.n_frames < _LEAST_FRAMES:
+            return None
+        path = self._settings.run.directory / RESULT_NAME
+        write_result(path, self.pipeline.result(self._provenance(status)))
+        return path
+
+    def _check(self, description: RunDescription) -> Identity:
+        checks.check_description(description, self._settings.spectrum.max_wavenumber)
+        checks.check_elements(description, self._models)
+        return Identity(
+            tuple(int(number) for number in description.numbers),
+            float(description.time_step),
+            int(description.stride),
+            {target: str(doc["sha256"]) for target, doc in self._models.items()},
+            {"engine": description.engine, "mimyria": mimyria.__version__},
+        )
+
+    def _check_temperature(self) -> None:
+        self.warning = checks.check_temperature(
+            self.pipeline.kinetic_temperature, self._settings.spectrum.temperature
+        )
+        if self.warning:
+            _log.warning("%s", self.warning)
+
+    def _provenance(self, status: str) -> dict[str, str | int | float]:
+        names = {
+            f"model_{target}": f"{doc.get('name', '?')} {doc['sha256']}"
+            for target, doc in self._models.items()
+        }
+        return {
+            "status": status,
+            "mimyria": mimyria.__version__,
+            "engine": self.description.engine,
+            "atoms": len(self.description.numbers),
+            "time_step": self.description.time_step,
+            "stride": self.description.stride,
+            "python": platform.python_version(),
+            **names,
+        }
