@@ -79,7 +79,9 @@ def find_bands(spectrum: Spectrum, *, prominence: float = _PROMINENCE) -> list[B
     intensity = np.nan_to_num(spectrum.intensity)
     smallest = np.full(len(intensity), prominence * float(intensity.max()))
     if spectrum.error is not None:
-        smallest = np.maximum(smallest, _ERRORS * np.nan_to_num(spectrum.error))
+        smallest = np.maximum(
+            smallest, _ERRORS * np.nan_to_num(spectrum.error, posinf=np.inf)
+        )
     tops, found = find_peaks(
         intensity, prominence=(None, None), width=0, rel_height=0.5
     )

@@ -1,0 +1,161 @@
+"""`mimyria spectrum`: other windows and temperatures from a stored result."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mimyria import __version__
+from mimyria.errors import FormatError
+from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
+
+if TYPE_CHECKING:
+    from mimyria.storage import Result
+
+__all__ = ["add_parser"]
+
+_RESOLUTION = 10.0
+_MOST_BANDS = 8
+_TITLES = {"ir": "IR, α·n / cm⁻¹", "raman_vv": "Raman, VV", "raman_vh": "Raman, VH"}
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the command and its arguments."""
+    parser = subparsers.add_parser(
+        "spectrum",
+        help="spectra from a stored result, with other windows",
+        description="Compute IR and Raman spectra again from the correlations that a "
+        "run has stored. Nothing is simulated and no network is evaluated.",
+        epilog="example: mimyria spectrum run/spectrum.h5 --resolution 20 --plots .",
+    )
+    parser.add_argument("result", type=Path, help="result file of a run")
+    parser.add_argument(
+        "--resolution",
+        type=float,
+        metavar="CM-1",
+        help="full width at half maximum of a sharp line (default: as stored)",
+    )
+    parser.add_argument(
+        "--window", choices=list(WINDOWS), help="lag window (default: as stored)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="K",
+        help="temperature of the prefactor (default: as stored)",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write a new result file"
+    )
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write ir.png and raman.png there"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # h5py is loaded here, so that `mimyria --help` stays quick.
+    from mimyria.storage import read_result, write_result
+
+    stored = read_result(arguments.result)
+    result = _recompute(stored, arguments)
+    print("\n".join(_report(result, str(arguments.result))))
+    if arguments.output is not None:
+        write_result(arguments.output, result)
+        print(f"wrote {arguments.output}")
+    if arguments.plots is not None:
+        for path in _plot(result, arguments.plots):
+            print(f"wrote {path}")
+    return 0
+
+
+def _recompute(stored: Result, arguments: argparse.Namespace) -> Result:
+    if stored.dipole is None and stored.polarizability is None:
+        raise FormatError(
+            f"{arguments.result} holds no correlation to compute spectra from. "
+            "Give the result file of a run."
+        )
+    resolution = arguments.resolution or _stored_resolution(stored)
+    window = arguments.window or str(stored.provenance.get("window", "gaussian"))
+    temperature = arguments.temperature or stored.temperature
+    spectra = compute_spectra(
+        stored.dipole,
+        stored.polarizability,
+        volume=stored.volume,
+        temperature=temperature,
+        resolution=resolution,
+        window=window,
+    )
+    provenance = stored.provenance | {
+        "window": window,
+        "spectra_by": f"mimyria {__version__}",
+    }
+    return replace(
+        stored, spectra=spectra, temperature=temperature, provenance=provenance
+    )
+
+
+def _stored_resolution(stored: Result) -> float:
+    for spectrum in stored.spectra.values():
+        return spectrum.resolution
+    return _RESOLUTION
+
+
+def _report(result: Result, title: str) -> list[str]:
+    """What a person wants to know, line by line."""
+    correlation = result.dipole or result.polarizability
+    assert correlation is not None  # checked in _recompute
+    resolution = _stored_resolution(result)
+    length = correlation.n_samples * correlation.interval / 1000
+    lines = [
+        f"{title}: {correlation.n_samples} samples, {length:.1f} ps",
+        f"volume {result.volume:.1f} Å³, temperature {result.temperature:.1f} K, "
+        f"window {result.provenance['window']}, resolution {resolution:g} cm⁻¹",
+    ]
+    for name, heading in _TITLES.items():
+        if name in result.spectra:
+            lines += _band_table(result.spectra[name], heading)
+    return lines
+
+
+def _band_table(spectrum: Spectrum, heading: str) -> list[str]:
+    strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)
+    lines = [
+        "",
+        f"{heading}  (error {_relative_error(spectrum):.1%})",
+        "  band / cm⁻¹   centroid   height",
+    ]
+    for band in sorted(strongest[:_MOST_BANDS], key=lambda band: band.position):
+        lines.append(
+            f"  {band.position:11.1f} {band.centroid:10.1f}   {band.height:.4g}"
+        )
+    if not strongest:
+        lines.append("  none stands out from the noise")
+    return lines
+
+
+def _relative_error(spectrum: Spectrum) -> float:
+    """Σ error / Σ intensity: one number for the whole spectrum."""
+    if spectrum.error is None:
+        return float("nan")
+    return float(spectrum.error.sum() / np.abs(spectrum.intensity).sum())
+
+
+def _plot(result: Result, folder: Path) -> list[Path]:
+    from mimyria.plots import plot_ir, plot_raman
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    if "ir" in result.spectra:
+        written.append(folder / "ir.png")
+        plot_ir(result, written[-1])
+    if "raman_vv" in result.spectra:
+        written.append(folder / "raman.png")
+        plot_raman(result, written[-1])
+    return written

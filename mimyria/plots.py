@@ -1,0 +1,193 @@
+"""Plots of spectra with their error bands, as picture files.
+
+Figures are made without pyplot: no global state, no window, safe in any process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mimyria.errors import SettingsError
+from mimyria.files import replace_file
+from mimyria.spectra import Spectrum, find_bands
+
+__all__ = ["HasSpectra", "plot_ir", "plot_raman"]
+
+_RANGE: Final = (0.0, 4000.0)
+_DPI: Final = 200
+_MOST_LABELS: Final = 5
+_LABEL_HEIGHT: Final = 0.04  # of the highest point; lower bands get no label
+_STRETCHES: Final = 2500.0  # cm⁻¹; stretches of X–H dwarf what lies below
+_MAGNIFICATIONS: Final = (2, 5, 10, 20, 50, 100, 200)
+# Told apart by colour-blind eyes as well (Okabe and Ito).
+_COLOURS: Final = {
+    "ir": "#0072B2",
+    "raman_vv": "#0072B2",
+    "raman_vh": "#D55E00",
+    "raman_iso": "#009E73",
+    "depolarisation_ratio": "#404040",
+}
+
+
+class HasSpectra(Protocol):
+    """Anything with spectra by name, such as a `Result`."""
+
+    @property
+    def spectra(self) -> Mapping[str, Spectrum]:
+        """Spectra by name."""
+        ...
+
+
+def plot_ir(
+    source: HasSpectra | Mapping[str, Spectrum],
+    path: str | Path,
+    *,
+    limits: tuple[float, float] = _RANGE,
+) -> None:
+    """α n against the wavenumber, with a band of one standard error.
+
+    Args:
+        source: spectra with the name `ir`.
+        path: picture to write; the ending says the format (png, pdf, svg).
+        limits: range of wavenumbers, cm⁻¹.
+    """
+    spectrum = _pick(source, "ir").between(*limits)
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, spectrum, None)
+    _label_bands(axes, spectrum)
+    axes.set_ylabel(r"$\alpha(\tilde\nu)\,n(\tilde\nu)$ / cm$^{-1}$")
+    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    _finish(axes, limits)
+    _write_note(axes, spectrum)
+    _save(figure, Path(path))
+
+
+def plot_raman(
+    source: HasSpectra | Mapping[str, Spectrum],
+    path: str | Path,
+    *,
+    limits: tuple[float, float] = _RANGE,
+) -> None:
+    """VV, VH and isotropic Raman spectra, and the depolarisation ratio below.
+
+    Args:
+        source: spectra with the names that `compute_spectra` gives.
+        path: picture to write; the ending says the format (png, pdf, svg).
+        limits: range of wavenumbers, cm⁻¹.
+    """
+    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1.0])
+    for name, label in (("raman_vv", "VV"), ("raman_iso", "iso"), ("raman_vh", "VH")):
+        _draw(above, _pick(source, name).between(*limits), label)
+    vv = _pick(source, "raman_vv").between(*limits)
+    _draw_magnified(above, vv)
+    above.legend(frameon=False, loc="upper left")
+    above.set_ylabel(r"$S(\dot\alpha)$ / $a_0^6$ fs$^{-1}$")
+    _finish(above, limits)
+    _write_note(above, vv)
+    ratio = _pick(source, "depolarisation_ratio").between(*limits)
+    _draw(below, ratio, None)
+    below.axhline(0.75, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
+    below.set_ylabel(r"$\rho$ = VH/VV")
+    below.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    _finish(below, limits)
+    below.set_ylim(0.0, 0.85)
+    _save(figure, Path(path))
+
+
+def _pick(source: HasSpectra | Mapping[str, Spectrum], name: str) -> Spectrum:
+    spectra = source if isinstance(source, Mapping) else source.spectra
+    if name not in spectra:
+        raise SettingsError(
+            f"this plot needs the spectrum '{name}', but there are only "
+            f"{sorted(spectra)}. Was the tensor for it evaluated?"
+        )
+    return spectra[name]
+
+
+def _draw(axes: Axes, spectrum: Spectrum, label: str | None) -> None:
+    """A line, and a band of one standard error on both sides."""
+    colour = _COLOURS[spectrum.name]
+    x, y = spectrum.wavenumbers, spectrum.intensity
+    axes.plot(x, y, color=colour, linewidth=1.2, label=label)
+    if spectrum.error is not None and np.isfinite(spectrum.error).any():
+        low, high = y - spectrum.error, y + spectrum.error
+        band: dict[str, Any] = {"color": colour, "alpha": 0.22, "linewidth": 0}
+        axes.fill_between(x, low, high, **band)
+
+
+def _draw_magnified(axes: Axes, spectrum: Spectrum) -> None:
+    """The weak part below the stretches again, enlarged to a third of the height."""
+    weak = spectrum.wavenumbers < _STRETCHES
+    if not weak.any() or not spectrum.intensity[weak].max() > 0:
+        return
+    room = spectrum.intensity.max() / (3 * spectrum.intensity[weak].max())
+    factor = max((f for f in _MAGNIFICATIONS if f <= room), default=1)
+    if factor > 1:
+        axes.plot(
+            spectrum.wavenumbers[weak],
+            factor * spectrum.intensity[weak],
+            color=_COLOURS[spectrum.name],
+            linewidth=0.8,
+            linestyle=(0, (4, 2)),
+            label=f"VV × {factor}",
+        )
+
+
+def _label_bands(axes: Axes, spectrum: Spectrum) -> None:
+    """Write the wavenumber over the strongest bands."""
+    bands = find_bands(spectrum, prominence=_LABEL_HEIGHT)
+    for band in sorted(bands, key=lambda band: -band.height)[:_MOST_LABELS]:
+        axes.annotate(
+            f"{band.position:.0f}",
+            (band.position, band.height + _error_at(spectrum, band.position)),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color="0.25",
+        )
+
+
+def _error_at(spectrum: Spectrum, wavenumber: float) -> float:
+    if spectrum.error is None:
+        return 0.0
+    return float(np.interp(wavenumber, spectrum.wavenumbers, spectrum.error))
+
+
+def _finish(axes: Axes, limits: tuple[float, float]) -> None:
+    axes.set_xlim(*limits)
+    top = axes.get_ylim()[1]
+    axes.set_ylim(-0.02 * top, 1.04 * top)
+    axes.minorticks_on()
+    axes.tick_params(which="both", direction="in", top=True, right=True)
+    axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
+
+
+def _write_note(axes: Axes, spectrum: Spectrum) -> None:
+    axes.text(
+        1.0,
+        1.015,
+        f"resolution {spectrum.resolution:.0f} cm$^{{-1}}$; band: ±1 standard error",
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=7.5,
+        color="0.4",
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=_DPI)
+    replace_file(path, buffer.getvalue())

@@ -1,0 +1,240 @@
+"""Result files: everything a run has found, in one HDF5 file.
+
+The only module that knows HDF5. A file is built in memory and appears whole; it carries
+a SHA-256 of its content, because HDF5 itself does not notice a flipped bit.
+
+    /                     format, schema_version, sha256
+    /volume               Å³
+    /temperature          K
+    /interval             fs
+    /correlations/<name>  lags, values, counts, pairs, n_samples
+    /spectra/<name>       wavenumbers, intensity, error, resolution
+    /provenance           attributes: versions, models, settings
+
+Correlations are `dipole` and `polarizability`. Every dataset has an attribute `unit`;
+the unit of plain numbers is "1".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mimyria.correlation import Correlation
+from mimyria.errors import FormatError
+from mimyria.files import replace_file
+from mimyria.spectra import Spectrum
+
+__all__ = ["SCHEMA_VERSION", "Result", "read_result", "write_result"]
+
+SCHEMA_VERSION: Final = 1
+
+_FORMAT: Final = "mimyria-result"
+_SCALARS: Final = {"volume": "Angstrom^3", "temperature": "K", "interval": "fs"}
+_CORRELATIONS: Final = ("dipole", "polarizability")
+_LARGEST: Final = 2**31  # bytes; a small file can claim a dataset of terabytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What a run has found.
+
+    Attributes:
+        dipole: correlation of the dipole velocity, or None.
+        polarizability: correlation of the polarizability velocity, or None.
+        spectra: by name.
+        volume: volume of the cell, Å³.
+        temperature: temperature of the ensemble, K.
+        interval: time between samples, fs.
+        provenance: where it comes from: versions, models, settings.
+    """
+
+    dipole: Correlation | None
+    polarizability: Correlation | None
+    spectra: dict[str, Spectrum]
+    volume: float
+    temperature: float
+    interval: float
+    provenance: dict[str, str | int | float] = field(default_factory=dict)
+
+
+def write_result(path: str | Path, result: Result) -> None:
+    """Write a result file; an existing one is replaced at once and as a whole.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    replace_file(Path(path), _encode(result))
+
+
+def read_result(path: str | Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        FormatError: it is no result file, of another version, or was altered.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            _check_header(file)
+            return _decode(file)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{path} is not a readable HDF5 result file ({error}). Is it complete? "
+            "The run can write it again from its journal."
+        ) from error
+
+
+def _encode(result: Result) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["format"] = _FORMAT
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        for name, unit in _SCALARS.items():
+            _write(file, name, getattr(result, name), unit)
+        correlations = file.create_group("correlations")
+        for name in _CORRELATIONS:
+            correlation: Correlation | None = getattr(result, name)
+            if correlation is not None:
+                _write_correlation(correlations.create_group(name), correlation)
+        spectra = file.create_group("spectra", track_order=True)
+        for name, spectrum in result.spectra.items():
+            _write_spectrum(spectra.create_group(name), spectrum)
+        provenance = file.create_group("provenance", track_order=True)
+        for name, value in result.provenance.items():
+            provenance.attrs[name] = value
+        file.attrs["sha256"] = _digest(file)
+    return buffer.getvalue()
+
+
+def _write(group: h5py.Group, name: str, values: ArrayLike, unit: str) -> None:
+    group.create_dataset(name, data=values).attrs["unit"] = unit
+
+
+def _write_correlation(group: h5py.Group, correlation: Correlation) -> None:
+    _write(group, "lags", correlation.lags, "fs")
+    _write(group, "values", correlation.values, correlation.unit)
+    _write(group, "counts", correlation.counts, "1")
+    _write(group, "pairs", np.array(correlation.pairs, np.int64), "1")
+    _write(group, "n_samples", correlation.n_samples, "1")
+
+
+def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
+    _write(group, "wavenumbers", spectrum.wavenumbers, "cm^-1")
+    _write(group, "intensity", spectrum.intensity, spectrum.unit)
+    if spectrum.error is not None:
+        _write(group, "error", spectrum.error, spectrum.unit)
+    _write(group, "resolution", spectrum.resolution, "cm^-1")
+
+
+def _check_header(file: h5py.File) -> None:
+    if file.attrs.get("format") != _FORMAT:
+        raise FormatError(
+            "this HDF5 file is not a result of mimyria (its attribute 'format' must be "
+            f"'{_FORMAT}'). Give the result file of a run."
+        )
+    version = int(file.attrs["schema_version"])
+    if version != SCHEMA_VERSION:
+        raise FormatError(
+            f"schema_version must be {SCHEMA_VERSION}, but is {version}. "
+            "Read it with the version of mimyria that wrote it, or a newer one."
+        )
+    _check_local(file)
+    if file.attrs.get("sha256") != _digest(file):
+        raise FormatError(
+            "the content does not match its SHA-256: the file was damaged or altered. "
+            "Take another copy, or write it again from the run's journal."
+        )
+
+
+def _check_local(group: h5py.Group) -> None:
+    """Refuse links and storage that lead out of the file, before any data is read."""
+    for name in group:
+        item = group.get(name, getlink=True)
+        if not isinstance(item, h5py.HardLink):
+            raise FormatError(f"'{name}' is a link; a result file holds its own data.")
+        child = group[name]
+        if isinstance(child, h5py.Group):
+            _check_local(child)
+        elif child.external or child.is_virtual or child.nbytes > _LARGEST:
+            raise FormatError(f"'{name}' must lie in the file itself, within 2 GiB.")
+
+
+def _digest(file: h5py.File) -> str:
+    """SHA-256 of all names, types, shapes, numbers and attributes but itself."""
+    digest = hashlib.sha256()
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        digest.update(f"\0{name}\0".encode())
+        if isinstance(item, h5py.Dataset):
+            array = np.asarray(item[()])
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        for key in sorted(item.attrs):
+            if key != "sha256":
+                digest.update(f"\0{key}={_plain(item.attrs[key])!r}".encode())
+
+    add("/", file)
+    file.visititems(add)  # in the order of names
+    return digest.hexdigest()
+
+
+def _decode(file: h5py.File) -> Result:
+    correlations = file["correlations"]
+    found = {
+        name: _read_correlation(correlations[name])
+        for name in _CORRELATIONS
+        if name in correlations
+    }
+    return Result(
+        found.get("dipole"),
+        found.get("polarizability"),
+        {name: _read_spectrum(name, group) for name, group in file["spectra"].items()},
+        float(file["volume"][()]),
+        float(file["temperature"][()]),
+        float(file["interval"][()]),
+        {name: _plain(value) for name, value in file["provenance"].attrs.items()},
+    )
+
+
+def _read_correlation(group: h5py.Group) -> Correlation:
+    values = group["values"]
+    return Correlation(
+        _array(group["lags"], np.float64),
+        _array(values, np.float64),
+        _array(group["counts"], np.int64),
+        tuple((int(u), int(v)) for u, v in group["pairs"][()]),
+        str(values.attrs["unit"]),
+        int(group["n_samples"][()]),
+    )
+
+
+def _read_spectrum(name: str, group: h5py.Group) -> Spectrum:
+    intensity = group["intensity"]
+    return Spectrum(
+        _array(group["wavenumbers"], np.float64),
+        _array(intensity, np.float64),
+        str(intensity.attrs["unit"]),
+        name,
+        _array(group["error"], np.float64) if "error" in group else None,
+        float(group["resolution"][()]),
+    )
+
+
+def _array(dataset: h5py.Dataset, dtype: type[Any]) -> NDArray[Any]:
+    array: NDArray[Any] = np.asarray(dataset[()], dtype=dtype)
+    return array
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - attributes hold text and numbers
+    return value.item() if isinstance(value, np.generic) else value

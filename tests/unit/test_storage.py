@@ -1,0 +1,219 @@
+"""Result files: whole, checked, with units, and still readable years later."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mimyria.correlation import Correlation, all_pairs
+from mimyria.errors import FormatError, OutputError
+from mimyria.spectra import Spectrum
+from mimyria.storage import SCHEMA_VERSION, Result, read_result, write_result
+from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
+
+
+def correlation(n_channels, unit):
+    """Numbers by formula, so that the golden file can be held to them for ever."""
+    pairs = all_pairs(n_channels)
+    lags = 0.5 * np.arange(4)
+    values = np.arange(4.0 * len(pairs)).reshape(4, -1) / 3 - 1
+    return Correlation(lags, values, np.array([9, 8, 7, 6]), pairs, unit, 9)
+
+
+def example():
+    grid = 1.25 * np.arange(5)
+    ratio = np.array([0.5, np.nan, 0.25, 0.75, np.nan])
+    spectra = {
+        "ir": Spectrum(grid, grid / 7, "cm^-1", "ir", grid / 70, 10.0),
+        "depolarisation_ratio": Spectrum(
+            grid, ratio, "1", "depolarisation_ratio", None, 12.5
+        ),
+    }
+    return Result(
+        correlation(3, DIPOLE_CORRELATION_UNIT),
+        correlation(6, POLARIZABILITY_CORRELATION_UNIT),
+        spectra,
+        478.25,
+        300.5,
+        0.5,
+        {"window": "gaussian", "frames": 9, "cutoff": 6.1, "model": "Wasser µ"},
+    )
+
+
+def assert_same(one, other):
+    """Every field of every part, arrays to the bit, NaN equal to NaN."""
+    if hasattr(one, "__dataclass_fields__"):
+        assert type(one) is type(other)
+        for part in fields(one):
+            assert_same(getattr(one, part.name), getattr(other, part.name))
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    else:
+        assert type(one) is type(other)
+        assert one == other
+
+
+def test_a_result_comes_back_to_the_bit(tmp_path):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    assert_same(read_result(path), example())
+
+
+def test_the_same_result_gives_the_same_bytes(tmp_path):
+    write_result(tmp_path / "one.h5", example())
+    write_result(tmp_path / "two.h5", example())
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["dipole", "polarizability"])
+def test_a_result_of_one_tensor_comes_back(tmp_path, missing):
+    whole = example()
+    parts = {part.name: getattr(whole, part.name) for part in fields(whole)}
+    half = Result(**(parts | {missing: None, "spectra": {}, "provenance": {}}))
+    write_result(tmp_path / "result.h5", half)
+    assert_same(read_result(tmp_path / "result.h5"), half)
+
+
+def test_a_file_of_version_one_gives_its_numbers():
+    assert_same(read_result(GOLDEN), example())
+
+
+def test_every_dataset_says_its_unit(tmp_path):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    units = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            units[name] = item.attrs["unit"]
+
+    with h5py.File(path) as file:
+        file.visititems(collect)
+        assert file.attrs["schema_version"] == SCHEMA_VERSION
+    assert units["volume"] == "Angstrom^3"
+    assert units["correlations/dipole/values"] == DIPOLE_CORRELATION_UNIT
+    assert units["correlations/dipole/lags"] == "fs"
+    assert units["spectra/ir/error"] == "cm^-1"
+    assert len(units) == 3 + 2 * 5 + 4 + 3
+
+
+def altered(tmp_path, change):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda f: f.attrs.__setitem__("schema_version", 2),
+            "schema_version must be 1",
+        ),
+        (lambda f: f.attrs.__setitem__("format", "other"), "not a result of mimyria"),
+        (lambda f: f.attrs.__delitem__("format"), "not a result of mimyria"),
+        (lambda f: f["volume"].__setitem__((), 1.0), "does not match its SHA-256"),
+        (
+            lambda f: f["spectra/ir/intensity"].attrs.__setitem__("unit", "m^-1"),
+            "does not match its SHA-256",
+        ),
+        (
+            lambda f: f["provenance"].attrs.__setitem__("model", "another"),
+            "does not match its SHA-256",
+        ),
+        (lambda f: f.__delitem__("temperature"), "does not match its SHA-256"),
+        (
+            lambda f: f.__setitem__("x", h5py.ExternalLink("/etc/hostname", "/")),
+            "'x' is a link",
+        ),
+        (lambda f: f.__setitem__("x", h5py.SoftLink("/volume")), "'x' is a link"),
+        (
+            lambda f: f.create_dataset(
+                "x", (3,), "u1", external=[("/etc/hostname", 0, 3)]
+            ),
+            "must lie in the file itself",
+        ),
+        (
+            lambda f: f.create_dataset("x", (2**40,), "f8", chunks=(1024,)),
+            "must lie in the file itself",
+        ),
+    ],
+)
+def test_an_altered_file_is_refused(tmp_path, change, text):
+    path = altered(tmp_path, change)
+    with pytest.raises(FormatError, match=text) as error:
+        read_result(path)
+    assert str(path) in str(error.value)
+
+
+def test_every_flipped_byte_of_the_numbers_is_noticed(tmp_path):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    whole = path.read_bytes()
+    needle = example().spectra["ir"].intensity.tobytes()
+    begin = whole.index(needle)
+    for offset in range(0, len(needle), 5):
+        damaged = bytearray(whole)
+        damaged[begin + offset] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match="SHA-256"):
+            read_result(path)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, 10_000])
+def test_a_cut_file_is_refused(tmp_path, keep):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FormatError, match="is not a readable HDF5 result file"):
+        read_result(path)
+
+
+def test_a_missing_file_is_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_result(tmp_path / "nowhere.h5")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    before = path.read_bytes()
+
+    def no_space(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_result(path, example())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="Does the folder exist"):
+        write_result(tmp_path / "no" / "result.h5", example())
+
+
+def test_storage_uses_no_pickle_and_no_object_types(tmp_path):
+    path = tmp_path / "result.h5"
+    write_result(path, example())
+    kinds = set()
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            kinds.add(item.dtype.kind)
+
+    with h5py.File(path) as file:
+        file.visititems(collect)
+    assert kinds == {"f", "i"}
