@@ -25,6 +25,7 @@ from scipy import constants as codata
 __all__ = [
     "ALPHA_UNIT",
     "ANGSTROM_PER_BOHR",
+    "ANGSTROM_PER_IPI_BOHR",
     "APT_UNIT",
     "BOHR_PER_ANGSTROM",
     "BOLTZMANN",
@@ -62,6 +63,8 @@ FS_PER_ATOMIC_TIME: Final = _ATOMIC_TIME_S * 1e15
 # i-PI's own constant. With CODATA's value the velocities of NVE runs would be off by
 # 3.8e-8, which is more than central differences are.
 FS_PER_IPI_TIME: Final = 1.0 / 41.341373
+# Likewise: an Å in i-PI's input must come back as the same Å.
+ANGSTROM_PER_IPI_BOHR: Final = 1.0 / 1.8897261
 
 SPEED_OF_LIGHT: Final = codata.c * 1e2 * 1e-15
 """Speed of light in cm/fs."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
+
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
@@ -24,53 +21,6 @@ pytestmark = pytest.mark.engine
 TIMEOUT = 60.0
 STRIDE = 4
 STEPS = 80
-# The virtual environment holds an `lmp` and an `mpirun` too: PyPI's, without Python.
-SYSTEM_PATH = os.pathsep.join(
-    each
-    for each in os.environ.get("PATH", os.defpath).split(os.pathsep)
-    if not each.startswith(sys.prefix)
-)
-
-
-def missing(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, but CI must run it; see `make engines`")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def lmp() -> str:
-    program = shutil.which("lmp", path=SYSTEM_PATH)
-    if program is None:
-        missing("there is no lmp with the PYTHON package")
-    probe = subprocess.run(
-        [program, "-log", "none"],
-        input='python probe here "import zmq\ndef probe(): pass"\n',
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    if probe.returncode != 0:
-        missing(f"{program} has no PYTHON package, or its Python no pyzmq")
-    return str(program)
-
-
-@pytest.fixture
-def short_directory() -> Iterator[Path]:
-    # pytest's own directories can be too long for the path of a unix socket.
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
-
-
-def environment() -> dict[str, str]:
-    return {
-        **{k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"},
-        "PATH": SYSTEM_PATH,
-        "OMP_NUM_THREADS": "1",
-        "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    }
 
 
 def data_file(triclinic: bool) -> str:
@@ -137,6 +87,26 @@ python mimyria_finish invoke
 
 
 @dataclass
+class Engine:
+    lmp: str
+    environment: dict[str, str]
+    request: pytest.FixtureRequest
+
+
+@pytest.fixture
+def engine(
+    lammps_program: str,
+    engine_environment: dict[str, str],
+    request: pytest.FixtureRequest,
+) -> Engine:
+    return Engine(lammps_program, engine_environment, request)
+
+
+def os_settings() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k.startswith("MIMYRIA_")}
+
+
+@dataclass
 class Collected:
     started: list[Started] = field(default_factory=list)
     frames: list[Arrived] = field(default_factory=list)
@@ -181,7 +151,7 @@ def collect(
 
 
 def start(
-    lmp: str,
+    engine: Engine,
     directory: Path,
     text: str,
     *,
@@ -191,19 +161,17 @@ def start(
     (directory / "in.lammps").write_text(text)
     (directory / "system.data").write_text(data_file(triclinic))
     (directory / "mimyria_hook.py").write_text(bundle_hook())
-    command = [lmp, "-in", "in.lammps", "-log", "log.lammps"]
+    command = [engine.lmp, "-in", "in.lammps", "-log", "log.lammps"]
     if ranks > 1:
-        mpirun = shutil.which("mpirun", path=SYSTEM_PATH)
-        if mpirun is None:
-            missing("there is no mpirun beside lmp")
-        flags = ["--oversubscribe", "--mca", "btl", "self,vader"]
+        mpirun = engine.request.getfixturevalue("mpirun_program")
+        flags = ["--oversubscribe"]
         if os.geteuid() == 0:
             flags.append("--allow-run-as-root")
-        command = [str(mpirun), *flags, "-np", str(ranks), *command]
+        command = [mpirun, *flags, "-np", str(ranks), *command]
     return subprocess.Popen(
         command,
         cwd=directory,
-        env=environment(),
+        env={**engine.environment, **os_settings()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -245,11 +213,11 @@ CELL = {
     ("units", "triclinic"), [("real", False), ("real", True), ("metal", True)]
 )
 def test_frames_equal_a_dump_of_the_same_step_bit_for_bit(
-    lmp: str, short_directory: Path, units: str, triclinic: bool, ranks: int
+    engine: Engine, short_directory: Path, units: str, triclinic: bool, ranks: int
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint, units=units)
-    process = start(lmp, short_directory, text, triclinic=triclinic, ranks=ranks)
+    process = start(engine, short_directory, text, triclinic=triclinic, ranks=ranks)
     collected = Collected()
     collect(receiver, process, collected)
     log = output(process)
@@ -292,11 +260,15 @@ def test_frames_equal_a_dump_of_the_same_step_bit_for_bit(
     ],
 )
 def test_a_refused_run_ends_lammps_with_one_clear_line(
-    lmp: str, short_directory: Path, options: dict[str, str], line: str, ranks: int
+    engine: Engine,
+    short_directory: Path,
+    options: dict[str, str],
+    line: str,
+    ranks: int,
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     process = start(
-        lmp, short_directory, script(receiver.endpoint, **options), ranks=ranks
+        engine, short_directory, script(receiver.endpoint, **options), ranks=ranks
     )
     collected = Collected()
     collect(receiver, process, collected)
@@ -311,9 +283,9 @@ def test_a_refused_run_ends_lammps_with_one_clear_line(
     assert not collected.frames
 
 
-def test_the_service_can_refuse_a_run(lmp: str, short_directory: Path) -> None:
+def test_the_service_can_refuse_a_run(engine: Engine, short_directory: Path) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
-    process = start(lmp, short_directory, script(receiver.endpoint))
+    process = start(engine, short_directory, script(receiver.endpoint))
     poller = zmq.Poller()
     poller.register(receiver.pollable, zmq.POLLIN)
     events = []
@@ -329,12 +301,12 @@ def test_the_service_can_refuse_a_run(lmp: str, short_directory: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_no_frame_is_lost_or_doubled_when_the_driver_dies_and_comes_back(
-    lmp: str, short_directory: Path, ranks: int
+    engine: Engine, short_directory: Path, ranks: int
 ) -> None:
     endpoint = f"ipc://{short_directory}/s"
     steps = 100 * STRIDE
     receiver = LammpsReceiver(endpoint)
-    process = start(lmp, short_directory, script(endpoint, steps=steps), ranks=ranks)
+    process = start(engine, short_directory, script(endpoint, steps=steps), ranks=ranks)
     before = Collected()
     collect(receiver, process, before, until_frames=31)
     durable = before.steps[-1]
@@ -365,10 +337,10 @@ def die(receiver: LammpsReceiver) -> None:
 
 
 def test_lammps_waits_for_a_driver_that_starts_late(
-    lmp: str, short_directory: Path
+    engine: Engine, short_directory: Path
 ) -> None:
     endpoint = f"ipc://{short_directory}/s"
-    process = start(lmp, short_directory, script(endpoint))
+    process = start(engine, short_directory, script(endpoint))
     assert process.stdout is not None
     for line in process.stdout:
         if "mimyria: waiting for the driver" in line:
@@ -382,10 +354,10 @@ def test_lammps_waits_for_a_driver_that_starts_late(
 
 
 def test_lammps_goes_on_alone_when_the_driver_says_goodbye(
-    lmp: str, short_directory: Path
+    engine: Engine, short_directory: Path
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
-    process = start(lmp, short_directory, script(receiver.endpoint, steps=2000))
+    process = start(engine, short_directory, script(receiver.endpoint, steps=2000))
     collected = Collected()
     collect(receiver, process, collected, until_frames=5)
     receiver.close()
@@ -394,12 +366,14 @@ def test_lammps_goes_on_alone_when_the_driver_says_goodbye(
     assert "the driver has left (the driver has ended); the run goes on alone" in log
 
 
-def test_a_step_counter_set_back_is_a_new_run(lmp: str, short_directory: Path) -> None:
+def test_a_step_counter_set_back_is_a_new_run(
+    engine: Engine, short_directory: Path
+) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint).replace(
         f"run {STEPS}", f"run {STEPS}\nundump check\nreset_timestep 0\nrun {STEPS}"
     )
-    process = start(lmp, short_directory, text)
+    process = start(engine, short_directory, text)
     collected = Collected()
     collect(receiver, process, collected)
     collected.ended.clear()
@@ -412,7 +386,7 @@ def test_a_step_counter_set_back_is_a_new_run(lmp: str, short_directory: Path) -
 
 
 def test_lost_atoms_are_refused_by_step_and_count(
-    lmp: str, short_directory: Path
+    engine: Engine, short_directory: Path
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint).replace(
@@ -420,7 +394,7 @@ def test_lost_atoms_are_refused_by_step_and_count(
         f"run {STEPS}\ngroup gone id 2 5\nset group gone type 2\n"
         f"delete_atoms group gone\nrun {STEPS}",
     )
-    process = start(lmp, short_directory, text)
+    process = start(engine, short_directory, text)
     collected = Collected()
     collect(receiver, process, collected)
     collected.ended.clear()
@@ -433,14 +407,16 @@ def test_lost_atoms_are_refused_by_step_and_count(
 
 
 def test_velocities_that_never_change_are_refused(
-    lmp: str, short_directory: Path
+    engine: Engine, short_directory: Path
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint).replace(
         "fix integrate all nve", "fix integrate all move linear 0.01 0.0 0.0 units box"
     )
-    text = text.replace("velocity all create 300.0 4711 loop geom", "velocity all set 0 0 0")
-    process = start(lmp, short_directory, text)
+    text = text.replace(
+        "velocity all create 300.0 4711 loop geom", "velocity all set 0 0 0"
+    )
+    process = start(engine, short_directory, text)
     collected = Collected()
     collect(receiver, process, collected)
     log = output(process)
@@ -450,7 +426,7 @@ def test_velocities_that_never_change_are_refused(
 
 
 def test_the_hook_works_from_settings_in_the_environment(
-    lmp: str, short_directory: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, short_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     monkeypatch.setenv("MIMYRIA_ENDPOINT", receiver.endpoint)
@@ -461,7 +437,7 @@ def test_the_hook_works_from_settings_in_the_environment(
         for line in script(receiver.endpoint).splitlines()
         if "mimyria_start invoke" not in line and "mimyria_finish" not in line
     ]
-    process = start(lmp, short_directory, "\n".join(lines) + "\n")
+    process = start(engine, short_directory, "\n".join(lines) + "\n")
     collected = Collected()
     collect(receiver, process, collected)
     output(process)

@@ -85,6 +85,7 @@ class LammpsReceiver:
         self._peers: dict[int, _Peer] = {}
         self._session: Session | None = None
         self._offered = False
+        self._failure: FrameError | None = None
         self._durable_step = -1
         self._gone: set[int] = set()
         self._sent_again: set[bytes] = set()
@@ -103,9 +104,11 @@ class LammpsReceiver:
         Raises:
             FrameError: a frame does not belong to the run; the engine is told.
         """
+        if self._failure is not None:
+            raise self._failure
         events: list[Event] = []
         for _ in range(_BATCH):
-            if self._offered:
+            if self._offered or self._failure is not None:
                 break
             try:
                 raw = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -122,7 +125,10 @@ class LammpsReceiver:
                 events += self._take(identity, message)
             except FrameError as error:
                 self._say(Kind.REJECT, text=str(error))
-                raise
+                self._failure = error
+        if self._failure is not None and not events:
+            raise self._failure
+        # The frames before a bad one are good: the error comes with the next call.
         return events
 
     def accept(self, durable_step: int) -> None:

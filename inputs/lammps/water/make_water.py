@@ -64,7 +64,8 @@ def data_file(positions: np.ndarray) -> str:
     for index, (x, y, z) in enumerate(positions):
         kind = 1 if index % 3 == 0 else 2
         lines.append(
-            f"{index + 1} {index // 3 + 1} {kind} {CHARGES[kind]} {x:.8f} {y:.8f} {z:.8f}"
+            f"{index + 1} {index // 3 + 1} {kind} {CHARGES[kind]} "
+            f"{x:.8f} {y:.8f} {z:.8f}"
         )
     lines += ["", "Bonds", ""]
     for water in range(n_waters):
