@@ -1,0 +1,50 @@
+"""`mimyria info`: the model card of a model file."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_parser"]
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the command and its arguments."""
+    parser = subparsers.add_parser(
+        "info",
+        help="show what a model is and how good it is",
+        description="Print the model card of a model file or a deployed file: data, "
+        "errors for each element and irrep, what the model is not for.",
+        epilog="example: mimyria info water-compact-apt",
+    )
+    parser.add_argument(
+        "model", nargs="?", help="a file, or the name of a shipped model"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="all metadata as JSON, for programs"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import json
+
+    from mimyria.models import (
+        model_card,
+        read_metadata,
+        resolve_model,
+        shipped_models,
+    )
+
+    if arguments.model is None:
+        print("models that come with mimyria:")
+        for name, path in sorted(shipped_models().items()):
+            print(f"  {name:20} {read_metadata(path).target.title}")
+        return 0
+    metadata = read_metadata(resolve_model(arguments.model))
+    if arguments.json:
+        print(json.dumps(metadata.as_dict(), indent=1))
+    else:
+        print(model_card(metadata), end="")
+    return 0

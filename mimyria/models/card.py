@@ -1,0 +1,124 @@
+"""Model cards: what a model is, written for people, from its metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from mimyria.models.metadata import ModelMetadata
+
+__all__ = ["model_card"]
+
+_PARTS = (
+    ("test", "Held-out frames"),
+    ("cross_validation", "Leave-one-out over all frames"),
+    ("train", "Training frames (how closely they were fitted, not how good it is)"),
+)
+
+
+def model_card(metadata: ModelMetadata) -> str:
+    """The model card as Markdown."""
+    sections = [
+        f"# {metadata.name}",
+        metadata.description,
+        _facts(metadata),
+        _limitations(metadata),
+        _training(metadata),
+        _errors(metadata),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _facts(metadata: ModelMetadata) -> str:
+    settings = metadata.settings
+    symbols = ", ".join(chemical_symbols[z] for z in metadata.species)
+    return _table(
+        ("what", "value"),
+        [
+            ("predicts", f"{metadata.target.title} of every atom"),
+            ("index order", f"`{metadata.order}`"),
+            ("unit", metadata.unit),
+            ("elements", symbols),
+            ("cutoff", f"{metadata.cutoff:g} Å"),
+            (
+                "network",
+                f"{settings.n_layers} convolutions, channels "
+                f"{list(settings.channels)}, "
+                f"spherical harmonics to l = {settings.lmax_sphere}, {settings.parity} "
+                "parity",
+            ),
+            ("arithmetic", metadata.dtype),
+            ("made with", ", ".join(f"{k} {v}" for k, v in metadata.versions.items())),
+            ("digest", f"`{metadata.sha256}`"),
+        ],
+    )
+
+
+def _limitations(metadata: ModelMetadata) -> str:
+    if not metadata.limitations:
+        return ""
+    lines = [f"- {sentence}" for sentence in metadata.limitations]
+    return "\n".join(["## What it is not for", "", *lines])
+
+
+def _training(metadata: ModelMetadata) -> str:
+    training = metadata.training
+    if not training:
+        return ""
+    settings = training["settings"]
+    return "\n".join(
+        [
+            "## Training",
+            "",
+            f"Data: `{training['data']}` (SHA-256 `{training['data_sha256']}`); "
+            f"trained on frames {training['train_frames']} "
+            f"({training['atoms']} atoms), frames {training['test_frames']} held out "
+            "and used for nothing but the test.",
+            "",
+            "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
+        ]
+    )
+
+
+def _errors(metadata: ModelMetadata) -> str:
+    lines = [
+        "## Errors",
+        "",
+        f"RMSE is that of one component, in {metadata.unit}. Relative is the RMSE "
+        "divided by that of the best constant: the mean tensor of the element, which "
+        "is zero for all but scalars.",
+    ]
+    for key, title in _PARTS:
+        if key in metadata.errors:
+            lines += ["", f"### {title}", "", _error_table(metadata.errors[key])]
+            lines += ["", _sum_rule(metadata, metadata.errors[key])]
+    return "\n".join(lines) if metadata.errors else ""
+
+
+def _error_table(errors: Mapping[str, Any]) -> str:
+    rows = [_row("all", "all", errors)]
+    for symbol, element in errors["elements"].items():
+        rows.append(_row(symbol, "all", element))
+        rows += [_row(symbol, name, irrep) for name, irrep in element["irreps"].items()]
+    return _table(("element", "irrep", "RMSE", "relative"), rows)
+
+
+def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ...]:
+    return element, irrep, f"{values['rmse']:.4f}", f"{100 * values['relative']:.1f} %"
+
+
+def _sum_rule(metadata: ModelMetadata, errors: Mapping[str, Any]) -> str:
+    residual = errors["sum_rule"]
+    return (
+        f"Sum rule over {errors['frames']} frame(s): the largest component of the sum "
+        f"over all atoms is {residual['predicted']:.3f} {metadata.unit} (in the labels "
+        f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)

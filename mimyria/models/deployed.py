@@ -1,0 +1,116 @@
+"""The deployed file: TorchScript of a network, with the model's metadata inside.
+
+A TorchScript archive is a zip; metadata, example and the digests of all members lie in
+the folder that torch keeps for files of other programs. All digests are checked before
+torch sees a byte.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from e3nn.util.jit import script
+
+from mimyria.errors import ModelError
+from mimyria.files import replace_file
+from mimyria.models.archive import (
+    add_members,
+    open_archive,
+    read_members,
+)
+from mimyria.models.keys import EXAMPLE, EXTRA, METADATA
+from mimyria.models.metadata import DTYPES, ModelMetadata
+from mimyria.models.modelfile import (
+    Example,
+    network_from_file,
+    parse_members,
+    read_model,
+)
+
+__all__ = ["export_model", "load_deployed", "script_network"]
+
+
+@contextmanager
+def _silent_torchscript() -> Iterator[None]:
+    """Hide that torch deprecates TorchScript: production runs load it by design."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        yield
+
+
+def script_network(network: torch.nn.Module) -> torch.jit.ScriptModule:
+    """TorchScript of a network, which is itself left unusable for eager work."""
+    with _silent_torchscript():
+        scripted: torch.jit.ScriptModule = script(network)
+    return scripted
+
+
+def export_model(
+    model: str | Path, deployed: str | Path, dtype: str | None = None
+) -> ModelMetadata:
+    """Make a deployed TorchScript file from a model file.
+
+    Args:
+        model: the long-lived model file.
+        deployed: file to write.
+        dtype: arithmetic of the deployed network; that of the model if left out.
+
+    Returns:
+        The metadata in the deployed file.
+
+    Raises:
+        ModelError: the model file cannot be used, or the dtype is unknown.
+    """
+    file = read_model(model)
+    dtype = dtype or file.metadata.dtype
+    if dtype not in DTYPES:
+        raise ModelError(f"Cannot export as '{dtype}'; known are {list(DTYPES)}.")
+    metadata = file.metadata.renamed(dtype=dtype)
+    scripted = script_network(network_from_file(file, dtype))
+    stream = io.BytesIO()
+    with _silent_torchscript():
+        torch.jit.save(scripted, stream)
+    members = {
+        METADATA: json.dumps(metadata.as_dict(), indent=1, sort_keys=True).encode(),
+        EXAMPLE: file.example.to_bytes(),
+    }
+    root = _archive_root(stream.getvalue())
+    content = add_members(stream.getvalue(), members, f"{root}/{EXTRA}")
+    replace_file(Path(deployed), content)
+    return metadata
+
+
+def load_deployed(
+    path: Path, device: torch.device
+) -> tuple[torch.jit.ScriptModule, ModelMetadata, Example]:
+    """Read and check a deployed file, then let torch load it.
+
+    Raises:
+        ModelError: the file is missing, altered, or no deployed model.
+    """
+    content = open_archive(path)
+    metadata, example = parse_members(read_members(content, path), path)
+    try:
+        with _silent_torchscript():
+            scripted: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                io.BytesIO(content), map_location=device
+            )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{path}: torch {torch.__version__} cannot load this TorchScript file "
+            f"({reason}). Export it again from the model file."
+        ) from error
+    return scripted, metadata, example
+
+
+def _archive_root(content: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        return file.namelist()[0].split("/")[0]

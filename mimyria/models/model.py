@@ -1,0 +1,177 @@
+"""TensorModel: a loaded model that turns frames into response tensors.
+
+It joins the graph of frames with a network, eager or TorchScript, and checks both
+against the example that came with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimyria.data.graph import batch_graph
+from mimyria.errors import DeviceError, ModelError
+from mimyria.frame import Array, Frame
+from mimyria.models.archive import open_archive, read_members
+from mimyria.models.deployed import load_deployed
+from mimyria.models.keys import SUFFIX, WEIGHTS
+from mimyria.models.metadata import DTYPES, ModelMetadata
+from mimyria.models.modelfile import Example, network_from_file, read_model
+from mimyria.targets import Target
+
+__all__ = ["TensorModel", "load_model", "resolve_model", "shipped_models"]
+
+# Largest deviation from the stored answer, relative to its largest component. Single
+# precision on another processor or with another summation order gives about 1e-6.
+_SELF_TEST_TOLERANCE: Final = 1e-4
+
+Network = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class TensorModel:
+    """A model ready to predict.
+
+    Attributes:
+        metadata: what the model is.
+        device: where it computes.
+    """
+
+    def __init__(
+        self, network: Network, metadata: ModelMetadata, device: torch.device
+    ) -> None:
+        """Join a network with its metadata; use `load_model` for files."""
+        self.metadata = metadata
+        self.device = device
+        self._network = network
+        self._dtype = getattr(torch, metadata.dtype)
+
+    @property
+    def target(self) -> Target:
+        """What the model predicts."""
+        return self.metadata.target
+
+    def predict(self, frames: Sequence[Frame]) -> list[Array]:
+        """Response tensors of all atoms of each frame.
+
+        The frames are evaluated together as one graph.
+
+        Args:
+            frames: frames, of any sizes and cells.
+
+        Returns:
+            (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) for each frame, in the order and unit
+            of the target, float64.
+
+        Raises:
+            ModelError: a frame holds an element that the model was not trained for.
+            FrameError: positions or cell are not finite.
+        """
+        if not frames:
+            return []
+        for frame in frames:
+            frame.require_finite()
+        graph = batch_graph(frames, self.metadata.species, self.metadata.cutoff)
+        with torch.inference_mode():
+            tensors = self._network(
+                torch.from_numpy(graph.species).to(self.device),
+                torch.from_numpy(graph.receivers).to(self.device),
+                torch.from_numpy(graph.senders).to(self.device),
+                torch.from_numpy(graph.vectors).to(self.device, self._dtype),
+            )
+            values = tensors.double().cpu().numpy()
+        return np.split(values, np.cumsum(graph.sizes)[:-1])
+
+    def self_test(self, example: Example) -> None:
+        """Predict the example that came with the model.
+
+        Raises:
+            ModelError: the answer differs from the stored one.
+        """
+        (answer,) = self.predict([example.frame])
+        size = np.abs(example.answer).max()
+        deviation = np.abs(answer - example.answer).max()
+        if not deviation <= _SELF_TEST_TOLERANCE * size:
+            raise ModelError(
+                f"The model '{self.metadata.name}' fails its self-test: its answer to "
+                f"the stored example is off by {deviation:.1e} {self.metadata.unit} "
+                f"(at most {_SELF_TEST_TOLERANCE * size:.1e} is accepted). It was made "
+                f"with {self.metadata.versions}; this is torch {torch.__version__}."
+            )
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and file of each model that comes with mimyria."""
+    folder = resources.files("mimyria.models") / "shipped"
+    return {
+        Path(str(entry)).stem: Path(str(entry))
+        for entry in folder.iterdir()
+        if entry.name.endswith(SUFFIX)
+    }
+
+
+def resolve_model(path_or_name: str | Path) -> Path:
+    """Path of a model given by path, or by the name of a shipped one.
+
+    A file of that name in the working directory comes first.
+    """
+    path = Path(path_or_name)
+    if path.exists():
+        return path
+    return shipped_models().get(str(path_or_name), path)
+
+
+def load_model(
+    path_or_name: str | Path, device: str = "cpu", dtype: str | None = None
+) -> TensorModel:
+    """Load a model file or a deployed file, check it, and run its self-test.
+
+    Args:
+        path_or_name: a file of either kind, or the name of a shipped model.
+        device: "cpu", "cuda", "cuda:1", …, or "auto" for CUDA where there is one.
+        dtype: "float32" or "float64"; that of the file if left out.
+
+    Raises:
+        ModelError: the file is missing, altered, or cannot be used.
+        DeviceError: there is no such device.
+    """
+    path, place = resolve_model(path_or_name), _device(device)
+    if dtype is not None and dtype not in DTYPES:
+        raise ModelError(f"Cannot compute in '{dtype}'; known are {list(DTYPES)}.")
+    if WEIGHTS in read_members(open_archive(path), path):
+        file = read_model(path)
+        metadata = file.metadata.renamed(dtype=dtype or file.metadata.dtype)
+        network: Network = network_from_file(file, metadata.dtype).to(place)
+        example = file.example
+    else:
+        network, metadata, example = load_deployed(path, place)
+        if dtype not in (None, metadata.dtype):
+            raise ModelError(
+                f"{path} was deployed for {metadata.dtype}, not {dtype}. Export it "
+                f"again with `mimyria export --dtype {dtype}`."
+            )
+    model = TensorModel(network, metadata, place)
+    model.self_test(example)
+    return model
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"'{name}' is no compute device; use auto, cpu or cuda."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "The device 'cuda' was asked for, but torch finds no CUDA device. Use "
+            "device = 'cpu' or 'auto', or install torch with CUDA."
+        )
+    return device

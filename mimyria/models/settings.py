@@ -1,0 +1,131 @@
+"""Settings of the network: the architecture, and nothing about data or training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final
+
+from mimyria.errors import SettingsError
+from mimyria.targets import APT, PGT, Target
+
+__all__ = ["PRESETS", "NetworkSettings", "preset"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Architecture of a tensor network.
+
+    Attributes:
+        channels: number of hidden features for l = 0, 1, …; its length is lmax + 1.
+        lmax_sphere: highest l of the spherical harmonics of an edge.
+        parity: "both" keeps features of either parity, "natural" only those with
+            parity (−1)^l.
+        n_layers: number of convolutions; the last one makes the output.
+        cutoff: radius of the neighbourhood, Å.
+        n_radial: number of radial basis functions.
+        radial_width: hidden units of the network that makes radial weights.
+        pair_radials: radial weights depend on the species of both atoms.
+    """
+
+    channels: tuple[int, ...]
+    lmax_sphere: int
+    parity: str
+    n_layers: int
+    cutoff: float
+    n_radial: int
+    radial_width: int
+    pair_radials: bool = False
+
+    def __post_init__(self) -> None:
+        """Check values once."""
+        _require(
+            len(self.channels) > 0 and min(self.channels) > 0,
+            f"channels must be positive numbers for each l, but are {self.channels}.",
+        )
+        _require(
+            self.parity in ("both", "natural"),
+            f"parity must be 'both' or 'natural', but is '{self.parity}'.",
+        )
+        for name in ("n_layers", "n_radial", "radial_width"):
+            value = getattr(self, name)
+            _require(value > 0, f"{name} must be at least 1, but is {value}.")
+        _require(self.cutoff > 0, f"cutoff must be positive, but is {self.cutoff} Å.")
+        _require(
+            self.lmax_sphere >= 0,
+            f"lmax_sphere must not be negative: {self.lmax_sphere}.",
+        )
+
+    @property
+    def lmax(self) -> int:
+        """Highest l of the hidden features."""
+        return len(self.channels) - 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**asdict(self), "channels": list(self.channels)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NetworkSettings:
+        """Inverse of `as_dict`.
+
+        Raises:
+            SettingsError: a key is unknown or missing.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        _require(
+            not unknown,
+            f"Unknown network settings {unknown}; known are {sorted(known)}.",
+        )
+        try:
+            return cls(**{**values, "channels": tuple(values.get("channels", ()))})
+        except TypeError as error:
+            raise SettingsError(f"Network settings are incomplete: {error}.") from error
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SettingsError(message)
+
+
+_REFERENCE: Final = NetworkSettings(
+    channels=(20, 10, 6, 5),
+    lmax_sphere=3,
+    parity="both",
+    n_layers=3,
+    cutoff=6.0,
+    n_radial=10,
+    radial_width=100,
+)
+_COMPACT: Final = NetworkSettings(
+    channels=(16, 16, 8, 4),
+    lmax_sphere=3,
+    parity="natural",
+    n_layers=3,
+    cutoff=4.0,
+    n_radial=8,
+    radial_width=32,
+    pair_radials=True,
+)
+PRESETS: Final = {
+    ("reference", APT.name): _REFERENCE,
+    ("reference", PGT.name): replace(_REFERENCE, channels=(40, 20, 13, 10)),
+    ("compact", APT.name): _COMPACT,
+    ("compact", PGT.name): _COMPACT,
+}
+
+
+def preset(name: str, target: Target) -> NetworkSettings:
+    """Look up a preset for a target.
+
+    Raises:
+        SettingsError: there is no such preset.
+    """
+    try:
+        return PRESETS[name, target.name]
+    except KeyError:
+        known = ", ".join(sorted({key for key, _ in PRESETS}))
+        raise SettingsError(
+            f"Unknown preset '{name}'; known presets: {known}."
+        ) from None

@@ -1,0 +1,94 @@
+"""Checkpoints of a training: weights, their average, optimiser, learning curve.
+
+    WORK/checkpoint.safetensors   arrays
+    (its header)                  epoch, settings and digest of the data, as JSON
+
+One file, written atomically and without pickle. Whoever continues from it gets exactly
+the numbers of a training that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from mimyria.errors import IncompatibleError, ModelError
+from mimyria.files import replace_file
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """State of a training after some epochs.
+
+    Attributes:
+        epoch: epochs that are done.
+        tensors: every array of network, average and optimiser, by name.
+        curve: rows of the learning curve so far.
+        identity: what must be equal for a training to go on: data, network, settings.
+    """
+
+    epoch: int
+    tensors: dict[str, Tensor]
+    curve: list[list[float]]
+    identity: Mapping[str, Any]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically."""
+    header = {
+        "version": _VERSION,
+        "epoch": str(checkpoint.epoch),
+        "curve": json.dumps(checkpoint.curve),
+        "identity": json.dumps(checkpoint.identity, sort_keys=True),
+    }
+    tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+    replace_file(path, safetensors.torch.save(tensors, header))
+
+
+def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
+    """Read the checkpoint of a training with this identity.
+
+    Raises:
+        ModelError: there is no checkpoint, or it is damaged.
+        IncompatibleError: it belongs to another training.
+    """
+    if not path.exists():
+        raise ModelError(f"There is no checkpoint {path}. Start without --resume.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        epoch, curve = int(header["epoch"]), json.loads(header["curve"])
+        found = json.loads(header["identity"])
+    except (
+        safetensors.SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+    ) as error:
+        raise ModelError(
+            f"The checkpoint {path} cannot be read ({error}). Start without --resume."
+        ) from error
+    wanted = json.loads(json.dumps(identity, sort_keys=True))
+    different = sorted(
+        key for key in {*wanted, *found} if wanted.get(key) != found.get(key)
+    )
+    if different:
+        raise IncompatibleError(
+            f"The checkpoint {path} belongs to another training: {different[0]} is "
+            f"{found.get(different[0])} there and {wanted.get(different[0])} here. "
+            "Use the same data and settings, or start without --resume."
+        )
+    return Checkpoint(epoch, tensors, curve, found)

@@ -1,0 +1,36 @@
+"""The loss: mean squared error of normalised irreps, each irrep counted alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimyria.data.scaling import IrrepBlock
+
+__all__ = ["component_weights", "irrep_loss"]
+
+
+def component_weights(blocks: Sequence[IrrepBlock]) -> Tensor:
+    """Weight of each component, so that every irrep has the same share; sum 1."""
+    weights = np.concatenate(
+        [
+            np.full(block.stop - block.start, 1.0 / (block.stop - block.start))
+            for block in blocks
+        ]
+    )
+    return torch.from_numpy(weights / weights.sum())
+
+
+def irrep_loss(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Σ_m w_m <(predicted_m − wanted_m)²> over all atoms.
+
+    Args:
+        predicted: (n_atoms, dim) — normalised, in the type of the network.
+        wanted: (n_atoms, dim) — normalised, float64.
+        weights: (dim,) — of `component_weights`.
+    """
+    squares = (predicted.to(wanted.dtype) - wanted) ** 2
+    return (squares * weights).sum(dim=1).mean()

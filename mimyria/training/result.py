@@ -1,0 +1,164 @@
+"""From a finished training to a model file, with test errors inside."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import e3nn
+import numpy as np
+import torch
+
+import mimyria
+from mimyria.data.dataset import TensorDataset
+from mimyria.frame import Array
+from mimyria.models.metadata import ModelMetadata
+from mimyria.models.model import TensorModel
+from mimyria.models.modelfile import (
+    Example,
+    ModelFile,
+    network_from_file,
+    save_model,
+)
+from mimyria.models.settings import NetworkSettings
+from mimyria.training.loop import Progress, Training
+from mimyria.training.metrics import prediction_errors
+from mimyria.training.samples import dataset_scaling
+from mimyria.training.settings import TrainingSettings
+
+__all__ = ["ModelText", "cross_validate", "finish", "predict_with"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelText:
+    """What only a person can say about a model.
+
+    Attributes:
+        name: short name.
+        description: one paragraph.
+        limitations: what the model is not for, one sentence each.
+    """
+
+    name: str
+    description: str = ""
+    limitations: tuple[str, ...] = ()
+
+
+def _metadata(
+    training: Training,
+    network_settings: NetworkSettings,
+    parts: tuple[TensorDataset, TensorDataset],
+    text: ModelText,
+) -> ModelMetadata:
+    train, test = parts
+    return ModelMetadata(
+        name=text.name,
+        target=train.target,
+        settings=network_settings,
+        species=training.species,
+        n_neighbours=training.n_neighbours,
+        scaling=training.scaling,
+        description=text.description,
+        limitations=text.limitations,
+        training={
+            "data": train.name,
+            "data_sha256": train.sha256,
+            "train_frames": list(train.indices),
+            "test_frames": list(test.indices),
+            "atoms": int(sum(frame.n_atoms for frame in train.frames)),
+            "settings": training.settings.as_dict(),
+        },
+        versions={
+            "mimyria": mimyria.__version__,
+            "torch": torch.__version__,
+            "e3nn": e3nn.__version__,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def predict_with(
+    training: Training, metadata: ModelMetadata, dataset: TensorDataset
+) -> list[Array]:
+    """Predictions of the averaged weights for every frame."""
+    weights = {name: value.numpy() for name, value in training.averages.items()}
+    empty = Example(dataset.frames[0], np.zeros(0))
+    network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
+    model = TensorModel(network, metadata, torch.device("cpu"))
+    return [model.predict([frame])[0] for frame in dataset.frames]
+
+
+def finish(
+    training: Training,
+    network_settings: NetworkSettings,
+    parts: tuple[TensorDataset, TensorDataset],
+    text: ModelText,
+    path: Path,
+    cross_validation: dict[str, Any] | None = None,
+) -> ModelMetadata:
+    """Measure the trained network and write its model file.
+
+    Args:
+        training: after its last epoch.
+        network_settings: the architecture.
+        parts: training and test part of the data; the test part may be empty.
+        text: name and description.
+        path: model file to write.
+        cross_validation: errors of `cross_validate`, to be stored as well.
+
+    Returns:
+        The metadata in the file.
+    """
+    train, test = parts
+    metadata = _metadata(training, network_settings, parts, text)
+    errors: dict[str, Any] = {}
+    for key, part in (("train", train), ("test", test)):
+        if len(part):
+            answers = predict_with(training, metadata, part)
+            errors[key] = prediction_errors(
+                part, answers, training.species, training.scaling
+            )
+    if cross_validation is not None:
+        errors["cross_validation"] = cross_validation
+    example_frames = (test if len(test) else train).subset([0])
+    (answer,) = predict_with(training, metadata, example_frames)
+    weights = {name: value.numpy() for name, value in training.averages.items()}
+    return save_model(
+        path,
+        metadata.renamed(errors=errors),
+        weights,
+        Example(example_frames.frames[0], answer),
+    )
+
+
+def cross_validate(
+    dataset: TensorDataset,
+    network_settings: NetworkSettings,
+    settings: TrainingSettings,
+    work_dir: Path,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Leave-one-out errors: each frame predicted by a network that never saw it.
+
+    Args:
+        dataset: all frames.
+        network_settings: the architecture.
+        settings: of each of the trainings.
+        work_dir: existing folder.
+        progress: called after each epoch of each training.
+
+    Returns:
+        As `prediction_errors`, over all frames.
+    """
+    answers: list[Array] = []
+    for left_out in range(len(dataset)):
+        kept = [k for k in range(len(dataset)) if k != left_out]
+        parts = dataset.subset(kept), dataset.subset([left_out])
+        training = Training(parts[0], dataset.species, network_settings, settings)
+        training.run(work_dir, progress)
+        metadata = _metadata(training, network_settings, parts, ModelText("fold"))
+        answers += predict_with(training, metadata, parts[1])
+    scaling = dataset_scaling(dataset, dataset.species)
+    return prediction_errors(dataset, answers, dataset.species, scaling)
