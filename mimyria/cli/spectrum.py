@@ -81,9 +81,12 @@ def _recompute(stored: Result, arguments: argparse.Namespace) -> Result:
             f"{arguments.result} holds no correlation to compute spectra from. "
             "Give the result file of a run."
         )
-    resolution = arguments.resolution or _stored_resolution(stored)
+    resolution, temperature = arguments.resolution, arguments.temperature
+    if resolution is None:
+        resolution = _stored_resolution(stored)
+    if temperature is None:
+        temperature = stored.temperature
     window = arguments.window or str(stored.provenance.get("window", "gaussian"))
-    temperature = arguments.temperature or stored.temperature
     spectra = compute_spectra(
         stored.dipole,
         stored.polarizability,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.signal import find_peaks
 
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
@@ -82,23 +81,40 @@ def find_bands(spectrum: Spectrum, *, prominence: float = _PROMINENCE) -> list[B
         smallest = np.maximum(
             smallest, _ERRORS * np.nan_to_num(spectrum.error, posinf=np.inf)
         )
-    tops, found = find_peaks(
-        intensity, prominence=(None, None), width=0, rel_height=0.5
-    )
-    grid = spectrum.wavenumbers
     bands = []
-    for top, rise, left, right in zip(
-        tops, found["prominences"], found["left_ips"], found["right_ips"], strict=True
-    ):
-        if rise < smallest[top] or intensity[top] <= 0:
-            continue
-        low, high = np.interp([left, right], np.arange(len(grid)), grid)
-        position, height = _parabola(grid, intensity, int(top))
-        inside = (grid >= low) & (grid <= high)
-        weights = np.maximum(intensity[inside], 0.0)
-        centroid = float((weights * grid[inside]).sum() / weights.sum())
-        bands.append(Band(position, centroid, height, float(low), float(high)))
+    for top in _maxima(intensity):
+        rise = _prominence(intensity, top)
+        if rise >= smallest[top] and intensity[top] > 0:
+            bands.append(_band(spectrum.wavenumbers, intensity, top, rise))
     return bands
+
+
+def _maxima(values: Array) -> list[int]:
+    """Points higher than the one before and not lower than the one after."""
+    inner = values[1:-1]
+    tops = (inner > values[:-2]) & (inner >= values[2:])
+    return [int(index) + 1 for index in np.flatnonzero(tops)]
+
+
+def _prominence(values: Array, top: int) -> float:
+    """Height over the higher valley on the way to anything higher, or to the end."""
+    higher = np.flatnonzero(values > values[top])
+    left = int(higher[higher < top].max(initial=-1)) + 1
+    right = int(higher[higher > top].min(initial=len(values)))
+    valley = max(values[left : top + 1].min(), values[top:right].min())
+    return float(values[top] - valley)
+
+
+def _band(grid: Array, values: Array, top: int, rise: float) -> Band:
+    """The band around a maximum, as far as it stays above half of its rise."""
+    lower = np.flatnonzero(values < values[top] - 0.5 * rise)
+    left = int(lower[lower < top].max(initial=-1)) + 1
+    right = int(lower[lower > top].min(initial=len(values)))
+    inside = slice(left, right)
+    weights = np.maximum(values[inside], 0.0)
+    centroid = float((weights * grid[inside]).sum() / weights.sum())
+    position, height = _parabola(grid, values, top)
+    return Band(position, centroid, height, float(grid[left]), float(grid[right - 1]))
 
 
 def _parabola(grid: Array, values: Array, top: int) -> tuple[float, float]:

@@ -135,6 +135,13 @@ def test_the_command_says_when_the_lags_are_too_few(stored):
         run(stored, "--resolution", 5)
 
 
+def test_zero_is_refused_and_not_taken_for_the_default(stored):
+    with pytest.raises(SettingsError, match="resolution must be above 0"):
+        run(stored, "--resolution", 0)
+    with pytest.raises(SettingsError, match="temperature must be above 0"):
+        run(stored, "--temperature", 0)
+
+
 def test_the_command_refuses_a_result_without_correlations(tmp_path):
     path = tmp_path / "empty.h5"
     write_result(path, Result(None, None, {}, 1900.0, 300.0, 2.0))
