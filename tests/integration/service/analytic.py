@@ -64,7 +64,7 @@ def tensor(target, frame):
 
 
 def misbehave(step):
-    """Die, hang or answer nonsense at a step, as the environment says; once or always."""
+    """Die, hang or crash at a step, as the environment says; once or always."""
     fault = json.loads(os.environ.get("MIMYRIA_TEST_FAULT", "{}"))
     if step < fault.get("step", 1 << 60):
         return

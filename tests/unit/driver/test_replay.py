@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from mimyria.errors import FormatError, FrameError, UnitError
+from mimyria_driver.replay import ReplaySource
+from mimyria_driver.sources import Arrived, Ended, Started
+
+
+def write(path, steps, velocities=True, unit="Angstrom/fs", numbered=True):
+    rng = np.random.default_rng(0)
+    lines = []
+    for step in steps:
+        columns = "species:S:1:pos:R:3" + (":velocities:R:3" if velocities else "")
+        entries = ['Lattice="8 0 0 0 8 0 0 0 8"', f"Properties={columns}"]
+        if unit:
+            entries.append(f'velocities_unit="{unit}"')
+        if numbered:
+            entries.append(f"step={step}")
+        lines += ["3", " ".join([*entries, 'pbc="T T T"'])]
+        for symbol in "OHH":
+            numbers = rng.normal(size=6 if velocities else 3)
+            lines.append(" ".join([symbol, *(f"{x:.17g}" for x in numbers)]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def drain(source, durable=-1):
+    (started,) = source.receive()
+    assert isinstance(started, Started)
+    source.accept(durable)
+    events = []
+    while not events or not isinstance(events[-1], Ended):
+        events += source.receive()
+    source.close()
+    return started.description, [e for e in events if isinstance(e, Arrived)]
+
+
+def test_steps_are_those_of_the_file(tmp_path):
+    path = write(tmp_path / "a.extxyz", [40, 50, 60, 80])
+    description, arrived = drain(ReplaySource(path, 0.5, 10))
+    assert description.interval == 5.0
+    np.testing.assert_allclose(description.masses, [15.999, 1.008, 1.008])
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [
+        (40, -1),
+        (50, 40),
+        (60, 50),
+        (80, 60),
+    ]
+
+
+def test_frames_without_steps_are_counted_in_strides(tmp_path):
+    path = write(tmp_path / "a.extxyz", range(6), numbered=False)
+    _, arrived = drain(ReplaySource(path, 0.5, 4))
+    assert [a.frame.step for a in arrived] == [0, 4, 8, 12, 16, 20]
+
+
+def test_replay_goes_on_behind_what_is_durable(tmp_path):
+    path = write(tmp_path / "a.extxyz", range(6), numbered=False)
+    _, arrived = drain(ReplaySource(path, 0.5, 4), durable=8)
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [
+        (12, 8),
+        (16, 12),
+        (20, 16),
+    ]
+
+
+def test_stride_that_is_not_that_of_the_file_is_refused(tmp_path):
+    path = write(tmp_path / "a.extxyz", [0, 10, 20])
+    with pytest.raises(FrameError, match="10 steps apart, but the stride is 4"):
+        ReplaySource(path, 0.5, 4)
+
+
+def test_single_frame_is_a_trajectory(tmp_path):
+    _, arrived = drain(ReplaySource(write(tmp_path / "a.extxyz", [0]), 0.5, 4))
+    assert len(arrived) == 1
+
+
+def test_nothing_is_sent_before_the_answer(tmp_path):
+    source = ReplaySource(write(tmp_path / "a.extxyz", [0, 4]), 0.5, 4)
+    source.receive()
+    assert source.receive() == []
+    source.refuse("no")
+    assert source.receive() == []
+
+
+def test_absent_trajectory_is_named(tmp_path):
+    with pytest.raises(FormatError, match=r"b.extxyz: there is no such trajectory"):
+        ReplaySource(tmp_path / "b.extxyz", 0.5, 4)
+
+
+def test_velocities_without_unit_are_refused_unless_told(tmp_path):
+    path = write(tmp_path / "a.extxyz", [0, 4], unit=None)
+    with pytest.raises(UnitError, match="velocities_unit"):
+        ReplaySource(path, 0.5, 4)
+    drain(ReplaySource(path, 0.5, 4, velocities_unit="Angstrom/fs"))
