@@ -20,7 +20,7 @@ WATER_BANDS: Final = {
 }
 """Ranges in cm⁻¹ that hold one band of flexible water each, for any common model."""
 
-_PROMINENCE: Final = 0.02  # of the highest point; less is taken as noise
+_PROMINENCE: Final = 0.005  # of the highest point; three errors matter more
 _ERRORS: Final = 3.0
 
 
