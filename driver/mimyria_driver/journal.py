@@ -158,7 +158,8 @@ def lock_folder(folder: Path) -> int:
     """
     path = folder / "lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # Not for the group to write: the socket of the engine lies here, too.
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise JournalError(

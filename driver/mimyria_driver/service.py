@@ -62,16 +62,18 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        source: Source,
+        make_source: Callable[[], Source],
         monitor: Monitor,
         stop: StopRequest,
         make_evaluator: Callable[[Path], Evaluator] | None = None,
     ) -> None:
-        """Take the run folder and start the evaluator.
+        """Take the run folder, open the source, start the evaluator.
+
+        In this order: a second driver would otherwise take the socket of the first.
 
         Args:
             settings: of the run.
-            source: where frames come from; closed by `run`.
+            make_source: opens where frames come from; `run` closes it.
             monitor: shows what goes on; closed by `run`.
             stop: tells when to end before the end.
             make_evaluator: makes another evaluator than that of the settings, from the
@@ -79,10 +81,10 @@ class Service:
 
         Raises:
             JournalError: the run folder is in use, or its journal is damaged.
+            SettingsError: the source cannot be opened.
         """
         directory = settings.run.directory
         self._settings = settings
-        self._source = source
         self._monitor = monitor
         self._stop = stop
         self._journal: Journal | None = None
@@ -101,6 +103,7 @@ class Service:
         log_path = directory / "evaluator.log"
         try:
             self._journal = Journal.open(path) if path.exists() else None
+            self._source = make_source()
             self._evaluator = (
                 make_evaluator(log_path)
                 if make_evaluator
@@ -367,8 +370,10 @@ def run(settings: Settings, *, source: Source | None = None) -> int:
     Raises:
         MimyriaError: why the run ended; its `exit_code` is that of the command.
     """
-    directory = settings.run.directory
-    monitor = Monitor(directory, report=settings.run.report)
+    monitor = Monitor(settings.run.directory, report=settings.run.report)
+
+    def make_source() -> Source:
+        return build_source(settings) if source is None else source
+
     with StopRequest() as stop:
-        source = build_source(settings) if source is None else source
-        return Service(settings, source, monitor, stop).run()
+        return Service(settings, make_source, monitor, stop).run()

@@ -213,8 +213,9 @@ def serve(settings, source, *, stop=None, factory="analytic:make_model", **optio
     def make_evaluator(log_path):
         return Evaluator(settings.models, log_path, factory=factory, **options)
 
-    service = Service(settings, source, monitor, stop or StopRequest(), make_evaluator)
-    return service.run()
+    return Service(
+        settings, lambda: source, monitor, stop or StopRequest(), make_evaluator
+    ).run()
 
 
 def main(directory, n_frames, pause):

@@ -28,11 +28,15 @@ from mimyria.errors import (
     JournalError,
     ModelError,
 )
+from mimyria.io.extxyz import LabelledFrame, write_extxyz
 from mimyria.storage import read_result
 from mimyria.tensors import Tensors
+from mimyria_driver.assembly import build_source
+from mimyria_driver.journal import lock_folder
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import RECORD, read_header, read_journal
+from mimyria_driver.service import Service
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 
@@ -496,3 +500,51 @@ def test_service_leaves_torch_alone():
         "assert 'torch' not in sys.modules and 'e3nn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+# -- replay ---------------------------------------------------------------------------
+
+
+def store(path, frames):
+    labelled = [LabelledFrame(frame, Tensors()) for frame in frames]
+    write_extxyz(path, labelled)
+    return path
+
+
+def test_replay_of_a_stored_trajectory_equals_the_live_run(tmp_path, reference):
+    """Through the file and back, to 1e-10 of the maximum."""
+    path = store(tmp_path / "md.extxyz", trajectory(N_FRAMES))
+    settings = make_settings(
+        tmp_path / "replay",
+        source={"kind": "replay", "path": str(path), "time_step": 0.5, "stride": 4},
+    )
+    assert serve(settings, build_source(settings)) == 0
+    live = read_result(reference / "spectrum.h5")
+    replayed = read_result(tmp_path / "replay" / "spectrum.h5")
+    for name, spectrum in live.spectra.items():
+        scale = np.nanmax(np.abs(spectrum.intensity))
+        np.testing.assert_allclose(
+            replayed.spectra[name].intensity, spectrum.intensity, atol=1e-10 * scale
+        )
+
+
+def test_replay_without_velocities_is_refused(tmp_path):
+    path = store(
+        tmp_path / "md.extxyz", [changed(f, velocities=None) for f in trajectory(5)]
+    )
+    settings = make_settings(
+        tmp_path / "replay",
+        source={"kind": "replay", "path": str(path), "time_step": 0.5, "stride": 4},
+    )
+    with pytest.raises(FrameError, match=r"step 0: the frame has no velocities"):
+        serve(settings, build_source(settings))
+
+
+def test_second_driver_does_not_touch_the_source(tmp_path):
+    """Binding a socket takes it away from whoever has it: the lock comes first."""
+    lock = lock_folder(tmp_path)
+    opened = []
+    with pytest.raises(JournalError, match="is writing here"):
+        Service(make_settings(tmp_path), lambda: opened.append(1), None, StopRequest())
+    os.close(lock)
+    assert not opened

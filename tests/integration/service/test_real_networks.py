@@ -1,0 +1,133 @@
+"""The service with real networks (of random weights) in its evaluator, and torch."""
+
+import numpy as np
+import pytest
+import torch
+from analytic import (
+    ScriptedSource,
+    arrivals,
+    description,
+    make_settings,
+    serve,
+    trajectory,
+)
+
+from mimyria.correlators import Correlator
+from mimyria.currents import currents
+from mimyria.data.scaling import Scaling
+from mimyria.errors import ModelError
+from mimyria.models import (
+    Example,
+    ModelMetadata,
+    TensorModel,
+    build_network,
+    load_model,
+    preset,
+    save_model,
+)
+from mimyria.models.network import target_irreps
+from mimyria.storage import read_result
+from mimyria.targets import APT, PGT
+from mimyria.tensors import Tensors
+from mimyria_driver.sources import Ended, Started
+
+N_FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Model files of both targets."""
+    folder = tmp_path_factory.mktemp("networks")
+    frame = trajectory(1)[0]
+    paths = {}
+    for target in (APT, PGT):
+        settings = preset("compact", target)
+        scaling = Scaling.neutral(2, target_irreps(target).dim)
+        network = build_network(target, settings, 2, 5.0, scaling, seed=1).eval()
+        metadata = ModelMetadata("random", target, settings, (1, 8), 5.0, scaling)
+        model = TensorModel(network, metadata, torch.device("cpu"))
+        (answer,) = model.predict([frame])
+        weights = {
+            name: value.detach().numpy() for name, value in network.named_parameters()
+        }
+        paths[target.name] = folder / f"{target.name}.mimyria"
+        save_model(paths[target.name], metadata, weights, Example(frame, answer))
+    return paths
+
+
+def whole_run():
+    return [Started(description()), *arrivals(trajectory(N_FRAMES)), Ended("the end")]
+
+
+def test_service_gives_what_the_networks_give_offline(tmp_path, networks):
+    settings = make_settings(
+        tmp_path, models={name: str(path) for name, path in networks.items()}
+    )
+    assert serve(settings, ScriptedSource(whole_run()), factory=None) == 0
+    result = read_result(tmp_path / "spectrum.h5")
+    models = {name: load_model(path) for name, path in networks.items()}
+    dipole = Correlator(3, result.dipole.n_lags, 2.0, "")
+    polarizability = Correlator(6, result.dipole.n_lags, 2.0, "")
+    for frame in trajectory(N_FRAMES):
+        tensors = {name: model.predict([frame])[0] for name, model in models.items()}
+        sample = currents(frame, Tensors(**tensors))
+        dipole.push(sample.dipole)
+        polarizability.push(sample.polarizability)
+    for found, expected in (
+        (result.dipole, dipole.result()),
+        (result.polarizability, polarizability.result()),
+    ):
+        scale = np.abs(expected.values).max()
+        assert scale > 0
+        np.testing.assert_allclose(found.values, expected.values, atol=1e-5 * scale)
+    assert result.provenance["model_apt"].startswith("random ")
+
+
+def test_interrupted_run_with_networks_is_bit_identical(tmp_path, networks):
+    """The first call of a new process must round as the others do."""
+    models = {name: str(path) for name, path in networks.items()}
+    for name, parts in (("whole", (N_FRAMES,)), ("cut", (11, N_FRAMES))):
+        for n_frames in parts:
+            events = [Started(description()), *arrivals(trajectory(n_frames))]
+            settings = make_settings(tmp_path / name, models=models)
+            source = ScriptedSource([*events, Ended("")])
+            serve(settings, source, factory=None)
+    header = (tmp_path / "whole" / "journal").read_bytes()
+    assert header == (tmp_path / "cut" / "journal").read_bytes()
+
+
+def test_exchanged_models_are_refused(tmp_path, networks):
+    settings = make_settings(
+        tmp_path, models={"apt": str(networks["pgt"]), "pgt": None}
+    )
+    with pytest.raises(ModelError, match=r"is a model of 'pgt', but models.apt wants"):
+        serve(settings, ScriptedSource(whole_run()), factory=None)
+
+
+def test_altered_model_is_refused(tmp_path, networks):
+    data = bytearray(networks["apt"].read_bytes())
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "apt.mimyria"
+    path.write_bytes(data)
+    settings = make_settings(tmp_path / "run", models={"apt": str(path), "pgt": None})
+    with pytest.raises(ModelError):
+        serve(settings, ScriptedSource(whole_run()), factory=None)
+
+
+def test_absent_model_is_named(tmp_path):
+    settings = make_settings(tmp_path, models={"apt": "no-such-model", "pgt": None})
+    with pytest.raises(ModelError, match="no-such-model"):
+        serve(settings, ScriptedSource(whole_run()), factory=None)
+
+
+@pytest.mark.gpu
+def test_service_uses_the_gpu_where_there_is_one(tmp_path, networks):
+    models = {name: str(path) for name, path in networks.items()}
+    results = {}
+    for device in ("auto", "cpu"):
+        settings = make_settings(tmp_path / device, models={**models, "device": device})
+        serve(settings, ScriptedSource(whole_run()), factory=None)
+        results[device] = read_result(tmp_path / device / "spectrum.h5").dipole.values
+    scale = np.abs(results["cpu"]).max()
+    np.testing.assert_allclose(results["auto"], results["cpu"], atol=1e-4 * scale)
+    assert "cuda" in (tmp_path / "auto" / "status.json").read_text()
