@@ -47,11 +47,6 @@ class CentralDifference:
         """The latest sample."""
         return self._samples[-1] if self._samples else None
 
-    @property
-    def middle(self) -> Sample | None:
-        """The sample that the next `push` gives a velocity, None if there is none."""
-        return self._samples[-1] if len(self._samples) == 2 else None
-
     def push(self, sample: Sample) -> None:
         """Take the sample of the next step."""
         self._samples = [*self._samples[-2:], sample]
@@ -88,7 +83,7 @@ def central_difference(
         (n_atoms, 3) Å/fs.
 
     Source: central difference of velocity Verlet, Swope et al., JCP 76, 637 (1982);
-        cell term: barostat of Martyna, Tobias, Klein, JCP 101, 4177 (1994), eq. (2.9).
+        cell term: barostat of Martyna, Tobias, Klein, JCP 101, 4177 (1994).
     """
     inverse = np.linalg.inv(here.cell)
     fractional = here.positions @ inverse

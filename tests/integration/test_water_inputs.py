@@ -1,0 +1,154 @@
+"""The shipped water inputs, short, with the real engines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from mimyria.units import BOLTZMANN
+from mimyria_driver.ipi.client import IpiClient
+from mimyria_driver.lammps.bundle import bundle_hook
+from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.sources import Arrived, Ended, Source, Started
+
+pytestmark = pytest.mark.engine
+
+TIMEOUT = 90.0
+INPUTS = Path(__file__).resolve().parents[2] / "inputs"
+NUMBERS = np.array([8, 1, 1] * 64)
+MASSES = np.where(NUMBERS == 8, 15.9994, 1.00794)
+
+
+def collect(source: Source, is_alive: Callable[[], bool]) -> list[Arrived]:
+    frames: list[Arrived] = []
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        poller = zmq.Poller()
+        poller.register(source.pollable, zmq.POLLIN)
+        if not poller.poll(50) and not is_alive():
+            pytest.fail(f"the engine ended without a word after {len(frames)} frames")
+        for event in source.receive():
+            if isinstance(event, Started):
+                source.accept(-1)
+            elif isinstance(event, Ended):
+                return frames
+            else:
+                frames.append(event)
+                source.acknowledge(event.frame.step)
+    pytest.fail(f"no end within {TIMEOUT} s; {len(frames)} frames so far")
+
+
+def check_water(frames: list[Arrived]) -> None:
+    """Liquid water near 300 K, in the right units and the right order."""
+    frame = frames[-1].frame
+    np.testing.assert_array_equal(frame.numbers, NUMBERS)
+    np.testing.assert_allclose(frame.cell, 12.417 * np.eye(3), atol=1e-6)
+    velocities = np.array([each.frame.velocities for each in frames])
+    kinetic = (MASSES[:, None] * velocities**2).sum(axis=(1, 2)).mean()
+    temperature = kinetic / (BOLTZMANN * (3 * 192 - 3))
+    assert 230.0 < temperature < 370.0
+    bonds = frame.positions.reshape(64, 3, 3)
+    bonds = bonds[:, 1:] - bonds[:, :1]
+    bonds -= 12.417 * np.round(bonds / 12.417)
+    lengths = np.linalg.norm(bonds, axis=2)
+    assert (np.abs(lengths - 0.96) < 0.2).all()
+
+
+def test_the_lammps_input_streams_water(
+    lammps_program: str, engine_environment: dict[str, str], short_directory: Path
+) -> None:
+    folder = short_directory / "water"
+    shutil.copytree(INPUTS / "lammps" / "water", folder)
+    (folder / "mimyria_hook.py").write_text(bundle_hook())
+    receiver = LammpsReceiver(f"ipc://{folder}/spectrum/engine")
+    values = {"warmup": 100, "steps": 400}
+    process = subprocess.Popen(
+        [
+            *(lammps_program, "-in", "in.lammps", "-screen", "none"),
+            *(text for each in values.items() for text in ("-var", *map(str, each))),
+        ],
+        cwd=folder,
+        env=engine_environment,
+    )
+    frames = collect(receiver, lambda: process.poll() is None)
+    assert process.wait(timeout=TIMEOUT) == 0
+    receiver.close()
+    assert [each.frame.step for each in frames] == list(range(4, 401, 4))
+    check_water(frames)
+
+
+def test_the_ipi_input_streams_water(
+    ipi_program: str,
+    lammps_program: str,
+    engine_environment: dict[str, str],
+    short_directory: Path,
+) -> None:
+    shutil.copytree(INPUTS, short_directory / "inputs")
+    folder = short_directory / "inputs" / "ipi" / "water"
+    # Names of this test alone: LAMMPS knows no other place than /tmp/ipi_*.
+    name = f"mim-{uuid.uuid4().hex[:12]}"
+    text = (folder / "input.xml").read_text()
+    text = text.replace("mimyria-water", name).replace(">20000<", ">60<")
+    text = text.replace("stride='20'", "stride='1'")
+    (folder / "input.xml").write_text(text)
+    processes = [
+        subprocess.Popen(
+            [ipi_program, "input.xml"], cwd=folder, stdout=subprocess.DEVNULL
+        )
+    ]
+    socket_path = Path(f"/tmp/ipi_{name}-lammps")
+    source = IpiClient(f"unix:{name}-driver", NUMBERS, MASSES, 0.5, 4)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not socket_path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lammps = [lammps_program, "-in", "in.lammps", "-var", "address"]
+        processes.append(
+            subprocess.Popen(
+                [*lammps, f"{name}-lammps", "-screen", "none"],
+                cwd=folder,
+                env=engine_environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        frames = collect(source, lambda: processes[0].poll() is None)
+        assert processes[0].wait(timeout=TIMEOUT) == 0
+        processes[1].wait(timeout=TIMEOUT)
+    finally:
+        source.close()
+        for process in processes:
+            process.kill()
+            process.wait(timeout=TIMEOUT)
+        for end in ("lammps", "driver"):
+            Path(f"/tmp/ipi_{name}-{end}").unlink(missing_ok=True)
+    assert "Got EXIT message from i-PI" in (folder / "log.lammps").read_text()
+    assert [each.frame.step for each in frames] == list(range(4, 60, 4))
+    check_water(frames)
+    conserved = np.loadtxt(folder / "water.out")[:, 2]
+    assert np.ptp(conserved) < 2e-3  # hartree of 64 molecules
+
+
+def test_the_run_script_of_ipi_is_executable_shell() -> None:
+    script = INPUTS / "ipi" / "water" / "run.sh"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["sh", "-n", str(script)], check=True, timeout=TIMEOUT)
+
+
+def test_the_configuration_of_ipi_is_that_of_lammps() -> None:
+    namespace: dict[str, object] = {"__file__": str(INPUTS / "ipi/water/make_init.py")}
+    source = (INPUTS / "ipi" / "water" / "make_init.py").read_text()
+    exec(compile(source, "make_init.py", "exec"), namespace)
+    xyz = namespace["xyz"]
+    assert callable(xyz)
+    data = (INPUTS / "lammps" / "water" / "water64.data").read_text()
+    assert xyz(data) == (INPUTS / "ipi" / "water" / "init.xyz").read_text()
