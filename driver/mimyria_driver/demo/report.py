@@ -1,0 +1,125 @@
+"""Report of the demo: bands of the IR spectrum beside those of the atoms' velocities.
+
+A band can only be where atoms move, so the velocity spectrum of the same run checks
+positions without any network. IR sees a molecule's dipole turn and stretch, not its
+twist about the dipole axis; the molecular axis, v_H1 + v_H2 − 2 v_O, moves in just that
+way, while the plain sum over atoms includes the twist.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mimyria.frame import Array
+from mimyria.spectra import (
+    Spectrum,
+    find_band,
+    mass_weighted,
+    velocity_correlator,
+    velocity_spectrum,
+    window_for_resolution,
+)
+from mimyria.spectra.peaks import WATER_BANDS
+from mimyria.storage import Result, read_result
+from mimyria_driver.session import RESULT_NAME
+
+__all__ = ["report"]
+
+_POINTS_PER_WIDTH: Final = 8
+_EXPERIMENT: Final = {"libration": 670.0, "bend": 1645.0, "OH stretch": 3400.0}
+_MAX_WAVENUMBER: Final = 4500.0
+
+
+def report(folder: Path) -> list[str]:
+    """Lines that say what came out of the run in `folder`."""
+    results = folder / "spectrum"
+    result = read_result(results / RESULT_NAME)
+    correlation = result.dipole
+    assert correlation is not None  # the inputs name both models
+    ir, vv = result.spectra["ir"], result.spectra["raman_vv"]
+    length = correlation.n_samples * result.interval / 1000
+    lines = [
+        "",
+        f"{correlation.n_samples} frames, {length:.1f} ps, "
+        f"resolution {ir.resolution:g} cm⁻¹; band positions in cm⁻¹:",
+        "",
+    ]
+    velocities = folder / "velocities.npz"
+    if velocities.exists():
+        lines += _with_velocities(ir, vv, *_velocity_spectra(velocities, result))
+    else:
+        lines += _table({"IR": ir, "Raman VV": vv})
+    names = ("spectrum.h5", "ir.png", "raman.png")
+    return [*lines, "", "left behind:", *(f"  {results / name}" for name in names)]
+
+
+def _with_velocities(
+    ir: Spectrum, vv: Spectrum, axis: Spectrum, atoms: Spectrum
+) -> list[str]:
+    lines = _table(
+        {"IR": ir, "Raman VV": vv, "molecular axis": axis, "all atoms": atoms}
+    )
+    lines += ["", "IR beside the velocity of the molecular axis, same run:"]
+    for name, (low, high) in WATER_BANDS.items():
+        ours, theirs = (find_band(each, low, high) for each in (ir, axis))
+        begin, end = _half_height(axis, low, high)
+        inside = begin - ir.resolution <= ours.position <= end + ir.resolution
+        lines.append(
+            f"  {name:<10} centroids {ours.centroid:4.0f} and {theirs.centroid:4.0f}; "
+            f"the IR top at {ours.position:4.0f} is {'inside' if inside else 'OUTSIDE'}"
+            f" the velocity band, {begin:.0f} to {end:.0f} at half height"
+        )
+    return lines
+
+
+def _half_height(spectrum: Spectrum, low: float, high: float) -> tuple[float, float]:
+    """Where the highest band between `low` and `high` falls to half its height."""
+    part = spectrum.between(low, high)
+    above = part.intensity >= 0.5 * part.intensity.max()
+    return float(part.wavenumbers[above][0]), float(part.wavenumbers[above][-1])
+
+
+def _table(spectra: dict[str, Spectrum]) -> list[str]:
+    header = "".join(f"{name:>16}" for name in spectra)
+    lines = [f"  {'':<10}{header}{'experiment':>14}"]
+    for name, (low, high) in WATER_BANDS.items():
+        positions = (find_band(each, low, high).position for each in spectra.values())
+        numbers = "".join(f"{position:16.0f}" for position in positions)
+        lines.append(f"  {name:<10}{numbers}{_EXPERIMENT[name]:14.0f}")
+    return lines
+
+
+def _velocity_spectra(path: Path, result: Result) -> tuple[Spectrum, Spectrum]:
+    """Velocity spectra of the molecular axes and of all atoms (order O, H, H)."""
+    with np.load(path, allow_pickle=False) as stored:
+        velocities = stored["velocities"].astype(np.float64)
+        masses = stored["masses"].astype(np.float64)
+    molecules = velocities.reshape(len(velocities), -1, 3, 3)
+    axes = molecules[:, :, 1] + molecules[:, :, 2] - 2 * molecules[:, :, 0]
+    unit_masses = np.ones(axes.shape[1])
+    return (
+        _velocity_spectrum(axes, unit_masses, result),
+        _velocity_spectrum(velocities, masses, result),
+    )
+
+
+def _velocity_spectrum(velocities: Array, masses: Array, result: Result) -> Spectrum:
+    """The same lags, window and grid as those of the IR spectrum."""
+    resolution = result.spectra["ir"].resolution
+    assert result.dipole is not None
+    n_lags = result.dipole.n_lags
+    correlator = velocity_correlator(len(masses), n_lags, result.interval)
+    correlator.push(mass_weighted(velocities, masses))
+    window = window_for_resolution(
+        str(result.provenance.get("window", "gaussian")),
+        resolution,
+        n_lags,
+        result.interval,
+    )
+    spectrum = velocity_spectrum(
+        correlator.result(), window=window, spacing=resolution / _POINTS_PER_WIDTH
+    )
+    return spectrum.between(0.0, _MAX_WAVENUMBER)
