@@ -159,6 +159,7 @@ class TensorNetwork(nn.Module):
         super().__init__()
         basis = change_of_basis(target)
         self.shape = list(target.shape)
+        self.symmetric: bool = "ijk=jik" in target.formula
         self.n_species: int = n_species
         self.pair_radials: bool = settings.pair_radials
         self.register_buffer("basis", basis)
@@ -211,8 +212,12 @@ class TensorNetwork(nn.Module):
         irreps = self.normalised(species, receivers, senders, vectors)
         scale = self.scale.index_select(0, species)
         shift = self.shift.index_select(0, species)
-        cartesian = (irreps * scale + shift) @ self.basis
-        return cartesian.reshape([cartesian.size(0)] + self.shape)  # noqa: RUF005
+        flat = (irreps * scale + shift) @ self.basis
+        cartesian = flat.reshape([flat.size(0)] + self.shape)  # noqa: RUF005
+        if self.symmetric:
+            # Exact symmetry, whatever order the matrix product sums in.
+            cartesian = 0.5 * (cartesian + cartesian.transpose(1, 2))
+        return cartesian
 
 
 def _make_layers(

@@ -29,8 +29,8 @@ class TrainingSettings:
         checkpoint_every: epochs between checkpoints.
     """
 
-    epochs: int = 500
-    batch_size: int = 2
+    epochs: int = 400
+    batch_size: int = 1
     peak_rate: float = 0.01
     warmup: float = 0.05
     weight_decay: float = 0.1

@@ -1,0 +1,226 @@
+"""What every network must keep to: one class of laws, inherited by APT and PGT."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from mimyria.data.scaling import Scaling
+from mimyria.frame import Frame
+from mimyria.models import ModelMetadata, TensorModel, build_network, preset
+from mimyria.models.deployed import script_network
+from mimyria.models.network import irrep_blocks
+from mimyria.targets import APT, PGT, target_by_name
+from mimyria.tensors import Tensors
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+SPECIES = (1, 8)
+
+
+def random_scaling(target):
+    """Shift of scalars and scale of each irrep, as a training would give them."""
+    rng = np.random.default_rng(5)
+    blocks = irrep_blocks(target)
+    shift = np.zeros((len(SPECIES), blocks[-1].stop))
+    scale = np.ones_like(shift)
+    for block in blocks:
+        scale[:, block.start : block.stop] = rng.uniform(0.5, 2.0, (2, 1))
+        if block.is_scalar:
+            shift[:, block.start : block.stop] = rng.normal(size=(2, 1))
+    return Scaling(shift, scale)
+
+
+@cache
+def model(target_name, architecture, mode, dtype):
+    """A network with random weights, eager or as TorchScript."""
+    target = target_by_name(target_name)
+    settings = preset(architecture, target)
+    scaling = random_scaling(target)
+    network = build_network(
+        target, settings, 2, 20.0, scaling, seed=3, dtype=getattr(torch, dtype)
+    ).eval()
+    if mode == "scripted":
+        network = script_network(network)
+    metadata = ModelMetadata(
+        "random", target, settings, SPECIES, 20.0, scaling, dtype=dtype
+    )
+    return TensorModel(network, metadata, torch.device("cpu"))
+
+
+def water_frame():
+    """Two waters and a stray hydrogen in a left-handed triclinic box."""
+    positions = np.array(
+        [
+            [0.0, 0.0, 0.0],
+            [0.76, 0.59, 0.05],
+            [-0.74, 0.6, -0.1],
+            [2.6, 1.1, 2.2],
+            [3.1, 1.9, 2.3],
+            [2.9, 0.6, 3.0],
+            [1.2, 3.4, 1.0],
+        ]
+    )
+    cell = np.array([[5.6, 0.3, -0.4], [1.9, 0.2, 5.1], [-0.7, 4.9, 1.1]])
+    assert np.linalg.det(cell) < 0
+    return Frame(np.array([8, 1, 1, 8, 1, 1, 1]), positions, cell, None, 0)
+
+
+def rotation_matrix():
+    rng = np.random.default_rng(8)
+    matrix, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return matrix * np.sign(np.linalg.det(matrix))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", ["eager", "scripted"])
+@pytest.mark.parametrize("architecture", ["compact", "reference"])
+class NetworkContract:
+    target = APT
+
+    def answer(self, variant, *frames):
+        return model(self.target.name, *variant).predict(list(frames))
+
+    @pytest.fixture
+    def variant(self, architecture, mode, dtype):
+        return architecture, mode, dtype
+
+    def assert_close(self, found, wanted, dtype):
+        size = np.abs(wanted).max()
+        assert size > 0.1
+        assert np.abs(found - wanted).max() < TOLERANCE[dtype] * size
+
+    @pytest.mark.parametrize("sign", [1, -1], ids=["proper", "improper"])
+    def test_rotated_frame_gives_rotated_tensors(self, variant, dtype, sign):
+        frame, matrix = water_frame(), sign * rotation_matrix()
+        turned = replace(
+            frame, positions=frame.positions @ matrix.T, cell=frame.cell @ matrix.T
+        )
+        before, after = self.answer(variant, frame)[0], self.answer(variant, turned)[0]
+        name = self.target.name
+        wanted = getattr(Tensors(**{name: before}).rotated(matrix), name)
+        self.assert_close(after, wanted, dtype)
+
+    def test_inverted_frame_gives_tensors_of_their_parity(self, variant, dtype):
+        frame = water_frame()
+        inverted = replace(frame, positions=-frame.positions, cell=-frame.cell)
+        sign = (-1) ** len(self.target.shape)
+        before, after = (self.answer(variant, f)[0] for f in (frame, inverted))
+        self.assert_close(after, sign * before, dtype)
+
+    def test_permuted_atoms_give_permuted_tensors(self, variant, dtype):
+        frame, order = water_frame(), np.array([3, 6, 0, 5, 1, 4, 2])
+        permuted = replace(
+            frame, numbers=frame.numbers[order], positions=frame.positions[order]
+        )
+        before, after = (self.answer(variant, f)[0] for f in (frame, permuted))
+        self.assert_close(after, before[order], dtype)
+
+    def test_translation_and_other_images_change_nothing(self, variant, dtype):
+        frame = water_frame()
+        images = np.random.default_rng(2).integers(-2, 3, (frame.n_atoms, 3))
+        moved = frame.positions + [0.3, -7.1, 2.2] + images @ frame.cell
+        before, after = (
+            self.answer(variant, f)[0] for f in (frame, replace(frame, positions=moved))
+        )
+        self.assert_close(after, before, dtype)
+
+    def test_other_vectors_of_the_same_lattice_change_nothing(self, variant, dtype):
+        frame = water_frame()
+        other = np.array([[1, 1, 0], [0, 1, 0], [-1, 0, 1]]) @ frame.cell
+        before, after = (
+            self.answer(variant, f)[0] for f in (frame, replace(frame, cell=other))
+        )
+        self.assert_close(after, before, dtype)
+
+    def test_supercell_repeats_the_tensors(self, variant, dtype):
+        frame = water_frame()
+        double = Frame(
+            np.tile(frame.numbers, 2),
+            np.concatenate([frame.positions, frame.positions + frame.cell[0]]),
+            frame.cell * [[2], [1], [1]],
+            None,
+            0,
+        )
+        before, after = (self.answer(variant, f)[0] for f in (frame, double))
+        self.assert_close(after, np.concatenate([before, before]), dtype)
+
+    def test_batch_equals_single_frames(self, variant, dtype):
+        frame = water_frame()
+        small = replace(frame, numbers=frame.numbers[:3], positions=frame.positions[:3])
+        singles = [self.answer(variant, f)[0] for f in (frame, small, frame)]
+        batch = self.answer(variant, frame, small, frame)
+        for found, wanted in zip(batch, singles, strict=True):
+            self.assert_close(found, wanted, dtype)
+
+    def test_lone_atom_has_an_isotropic_tensor(self, variant, dtype):
+        lone = Frame(
+            np.array([8]), np.zeros((1, 3)), np.eye(3) * 30, None, 0, pbc=(False,) * 3
+        )
+        (answer,) = self.answer(variant, lone)
+        trace = np.trace(answer[0]) / 3 if self.target is APT else 0.0
+        isotropic = trace * np.eye(3) if self.target is APT else np.zeros((3, 3, 3))
+        assert np.abs(answer[0] - isotropic).max() < TOLERANCE[dtype]
+
+    def test_same_frame_twice_gives_the_same_bits(self, variant, dtype):
+        first, second = (self.answer(variant, water_frame())[0] for _ in range(2))
+        assert first.tobytes() == second.tobytes()
+
+    def test_answer_has_the_shape_of_the_target_in_double(self, variant, dtype):
+        (answer,) = self.answer(variant, water_frame())
+        assert answer.shape == (7, *self.target.shape)
+        assert answer.dtype == np.float64
+
+
+class TestAptNetwork(NetworkContract):
+    target = APT
+
+
+class TestPgtNetwork(NetworkContract):
+    target = PGT
+
+    def test_first_two_indices_are_exactly_symmetric(self, variant, dtype):
+        (answer,) = self.answer(variant, water_frame())
+        assert np.array_equal(answer, answer.transpose(0, 2, 1, 3))
+
+
+@pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
+@pytest.mark.parametrize("architecture", ["compact", "reference"])
+def test_scripted_equals_eager(target, architecture):
+    eager, scripted = (
+        model(target.name, architecture, mode, "float64").predict([water_frame()])[0]
+        for mode in ("eager", "scripted")
+    )
+    assert np.abs(eager - scripted).max() < 1e-12 * np.abs(eager).max()
+
+
+@pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
+def test_atoms_far_away_do_not_matter(target):
+    frame = water_frame()
+    apart = replace(frame, cell=np.eye(3) * 40, pbc=(False, False, False))
+    far = replace(
+        apart,
+        numbers=np.append(apart.numbers, 8),
+        positions=np.vstack([apart.positions, [20.0, 20.0, 20.0]]),
+    )
+    network = model(target.name, "compact", "eager", "float64")
+    (alone,), (together,) = network.predict([apart]), network.predict([far])
+    assert np.abs(together[:-1] - alone).max() < 1e-12 * np.abs(alone).max()
+
+
+def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff():
+    network = model("apt", "compact", "eager", "float64")
+    cutoff = network.metadata.cutoff
+    answers = []
+    for distance in (cutoff - 1e-5, cutoff + 1e-5):
+        frame = Frame(
+            np.array([8, 1]),
+            np.array([[0.0, 0, 0], [0, 0, distance]]),
+            np.eye(3) * 30,
+            None,
+            0,
+            pbc=(False, False, False),
+        )
+        answers.append(network.predict([frame])[0])
+    assert np.abs(answers[0] - answers[1]).max() < 1e-10

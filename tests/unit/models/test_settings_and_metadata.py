@@ -1,0 +1,114 @@
+"""Network settings and metadata: values in, the same values out, errors that help."""
+
+import json
+
+import pytest
+
+from mimyria.data import Scaling
+from mimyria.errors import ModelError, SettingsError
+from mimyria.models import ModelMetadata, NetworkSettings, build_network, preset
+from mimyria.models import metadata as metadata_module
+from mimyria.targets import APT, PGT
+
+
+def example_metadata():
+    return ModelMetadata(
+        "some", APT, preset("compact", APT), (1, 8), 20.0, Scaling.neutral(2, 9)
+    )
+
+
+def test_reference_architecture_is_that_of_the_publication():
+    for target, channels in ((APT, (20, 10, 6, 5)), (PGT, (40, 20, 13, 10))):
+        settings = preset("reference", target)
+        assert settings.channels == channels
+        assert (settings.lmax, settings.n_layers, settings.cutoff) == (3, 3, 6.0)
+        assert (settings.n_radial, settings.radial_width) == (10, 100)
+        assert settings.parity == "both"
+
+
+def test_settings_survive_json():
+    settings = preset("compact", PGT)
+    assert (
+        NetworkSettings.from_dict(json.loads(json.dumps(settings.as_dict())))
+        == settings
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parity": "odd"}, "parity must be 'both' or 'natural', but is 'odd'"),
+        ({"cutoff": 0.0}, "cutoff must be positive"),
+        ({"n_layers": 0}, "n_layers must be at least 1"),
+        ({"channels": []}, "channels must be positive"),
+        ({"lmax_sphere": -1}, "lmax_sphere must not be negative"),
+        ({"colour": 1}, r"Unknown network settings \['colour'\]"),
+    ],
+)
+def test_bad_settings_are_refused(change, message):
+    values = {**preset("compact", APT).as_dict(), **change}
+    with pytest.raises(SettingsError, match=message):
+        NetworkSettings.from_dict(values)
+
+
+def test_incomplete_settings_and_unknown_presets_are_refused():
+    with pytest.raises(SettingsError, match="incomplete"):
+        NetworkSettings.from_dict({"channels": [4]})
+    with pytest.raises(SettingsError, match="known presets: compact, reference"):
+        preset("tiny", APT)
+
+
+def test_metadata_survive_json():
+    values = example_metadata().as_dict()
+    again = ModelMetadata.from_dict(json.loads(json.dumps(values)))
+    assert again.as_dict() == values
+    assert (again.unit, again.order, again.cutoff) == ("e", "dM_a/dr_b", 4.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unit": "e Bohr"}, "with unit 'e Bohr', but mimyria works with 'e'"),
+        ({"order": "dM_b/dr_a"}, "with order 'dM_b/dr_a'"),
+        ({"formula": "ij=ji"}, "with formula 'ij=ji'"),
+        ({"target": "energy"}, "predicts 'energy'"),
+        ({"dtype": "float16"}, "dtype is 'float16'"),
+        ({"format_version": 99}, "format version 99; .* Use a newer mimyria"),
+        ({"format_version": None}, "format version None"),
+        ({"format_version": 0}, "No way is known to read format version 0"),
+        ({"settings": {"parity": "odd"}}, "metadata are not usable"),
+        ({"species": ["H"]}, "metadata are not usable"),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_refused(change, message):
+    with pytest.raises(ModelError, match=message):
+        ModelMetadata.from_dict({**example_metadata().as_dict(), **change})
+
+
+def test_missing_metadata_are_named():
+    values = example_metadata().as_dict()
+    del values["n_neighbours"]
+    with pytest.raises(ModelError, match="lack 'n_neighbours'"):
+        ModelMetadata.from_dict(values)
+
+
+def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
+    values = example_metadata().as_dict()
+    old = {**values, "format_version": 0, "title": values["name"]}
+    del old["name"]
+
+    def zero_to_one(content):
+        return {**content, "format_version": 1, "name": content["title"]}
+
+    monkeypatch.setitem(metadata_module.UPGRADES, 0, zero_to_one)
+    assert ModelMetadata.from_dict(old).name == "some"
+
+
+def test_weights_depend_on_the_seed_alone():
+    def weights(seed):
+        network = build_network(APT, preset("compact", APT), 2, seed=seed)
+        return [p.detach().clone() for p in network.parameters()]
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
