@@ -135,7 +135,8 @@ class Message:
         n_local: atoms in this message.
         rank: MPI rank that sends, or is spoken to.
         n_ranks: how many ranks there are.
-        credit: frames that may be under way unacknowledged (WELCOME).
+        credit: frames that may be under way unacknowledged (WELCOME); what the engine
+            had from a driver before this one, 0 if none took it yet (HELLO).
         incarnation: number that the engine draws at its start; tells one run of an
             engine from the next one.
         parts: what follows the header.

@@ -444,3 +444,30 @@ def test_the_hook_works_from_settings_in_the_environment(
     receiver.close()
     assert collected.steps == list(range(STRIDE, STEPS + 1, STRIDE))
     assert len(collected.ended) == 1  # said at the exit of Python
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_nothing_hangs_or_is_lost_when_the_driver_restarts_often_and_fast(
+    engine: Engine, short_directory: Path, ranks: int
+) -> None:
+    """Ranks that learn of a restart at different steps must not wait for each other."""
+    endpoint = f"ipc://{short_directory}/s"
+    steps = 150 * STRIDE
+    receiver = LammpsReceiver(endpoint)
+    process = start(engine, short_directory, script(endpoint, steps=steps), ranks=ranks)
+    seen: list[int] = []
+    durable = -1
+    for restart in range(12):
+        part = Collected()
+        # Also restarts in the middle of a join, when only some ranks have been heard.
+        collect(receiver, process, part, durable_step=durable, until_frames=3 + restart)
+        seen += part.steps
+        durable = part.steps[-1]
+        die(receiver)
+        receiver = LammpsReceiver(endpoint)
+    part = Collected()
+    collect(receiver, process, part, durable_step=durable)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert seen + part.steps == list(range(STRIDE, steps + 1, STRIDE))

@@ -36,6 +36,9 @@ __all__ = ["LammpsReceiver"]
 _log = logging.getLogger(__name__)
 
 _CREDIT: Final = 12
+# What a rank may send beyond its window while a new driver waits for the other ranks.
+# They hear of it in their next call only, and make no step until this one does.
+_ADVANCE: Final = 8
 _BATCH: Final = 64  # messages read in one `receive`
 _MAX_MESSAGE_BYTES: Final = 1 << 30
 _SILENCE: Final = 8.0  # s without a word after which another engine may take over
@@ -88,6 +91,7 @@ class LammpsReceiver:
         self._failure: FrameError | None = None
         self._durable_step = -1
         self._gone: set[int] = set()
+        self._early: dict[tuple[int, int], Message] = {}
         self._sent_again: set[bytes] = set()
         self._heard_at = clock()
 
@@ -107,6 +111,10 @@ class LammpsReceiver:
         if self._failure is not None:
             raise self._failure
         events: list[Event] = []
+        try:
+            events += self._take_early()
+        except FrameError as error:
+            self._fail(error)
         for _ in range(_BATCH):
             if self._offered or self._failure is not None:
                 break
@@ -124,8 +132,7 @@ class LammpsReceiver:
             try:
                 events += self._take(identity, message)
             except FrameError as error:
-                self._say(Kind.REJECT, text=str(error))
-                self._failure = error
+                self._fail(error)
         if self._failure is not None and not events:
             raise self._failure
         # The frames before a bad one are good: the error comes with the next call.
@@ -163,6 +170,20 @@ class LammpsReceiver:
         if self._directory is not None:
             self._directory.cleanup()
 
+    def _fail(self, error: FrameError) -> None:
+        self._say(Kind.REJECT, text=str(error))
+        self._failure = error
+
+    def _take_early(self) -> list[Event]:
+        """The frames that came before the session was open, once it is accepted."""
+        events: list[Event] = []
+        if self._session is None or self._offered:
+            return events
+        early, self._early = self._early, {}
+        for message in early.values():
+            events += self._session.add(message)
+        return events
+
     # -- messages ---------------------------------------------------------------------
 
     def _take(self, identity: bytes, message: Message) -> list[Event]:
@@ -174,8 +195,11 @@ class LammpsReceiver:
         if message.kind is not Kind.FRAME:
             _log.warning("ignored a %s from an engine", message.kind.name)
             return []
-        if self._session is None or not self._is_ours(message):
+        if not self._is_ours(message):
             self._ask_again(identity, self._reply(message, Kind.AGAIN))
+            return []
+        if self._session is None:
+            self._keep_early(message)
             return []
         self._heard_at = self._clock()
         if message.step <= self._durable_step:
@@ -184,6 +208,15 @@ class LammpsReceiver:
                 identity, self._reply(message, Kind.ACK, step=self._durable_step)
             )
         return list(self._session.add(message))
+
+    def _keep_early(self, message: Message) -> None:
+        """Hold a frame that came before the HELLO of another rank."""
+        if len(self._early) >= (_CREDIT + _ADVANCE) * message.n_ranks:
+            raise FrameError(
+                f"Rank {message.rank} of {message.n_ranks} sends frames, but other "
+                "ranks have not said HELLO. Look at the engine's log."
+            )
+        self._early[message.rank, message.step] = message
 
     def _greet(self, identity: bytes, hello: Message) -> list[Event]:
         if self._session is not None and self._is_ours(hello):
@@ -203,10 +236,14 @@ class LammpsReceiver:
             self._forget_session()
         if any(peer.n_ranks != hello.n_ranks for _, peer in self._peers.values()):
             self._peers.clear()
+            self._early.clear()
         self._peers[hello.rank] = (identity, hello)
-        if len(self._peers) < hello.n_ranks:
-            return []
-        return self._open_session()
+        if len(self._peers) == hello.n_ranks:
+            return self._open_session()
+        if hello.credit:
+            credit = min(hello.credit, _CREDIT) + _ADVANCE
+            self._send(identity, self._reply(hello, Kind.WELCOME, credit=credit))
+        return []
 
     def _open_session(self) -> list[Event]:
         hellos = {rank: hello for rank, (_, hello) in self._peers.items()}
@@ -215,7 +252,7 @@ class LammpsReceiver:
         except (FrameError, WireError) as error:
             _log.warning("refused an engine: %s", error)
             self._say(Kind.REJECT, text=str(error))
-            self._peers.clear()
+            self._forget_session()
             return []
         self._session, self._offered = session, True
         self._durable_step = -1
@@ -245,6 +282,7 @@ class LammpsReceiver:
     def _forget_session(self) -> None:
         self._session = None
         self._peers.clear()
+        self._early.clear()
         self._gone.clear()
         self._sent_again.clear()
 

@@ -82,13 +82,13 @@ class Sender:
         self._forget_run()
 
     def _forget_run(self) -> None:
-        self._hello: list[bytes] = []
+        self._hello: Message | None = None
         self._incarnation = 0
         self._run_key: tuple[float, int] = (0.0, 0)
         self._rank, self._n_ranks = 0, 1
         self._last_step = -1
         self._durable_step = -1
-        self._credit = 1
+        self._credit = 0  # until the driver grants some
         self._waiting: deque[tuple[int, list[bytes]]] = deque()
         self._still_same: tuple[bytes, ...] = ()
         self.n_sent = 0
@@ -115,6 +115,7 @@ class Sender:
         previous, self._last_step = self._last_step, step
         if step <= self._durable_step:
             return
+        self._read_answers(0.0)
         self._wait_until(lambda: len(self._waiting) < self._credit)
         if self._detached:
             return
@@ -164,14 +165,12 @@ class Sender:
         card = engine.card(self._elements, self._stride)
         # Kept and sent again as it is: after a reconnection the atoms of two ranks
         # could otherwise be those of two different steps.
-        self._hello = self._stamped(
-            Message(
-                Kind.HELLO,
-                step=engine.step,
-                n_atoms=engine.n_atoms,
-                n_local=engine.n_local,
-                parts=(pack_card(card), engine.ids(), engine.types(), engine.masses()),
-            )
+        self._hello = Message(
+            Kind.HELLO,
+            step=engine.step,
+            n_atoms=engine.n_atoms,
+            n_local=engine.n_local,
+            parts=(pack_card(card), engine.ids(), engine.types(), engine.masses()),
         )
         self._connect()
 
@@ -213,6 +212,7 @@ class Sender:
 
     def _connect(self) -> None:
         """Open a socket and say HELLO until the driver answers; resend the rest."""
+        assert self._hello is not None
         patience = FIRST_PATIENCE
         while True:
             self._close_socket()
@@ -223,7 +223,9 @@ class Sender:
             # The window bounds what is under way; libzmq must not block besides.
             self._socket.sndhwm = self._socket.rcvhwm = 0
             self._socket.connect(self.endpoint)
-            self._socket.send_multipart(self._hello)
+            # The credit tells a new driver that an old one has taken this run.
+            hello = replace(self._hello, credit=self._credit)
+            self._socket.send_multipart(self._stamped(hello))
             if self._wait_for_welcome(patience) or self._detached:
                 break
             patience = min(2 * patience, LAST_PATIENCE)
@@ -237,11 +239,9 @@ class Sender:
             if message is None:
                 self._notice(f"waiting for the driver at {self.endpoint}")
                 return False
-            if message.kind is Kind.WELCOME:
-                self._credit = max(1, message.credit)
-                self._forget(message.step)
-                return True
             self._obey(message)
+            if message.kind is Kind.WELCOME:
+                return True
         return True
 
     def _wait_until(self, reached: Callable[[], bool]) -> None:
@@ -280,6 +280,8 @@ class Sender:
             message = None if self._detached else self._receive(0.0)
 
     def _obey(self, message: Message) -> None:
+        if message.kind is Kind.WELCOME:
+            self._credit = max(1, message.credit)
         if message.kind in (Kind.ACK, Kind.WELCOME):
             self._forget(message.step)
         elif message.kind is Kind.REJECT:
