@@ -57,7 +57,7 @@ class Snapshot:
         atoms: number of atoms.
         received: frames that arrived since the start of this process.
         in_flight: received frames that are not yet durable: the lag behind the engine.
-        engine_waits: whether the engine has to wait for the networks.
+        engine_waits: whether the networks, not the engine, set the pace.
         durable: frames in the journal, safe on disk or about to be.
         duplicates: frames that arrived again and were dropped.
         segments: unbroken pieces of the series.
@@ -128,8 +128,10 @@ class Monitor:
         if not force and now < min(self._next_report, self._next_status):
             return
         present = snapshot()
-        rate = self._rate(now, present.durable)
         changed = present.state != self._state
+        if changed and present.state == "running":
+            self._history.clear()  # the rate is that of the run, not of the wait
+        rate = self._rate(now, present.durable)
         self._state = present.state
         if force or changed or now >= self._next_status:
             self._next_status = now + _STATUS_SECONDS
@@ -184,7 +186,8 @@ class Monitor:
 def describe(snapshot: Snapshot, rate: float) -> str:
     """One line for a log."""
     if not snapshot.engine:
-        return f"{snapshot.state} · {snapshot.message or 'no engine yet'}"
+        why = {"loading": "the networks", "waiting": "for the engine"}
+        return f"{snapshot.state} · {snapshot.message or why.get(snapshot.state, '-')}"
     parts = [
         snapshot.state,
         f"{snapshot.durable} frames",
@@ -259,7 +262,7 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
 
 
 def _lag(snapshot: Snapshot) -> str:
-    who = "engine waits" if snapshot.engine_waits else "waiting for the engine"
+    who = "engine waits" if snapshot.engine_waits else "keeping up"
     if snapshot.state != "running":
         return f"lag {snapshot.in_flight}"
     return f"lag {snapshot.in_flight} ({who})"
@@ -269,7 +272,7 @@ def _errors(snapshot: Snapshot, rate: float) -> list[str]:
     """Each error; the first of them also with the time until it reaches the goal."""
     texts: list[str] = []
     for name, error in snapshot.errors.items():
-        text = f"{name} ±{100 * error:.0f} %"
+        text = f"{name} ±{100 * error:.0f} %" if error < 1 else f"{name} ±>100 %"
         wanted = snapshot.durable * (error / _GOAL) ** 2 - snapshot.durable
         if not texts and rate > 0 and wanted > 0 and snapshot.state == "running":
             text += f" ({100 * _GOAL:.0f} % in {_duration(wanted / rate)})"

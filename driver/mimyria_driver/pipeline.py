@@ -112,11 +112,14 @@ class Pipeline:
             self._border(int(first["step"]), int(first["previous_step"]))
             for target, correlator in self._correlators.items():
                 correlator.push(np.ascontiguousarray(part[_CHANNELS[target][0]]))
-            for row in part:
-                self._count(
-                    int(row["step"]), row["digest"].tobytes(), float(row["volume"])
-                )
-                self._temperature += float(row["kinetic_temperature"])
+            # One by one, as `push` does it: sums of numpy would round otherwise.
+            columns = [
+                part[name].tolist()
+                for name in ("step", "digest", "volume", "kinetic_temperature")
+            ]
+            for step, digest, volume, temperature in zip(*columns, strict=True):
+                self._count(step, digest, volume)
+                self._temperature += temperature
 
     def relative_errors(self) -> dict[str, float]:
         """Relative standard error of one point of the IR and the VV Raman spectrum.

@@ -253,13 +253,14 @@ class Service:
 
     def _advance(self, *, idle: bool) -> None:
         """Everything but the source: evaluate, keep, sync, acknowledge, show."""
+        session = self._session
+        samples = self._evaluator.results()
+        # Keep the evaluator busy before anything else is done with its answers.
         while self._waiting and self._evaluator.n_batches < _BATCHES:
             size = min(self._settings.models.batch, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(size)]
             self._submitted.extend(batch)
             self._evaluator.submit([pending.frame for pending in batch])
-        session = self._session
-        samples = self._evaluator.results()
         if session is not None:
             for currents in samples:
                 session.keep(self._submitted.popleft(), currents)
@@ -339,12 +340,13 @@ class Service:
         if session is None:
             return snapshot
         pipeline = session.pipeline
+        lag = self._in_flight + session.journal.unsynced
         return dataclasses.replace(
             snapshot,
             engine=session.description.engine,
             atoms=len(session.description.numbers),
-            in_flight=self._in_flight + session.journal.unsynced,
-            engine_waits=not self._has_room,
+            in_flight=lag,
+            engine_waits=2 * lag >= self._settings.run.credit,
             durable=pipeline.n_frames,
             duplicates=session.n_duplicates,
             segments=pipeline.n_segments,

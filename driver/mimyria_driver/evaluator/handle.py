@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mimyria.currents import Currents
-from mimyria.errors import EvaluatorError
+from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Frame
 from mimyria_driver.evaluator import messages
 from mimyria_driver.settings import ModelsSettings
@@ -84,6 +84,7 @@ class Evaluator:
         self._least_deadline = deadline
         self._batches: deque[bytes] = deque()
         self._deaths = 0
+        self._error: MimyriaError | None = None
         self._start()
 
     @property
@@ -113,6 +114,7 @@ class Evaluator:
             self._clock = time.monotonic()
         self._batches.append(message)
         self._outgoing += message
+        self._write()  # a dead child is noticed by `results`
 
     def results(self) -> list[Currents]:
         """Move bytes without waiting; currents of all frames answered since.
@@ -121,10 +123,17 @@ class Evaluator:
             MimyriaError: what the child could not do.
             EvaluatorError: the child died or hung twice in a row.
         """
+        if self._error is not None:
+            raise self._error
         alive = self._write()
         received, open_ = self._read()
         samples: list[Currents] = []
         for kind, body in received:
+            if kind == messages.ERROR:
+                self._error = messages.unpack_error(body)
+                if samples:
+                    return samples  # what was answered before counts
+                raise self._error
             samples += self._understand(kind, body)
         if not (alive and open_):
             self._replace(f"died ({_ending(self._process)})")
@@ -195,8 +204,6 @@ class Evaluator:
 
     def _understand(self, kind: bytes, body: bytes) -> list[Currents]:
         now = time.monotonic()
-        if kind == messages.ERROR:
-            raise messages.unpack_error(body)
         if kind == messages.READY:
             ready = json.loads(body)
             if self.ready not in (None, ready):

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from mimyria.frame import Frame
+from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.service import Service
@@ -213,12 +214,13 @@ def serve(settings, source, *, stop=None, factory="analytic:make_model", **optio
     def make_evaluator(log_path):
         return Evaluator(settings.models, log_path, factory=factory, **options)
 
+    make_source = source if callable(source) else lambda: source
     return Service(
-        settings, lambda: source, monitor, stop or StopRequest(), make_evaluator
+        settings, make_source, monitor, stop or StopRequest(), make_evaluator
     ).run()
 
 
-def main(directory, n_frames, pause):
+def scripted(directory, n_frames, pause):
     """A driver as its own process, for tests that kill it."""
     events = [Started(description()), *arrivals(trajectory(int(n_frames)))]
     events.append(Ended("the end"))
@@ -227,5 +229,12 @@ def main(directory, n_frames, pause):
         return serve(make_settings(directory), source, stop=stop)
 
 
+def lammps(directory):
+    """A driver that listens to a real LAMMPS, with the exact models."""
+    settings = make_settings(directory)
+    with StopRequest() as stop:
+        return serve(settings, lambda: build_source(settings), stop=stop)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit({"scripted": scripted, "lammps": lammps}[sys.argv[1]](*sys.argv[2:]))

@@ -203,7 +203,14 @@ def test_model_that_cannot_be_loaded_is_an_error_with_its_reason(tmp_path):
 
 def start_driver(directory, n_frames=N_FRAMES, pause=0.002):
     return subprocess.Popen(
-        [sys.executable, analytic.__file__, str(directory), str(n_frames), str(pause)],
+        [
+            sys.executable,
+            analytic.__file__,
+            "scripted",
+            str(directory),
+            str(n_frames),
+            str(pause),
+        ],
         stderr=subprocess.PIPE,
     )
 

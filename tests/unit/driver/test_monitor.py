@@ -44,7 +44,7 @@ def test_line_says_frames_rate_lag_temperature_error_and_time_left():
 
 
 def test_line_without_an_engine_says_so():
-    assert describe(Snapshot(state="waiting"), 0.0) == "waiting · no engine yet"
+    assert describe(Snapshot(state="waiting"), 0.0) == "waiting · for the engine"
 
 
 def test_one_line_per_report_without_a_terminal(tmp_path):

@@ -165,3 +165,8 @@ def test_reference_names_every_setting_with_a_sentence():
     for index, line in enumerate(lines):
         if " = " in line and line.startswith("#"):
             assert lines[index - 1].endswith("."), line
+
+
+def test_manual_has_the_settings_of_the_program():
+    manual = Path(__file__).parents[3] / "docs" / "driver.md"
+    assert reference().rstrip() in manual.read_text()
