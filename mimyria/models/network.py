@@ -9,13 +9,12 @@ It knows indices and vectors of edges; it knows no frame, no file and no unit.
 import numpy as np
 import torch
 from e3nn import o3
-from e3nn.nn import Gate
 from e3nn.util.jit import compile_mode
 from torch import Tensor, nn
 
 from mimyria.data.scaling import IrrepBlock, Scaling
 from mimyria.models.coupling import change_of_basis, float64_default, target_irreps
-from mimyria.models.layers import Convolution, RadialBasis, SpeciesLinear
+from mimyria.models.layers import GatedLayer, LinearLayer, RadialBasis
 from mimyria.models.settings import NetworkSettings
 from mimyria.targets import Target
 
@@ -55,83 +54,6 @@ def _reachable(
         for irrep in block.ir * other.ir
     }
     return o3.Irreps([(block.mul, block.ir) for block in wanted if block.ir in made])
-
-
-def _make_gate(irreps: o3.Irreps) -> Gate:
-    """Scalars through silu (even) or tanh (odd), tensors times sigmoid of a scalar."""
-    scalars = o3.Irreps([block for block in irreps if block.ir.l == 0])
-    tensors = o3.Irreps([block for block in irreps if block.ir.l > 0])
-    gates = o3.Irreps([(block.mul, "0e") for block in tensors])
-    activations = [
-        nn.functional.silu if block.ir.p == 1 else torch.tanh for block in scalars
-    ]
-    return Gate(scalars, activations, gates, [torch.sigmoid] * len(gates), tensors)
-
-
-@compile_mode("script")
-class _LinearLayer(nn.Module):
-    """Convolution plus self-connection."""
-
-    def __init__(
-        self,
-        irreps: tuple[o3.Irreps, o3.Irreps, o3.Irreps],
-        radial_sizes: tuple[int, int],
-        n_neighbours: float,
-        n_species: int,
-    ) -> None:
-        """Make the layer; irreps are those of input, sphere and output."""
-        super().__init__()
-        self.convolution = Convolution(*irreps, radial_sizes, n_neighbours)
-        self.self_connection = SpeciesLinear(irreps[0], irreps[2], n_species)
-
-    def forward(
-        self,
-        features: Tensor,
-        species: Tensor,
-        receivers: Tensor,
-        senders: Tensor,
-        sphere: Tensor,
-        radial: Tensor,
-    ) -> Tensor:
-        """New features (n_atoms, dim_out); arguments as in `Convolution`."""
-        messages = self.convolution(features, receivers, senders, sphere, radial)
-        new: Tensor = messages + self.self_connection(features, species)
-        return new
-
-
-@compile_mode("script")
-class _GatedLayer(nn.Module):
-    """Convolution plus self-connection, then a gate."""
-
-    def __init__(
-        self,
-        irreps: tuple[o3.Irreps, o3.Irreps, o3.Irreps],
-        radial_sizes: tuple[int, int],
-        n_neighbours: float,
-        n_species: int,
-    ) -> None:
-        """Make the layer; irreps are those of input, sphere and output."""
-        super().__init__()
-        self.gate = _make_gate(irreps[2])
-        before_gate = self.gate.irreps_in
-        self.linear = _LinearLayer(
-            (irreps[0], irreps[1], before_gate), radial_sizes, n_neighbours, n_species
-        )
-
-    def forward(
-        self,
-        features: Tensor,
-        species: Tensor,
-        receivers: Tensor,
-        senders: Tensor,
-        sphere: Tensor,
-        radial: Tensor,
-    ) -> Tensor:
-        """New features (n_atoms, dim_out); arguments as in `Convolution`."""
-        new: Tensor = self.gate(
-            self.linear(features, species, receivers, senders, sphere, radial)
-        )
-        return new
 
 
 @compile_mode("script")
@@ -236,9 +158,9 @@ def _make_layers(
     layers: list[nn.Module] = []
     for _ in range(settings.n_layers - 1):
         made = _reachable(irreps, irreps_sphere, hidden)
-        layers.append(_GatedLayer((irreps, irreps_sphere, made), *numbers))
+        layers.append(GatedLayer((irreps, irreps_sphere, made), *numbers))
         irreps = made
-    layers.append(_LinearLayer((irreps, irreps_sphere, output), *numbers))
+    layers.append(LinearLayer((irreps, irreps_sphere, output), *numbers))
     return layers
 
 

@@ -29,7 +29,7 @@ class TrainingSettings:
         checkpoint_every: epochs between checkpoints.
     """
 
-    epochs: int = 400
+    epochs: int = 300
     batch_size: int = 1
     peak_rate: float = 0.01
     warmup: float = 0.05

@@ -4,8 +4,9 @@ import pytest
 import torch
 from e3nn import o3
 
+from mimyria.models.convolution import Convolution
 from mimyria.models.coupling import allowed_paths, float64_default
-from mimyria.models.layers import Convolution, RadialBasis
+from mimyria.models.layers import RadialBasis
 
 IRREPS = {
     "natural": ("4x0e + 3x1o + 2x2e", "0e + 1o + 2e", "4x0e + 3x1o + 2x2e"),
