@@ -38,7 +38,7 @@ class Target:
     @property
     def n_components(self) -> int:
         """Number of components for one atom, symmetric ones counted twice."""
-        return 3 ** len(self.shape)
+        return int(3 ** len(self.shape))
 
 
 APT: Final = Target("apt", "ij", "dM_a/dr_b", APT_UNIT, (3, 3), "atomic polar tensor")
