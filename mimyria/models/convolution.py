@@ -61,12 +61,13 @@ class _SenderBlock(nn.Module):
             weights: (n_edges, n_paths · channels) — radial weights.
         """
         matrices = (sphere @ self.couplings).view(-1, self.n_columns, self.dim)
-        expanded = weights.reshape(-1, self.n_paths, self.mul).index_select(
+        paths = weights.reshape(-1, self.n_paths, self.mul)
+        if self.dim == 1:
+            # Scalars: weigh them once for each path, not once for each column.
+            return matrices * (paths * features).index_select(1, self.path_of_column)
+        return torch.bmm(matrices, features) * paths.index_select(
             1, self.path_of_column
         )
-        if self.dim == 1:
-            return matrices * features * expanded
-        return torch.bmm(matrices, features) * expanded
 
 
 @compile_mode("script")
