@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +24,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
-
-
-def require_program(name: str, hint: str) -> str:
-    """Path of an engine; absent, the test is skipped on a desk and fails in CI."""
-    path = shutil.which(name)
-    if path is None:
-        message = f"the program '{name}' is not installed: {hint}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-@pytest.fixture(scope="session")
-def lmp() -> str:
-    """Debian's LAMMPS, which has the PYTHON package."""
-    return require_program("lmp", "run `make engines`")
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria_driver.demo.engines import run_demo
     from mimyria_driver.demo.report import report
 
+    print(  # noqa: T201 (the terminal is the driver's from here on)
+        f"{arguments.picoseconds:g} ps of liquid water with {arguments.engine}; "
+        f"logs and results: {arguments.directory}",
+        flush=True,
+    )
     folder = run_demo(arguments.engine, arguments.picoseconds, arguments.directory)
     for line in report(folder):
         print(line)  # noqa: T201 (this is the command's answer)

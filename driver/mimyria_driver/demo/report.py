@@ -8,11 +8,13 @@ way, while the plain sum over atoms includes the twist.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from mimyria.errors import SettingsError
 from mimyria.frame import Array
 from mimyria.spectra import (
     Spectrum,
@@ -43,34 +45,31 @@ def report(folder: Path) -> list[str]:
     length = correlation.n_samples * result.interval / 1000
     lines = [
         "",
-        f"{correlation.n_samples} frames, {length:.1f} ps, "
-        f"resolution {ir.resolution:g} cm⁻¹; band positions in cm⁻¹:",
+        f"{correlation.n_samples} frames, {length:.1f} ps, resolution "
+        f"{ir.resolution:g} cm⁻¹. Tops of bands in cm⁻¹:",
         "",
     ]
     velocities = folder / "velocities.npz"
     if velocities.exists():
-        lines += _with_velocities(ir, vv, *_velocity_spectra(velocities, result))
+        axis, atoms = _velocity_spectra(velocities, result)
+        columns = {"IR": ir, "Raman VV": vv, "all atoms": atoms, "molecular axis": axis}
+        lines += [*_table(columns), *_verdicts(ir, axis)]
     else:
         lines += _table({"IR": ir, "Raman VV": vv})
     names = ("spectrum.h5", "ir.png", "raman.png")
     return [*lines, "", "left behind:", *(f"  {results / name}" for name in names)]
 
 
-def _with_velocities(
-    ir: Spectrum, vv: Spectrum, axis: Spectrum, atoms: Spectrum
-) -> list[str]:
-    lines = _table(
-        {"IR": ir, "Raman VV": vv, "molecular axis": axis, "all atoms": atoms}
-    )
-    lines += ["", "IR beside the velocity of the molecular axis, same run:"]
+def _verdicts(ir: Spectrum, axis: Spectrum) -> list[str]:
+    """Whether each IR band is where the molecular axis moves."""
+    lines = ["", "IR and the velocity of the molecular axis (half height), same run:"]
     for name, (low, high) in WATER_BANDS.items():
-        ours, theirs = (find_band(each, low, high) for each in (ir, axis))
+        top = _top(ir, low, high)
         begin, end = _half_height(axis, low, high)
-        inside = begin - ir.resolution <= ours.position <= end + ir.resolution
+        inside = begin - ir.resolution <= top <= end + ir.resolution
         lines.append(
-            f"  {name:<10} centroids {ours.centroid:4.0f} and {theirs.centroid:4.0f}; "
-            f"the IR top at {ours.position:4.0f} is {'inside' if inside else 'OUTSIDE'}"
-            f" the velocity band, {begin:.0f} to {end:.0f} at half height"
+            f"  {name:<12}{top:6.0f}   {'inside' if inside else 'OUTSIDE'}"
+            f"   {begin:.0f} to {end:.0f}"
         )
     return lines
 
@@ -83,13 +82,21 @@ def _half_height(spectrum: Spectrum, low: float, high: float) -> tuple[float, fl
 
 
 def _table(spectra: dict[str, Spectrum]) -> list[str]:
-    header = "".join(f"{name:>16}" for name in spectra)
-    lines = [f"  {'':<10}{header}{'experiment':>14}"]
+    header = "".join(f"{name:>15}" for name in spectra)
+    lines = [f"  {'':<12}{header}{'experiment':>13}"]
     for name, (low, high) in WATER_BANDS.items():
-        positions = (find_band(each, low, high).position for each in spectra.values())
-        numbers = "".join(f"{position:16.0f}" for position in positions)
-        lines.append(f"  {name:<10}{numbers}{_EXPERIMENT[name]:14.0f}")
+        tops = (_top(each, low, high) for each in spectra.values())
+        numbers = "".join(f"{top:15.0f}" for top in tops)
+        lines.append(f"  {name:<12}{numbers}{_EXPERIMENT[name]:13.0f}")
     return lines
+
+
+def _top(spectrum: Spectrum, low: float, high: float) -> float:
+    """Where the band is highest, cm⁻¹; NaN where a run is too short to have it."""
+    try:
+        return find_band(spectrum, low, high).position
+    except SettingsError:
+        return math.nan
 
 
 def _velocity_spectra(path: Path, result: Result) -> tuple[Spectrum, Spectrum]:
