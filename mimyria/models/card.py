@@ -75,7 +75,7 @@ def _training(metadata: ModelMetadata) -> str:
             f"Data: `{training['data']}` (SHA-256 `{training['data_sha256']}`); "
             f"trained on frames {training['train_frames']} "
             f"({training['atoms']} atoms), frames {training['test_frames']} held out "
-            "and used for nothing but the test.",
+            "of this training (counted from 0 in the file).",
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
         ]
