@@ -138,7 +138,7 @@ def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
     add("--directory", type=Path, required=True, help="run folder")
     add("--velocities-unit", help="where the file does not say it")
     add("--device", default="auto", help="cpu, cuda or auto (default)")
-    add("--threads", type=int, default=0, help="CPU threads of the networks")
+    add("--threads", type=int, default=1, help="CPU threads of the networks (1)")
     add("--batch", type=int, default=1, help="most frames evaluated at once")
     parser.set_defaults(run=_replay)
 

@@ -154,7 +154,9 @@ class ModelsSettings:
     )
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
-        0, "CPU threads of the networks; 0 leaves the choice to torch."
+        1,
+        "CPU threads of the networks, on cores that the engine leaves free: threads "
+        "that share a core wait for each other; 0 leaves the choice to torch.",
     )
     batch: int = _setting(
         1,
