@@ -8,7 +8,7 @@ PYTHON ?= python3
 #   make demo TORCH="torch --index-url URL-OF-THE-CUDA-BUILDS"
 TORCH ?= torch==2.13.0
 # Length of the production run of the demos, ps.
-DEMO_PS ?= 6
+DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
 
 VENV := .venv

@@ -35,9 +35,9 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 (argparse has no public
     add(
         "--picoseconds",
         type=_positive,
-        default=6.0,
+        default=8.0,
         metavar="PS",
-        help="length of the production run (default: 6)",
+        help="length of the production run (default: 8)",
     )
     add(
         "--directory",
