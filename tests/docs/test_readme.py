@@ -29,7 +29,7 @@ def block(language):
 
 def test_the_library_example_runs(tmp_path, monkeypatch, water_molecule, rng):
     frames = []
-    for step in range(1200):
+    for step in range(2700):
         frame = Frame(
             water_molecule.numbers,
             water_molecule.positions,
