@@ -29,6 +29,8 @@ __all__ = [
     "APT_UNIT",
     "BOHR_PER_ANGSTROM",
     "BOLTZMANN",
+    "CONDUCTIVITY_CONSTANT",
+    "DIELECTRIC_CONSTANT",
     "DIPOLE_CORRELATION_UNIT",
     "DIPOLE_VELOCITY_UNIT",
     "FSUM_CONSTANT",
@@ -36,6 +38,8 @@ __all__ = [
     "FS_PER_IPI_TIME",
     "HC_OVER_KB",
     "IR_CONSTANT",
+    "MOLAR_VOLUME_FACTOR",
+    "NAPERIAN_MOLAR_CONSTANT",
     "PGT_UNIT",
     "POLARIZABILITY_CORRELATION_UNIT",
     "POLARIZABILITY_VELOCITY_UNIT",
@@ -84,6 +88,18 @@ Source: linear response with conducting boundaries, docs/theory.md, eq. (4).
 
 FSUM_CONSTANT: Final = IR_CONSTANT * BOLTZMANN / (2 * SPEED_OF_LIGHT)
 """∫ αn dν = FSUM_CONSTANT Σ‖P‖²/m / V in cm⁻² Å³ amu e⁻²."""
+
+DIELECTRIC_CONSTANT: Final = 1e10 * codata.e**2 / (3 * codata.epsilon_0 * codata.k)
+"""K_ε in Å³ K per e² Å²; ε(ω) = ε_∞ + i K_ε / (V T ω) ∫ C e^{iωt} dt over 0 … ∞."""
+
+MOLAR_VOLUME_FACTOR: Final = 1e-27 * codata.N_A
+"""Litres in an Å³ times Avogadro's number: V N_A for V in Å³ in L/mol."""
+
+NAPERIAN_MOLAR_CONSTANT: Final = 1e-29 * IR_CONSTANT * codata.N_A
+"""K_IR N_A in cm km mol⁻¹ K per e² Å² fs⁻¹ (an Å³ is 1e-24 cm³, a cm is 1e-5 km)."""
+
+CONDUCTIVITY_CONSTANT: Final = 1e2 * codata.epsilon_0 * codata.c
+"""ε0 c in S/m per cm⁻¹ of α n."""
 
 RAMAN_CONSTANT: Final = (
     4 * math.pi**2 * (codata.h / codata.k) * (_BOHR_M * 1e2) ** 6 * 1e15

@@ -4,11 +4,13 @@ A window of half length T has the weight w(u), u = t/T, and is zero from u = 1 o
 transform is what a sharp line looks like: full width at half maximum f / (2 c T), with
 a factor f of its own. Because w(0) = 1 a window leaves every integral unchanged.
 
-| name     | w(u)                               | f      | side lobes           |
-|----------|------------------------------------|--------|----------------------|
-| gaussian | exp(−8 u²), T = 4 σ                | 2.9983 | −4e-4 (truncation)   |
-| bohman   | (1 − u) cos(π u) + sin(π u)/π      | 2.3779 | none: never negative |
-| hann     | cos²(π u/2)                        | 2      | −2.7 %               |
+| name            | w(u)                             | f      | side lobes           |
+|-----------------|----------------------------------|--------|----------------------|
+| gaussian        | exp(−8 u²), T = 4 σ              | 2.9983 | −4e-4 (truncation)   |
+| bohman          | (1 − u) cos(π u) + sin(π u)/π    | 2.3779 | none: never negative |
+| hann            | cos²(π u/2)                      | 2      | −2.7 %               |
+| parzen          | 1 − 6u²(1 − u), 2(1 − u)³ at ½–1 | 2.5513 | none: never negative |
+| blackman-harris | four cosines of k π u            | 2.6664 | −2e-5                |
 
 Source: docs/theory.md, eq. (7).
 """
@@ -29,17 +31,20 @@ from mimyria.units import SPEED_OF_LIGHT
 __all__ = [
     "WINDOWS",
     "LagWindow",
+    "blackman_harris",
     "bohman",
     "finest_resolution",
     "gaussian",
     "hann",
     "lags_for_resolution",
     "no_window",
+    "parzen",
     "window_for_resolution",
     "window_of_length",
 ]
 
 _NO_WINDOW_FACTOR: Final = 1.2067091288032286  # width of sin(x)/x, as f above
+_BLACKMAN_HARRIS: Final = (0.35875, 0.48829, 0.14128, 0.01168)
 
 
 def hann(u: Array) -> Array:
@@ -61,10 +66,28 @@ def bohman(u: Array) -> Array:
     return np.where(u < 1, weights, 0.0)
 
 
+def parzen(u: Array) -> Array:
+    """1 − 6u² (1 − u) below u = ½, then 2 (1 − u)³ below u = 1, else 0."""
+    v = np.minimum(u, 1.0)
+    inner = 1.0 - 6.0 * v * v * (1.0 - v)
+    weights: Array = np.where(v < 0.5, inner, 2.0 * (1.0 - v) ** 3)
+    return weights
+
+
+def blackman_harris(u: Array) -> Array:
+    """Σ_k a_k cos(k π u) with four terms up to u = 1, else 0; 6e-5 at u = 1."""
+    terms = (a * np.cos(k * np.pi * u) for k, a in enumerate(_BLACKMAN_HARRIS))
+    # The coefficients add up to one, but their sum in floating point need not.
+    weights: Array = np.where(u <= 1, sum(terms), 0.0)
+    return np.where(u == 0, 1.0, weights)
+
+
 WINDOWS: Final[dict[str, tuple[Callable[[Array], Array], float]]] = {
     "gaussian": (gaussian, 8.0 * math.sqrt(2.0 * math.log(2.0)) / math.pi),
     "bohman": (bohman, 2.3779295618658916),
     "hann": (hann, 2.0),
+    "parzen": (parzen, 2.551333589481783),
+    "blackman-harris": (blackman_harris, 2.6664293284904597),
 }
 """Weight function and width factor f of each window."""
 

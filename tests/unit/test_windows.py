@@ -1,5 +1,7 @@
 """Lag windows: start at one, end at zero, and give the width they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,14 @@ def test_all_lags_without_window_have_the_width_they_say():
 
 
 @pytest.mark.parametrize(
-    ("name", "width"), [("hann", 16.68), ("bohman", 19.83), ("gaussian", 25.00)]
+    ("name", "width"),
+    [
+        ("hann", 16.68),
+        ("bohman", 19.83),
+        ("gaussian", 25.00),
+        ("parzen", 21.28),
+        ("blackman-harris", 22.24),
+    ],
 )
 def test_lags_of_two_picoseconds_have_the_tabulated_width(name, width):
     window = window_of_length(name, 2000.0, 4001, INTERVAL)
@@ -64,7 +73,14 @@ def test_lags_of_two_picoseconds_have_the_tabulated_width(name, width):
 
 
 @pytest.mark.parametrize(
-    ("name", "power"), [("hann", 0.75), ("bohman", 0.5866), ("gaussian", 0.4431)]
+    ("name", "power"),
+    [
+        ("hann", 0.75),
+        ("bohman", 0.5866),
+        ("gaussian", 0.4431),
+        ("parzen", 0.5393),
+        ("blackman-harris", 0.5159),
+    ],
 )
 def test_windows_have_the_tabulated_power(name, power):
     weights = window_of_length(name, 2000.0, 4001, INTERVAL).weights
@@ -86,9 +102,21 @@ def test_side_lobes_are_as_tabulated():
         ("hann", -0.0268, -0.0266),
         ("bohman", -1e-9, 0.0),
         ("gaussian", -6e-4, 0.0),
+        ("parzen", -1e-9, 0.0),
+        ("blackman-harris", -3e-5, -1e-5),
     ):
         shape = line_shape(window_of_length(name, 2000.0, 4001, INTERVAL), 0.2)[1]
         assert lowest <= shape.min() / shape[0] <= highest, name
+
+
+def test_a_gaussian_cut_at_two_and_a_half_deviations_has_the_tabulated_numbers():
+    """Ours is cut at four; at 2.5 the same formula gives the row of the table."""
+    weights = np.exp(-0.5 * (2.5 * np.arange(4001) / 4000) ** 2)
+    window = replace(no_window(4001, INTERVAL), weights=weights)
+    grid, shape = line_shape(window)
+    assert full_width(grid, shape) == pytest.approx(16.02, abs=6e-3)
+    assert (2 * (weights**2).sum() - 1) / 4000 == pytest.approx(0.7087, abs=6e-5)
+    assert shape.min() / shape[0] == pytest.approx(-0.007, abs=5e-4)
 
 
 @NAMES
