@@ -101,7 +101,7 @@ class ReplaySource:
     def acknowledge(self, step: int) -> None:
         """The file keeps its frames anyway."""
 
-    def close(self) -> None:
+    def close(self, *, coming_back: bool = False) -> None:
         """Close the file."""
         self._state = "ended"
         self._frames = iter(())

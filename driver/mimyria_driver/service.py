@@ -133,7 +133,7 @@ class Service:
             self._finish()
         finally:
             self._evaluator.close()
-            self._source.close()
+            self._source.close(coming_back=self._state == "stopped")
             self._release()
             self._monitor.close()
         if self._failure is not None:

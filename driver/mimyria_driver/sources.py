@@ -105,6 +105,11 @@ class Source(Protocol):
         """Every frame up to `step` is safe on disk; the engine may forget it."""
         ...
 
-    def close(self) -> None:
-        """Say goodbye and release the socket; an engine still there may go on alone."""
+    def close(self, *, coming_back: bool = False) -> None:
+        """Release the socket.
+
+        Args:
+            coming_back: a driver will be started again, so an engine that can wait for
+                it should; else it is told that it may go on alone.
+        """
         ...

@@ -173,8 +173,12 @@ class IpiClient:
     def acknowledge(self, step: int) -> None:
         """i-PI keeps no frames: nothing to do."""
 
-    def close(self) -> None:
-        """Leave i-PI, which waits for another client if it has not ended."""
+    def close(self, *, coming_back: bool = False) -> None:
+        """Leave i-PI, which waits for another client in any case.
+
+        Args:
+            coming_back: makes no difference here.
+        """
         self._closed = True
         self._disconnect()
         self._idle.close()

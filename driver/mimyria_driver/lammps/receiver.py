@@ -157,11 +157,16 @@ class LammpsReceiver:
         if self._session is not None and not self._offered:
             self._say(Kind.ACK, step=self._durable_step)
 
-    def close(self) -> None:
-        """Say goodbye, so that an engine still there goes on alone; release all."""
+    def close(self, *, coming_back: bool = False) -> None:
+        """Release all.
+
+        Args:
+            coming_back: an engine still there waits and sends again what was not
+                acknowledged; else it is told to go on alone.
+        """
         if self._socket.closed:
             return
-        if getattr(self, "_session", None) is not None:
+        if not coming_back and getattr(self, "_session", None) is not None:
             self._say(Kind.BYE, text="the driver has ended")
             # Enough for a last word to leave through a local socket.
             self._socket.linger = 200

@@ -182,7 +182,7 @@ class ScriptedSource:
     def acknowledge(self, step):
         self.acknowledged.append(step)
 
-    def close(self):
+    def close(self, *, coming_back=False):
         self.closed = True
 
 

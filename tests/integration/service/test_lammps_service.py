@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 
 import analytic
 import pytest
@@ -60,20 +61,22 @@ def wait_for_records(folder, n, *processes):
     pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
 
 
-def test_killed_driver_misses_nothing_of_a_real_run(
+def test_killed_or_stopped_driver_misses_nothing_of_a_real_run(
     lammps_program, engine_environment, short_directory
 ):
-    """Killed twice and started again: to the bit the journal of the quiet run."""
+    """Ended twice and started again: to the bit the journal of the quiet run."""
     journals = {}
-    for name, kills in (("quiet", ()), ("killed", (20, 70))):
+    ends = {"quiet": (), "killed": (20, 70), "stopped": (20, 70)}
+    for name, kills in ends.items():
         folder = short_directory / name
         lammps = start_lammps(lammps_program, engine_environment, folder)
         driver = start_driver(folder)
         try:
             for n in kills:
                 wait_for_records(folder, n, driver, lammps)
-                driver.kill()
+                driver.send_signal(SIGTERM if name == "stopped" else SIGKILL)
                 driver.communicate(timeout=TIMEOUT)
+                assert driver.returncode == (75 if name == "stopped" else -SIGKILL)
                 driver = start_driver(folder)
             finish(driver, lammps)
         finally:
@@ -83,7 +86,7 @@ def test_killed_driver_misses_nothing_of_a_real_run(
         journals[name] = (folder / "spectrum" / "journal").read_bytes()
         steps = [record.step for record in read_journal(folder / "spectrum/journal")]
         assert steps == list(range(4, STEPS + 1, 4))
-    assert journals["quiet"] == journals["killed"]
+    assert journals["quiet"] == journals["killed"] == journals["stopped"]
     result = read_result(folder / "spectrum" / "spectrum.h5")
     assert result.provenance["segments"] == 1
     assert 200 < result.provenance["kinetic_temperature"] < 400
