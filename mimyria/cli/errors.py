@@ -43,8 +43,8 @@ def run_command(
         if debug:
             raise
         return _report(f"{error.strerror or error}: {error.filename or ''}", 74)
-    except KeyboardInterrupt:
-        return _report("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _report(str(error) or "interrupted", INTERRUPTED)
 
 
 def _report(message: str, code: int) -> int:

@@ -94,8 +94,14 @@ def _run(arguments: argparse.Namespace) -> int:
         f"{len(parts[0])} training frames, {len(parts[1])} test frames; "
         f"{sum(p.numel() for p in training.network.parameters())} parameters"
     )
-    with _progress(settings.epochs, training.epoch, "training") as advance:
-        training.run(work_dir, advance)
+    try:
+        with _progress(settings.epochs, training.epoch, "training") as advance:
+            training.run(work_dir, advance)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted at epoch {training.epoch} of {settings.epochs}; the same "
+            f"command with --resume goes on from the last checkpoint in {work_dir}"
+        ) from None
     validation: dict[str, Any] | None = None
     if arguments.cross_validate:
         folds = work_dir / "folds"

@@ -1,0 +1,51 @@
+"""How a command ends: one clear line and an exit code, no traceback."""
+
+import argparse
+
+import pytest
+
+from mimyria.cli.errors import run_command
+from mimyria.errors import FormatError, MimyriaError, ModelError, SettingsError
+
+
+def ending(error, capsys, *, debug=False):
+    def fail(arguments):
+        raise error
+
+    code = run_command(fail, argparse.Namespace(), debug=debug)
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ModelError("no such\n  model"), 66, "error: no such model\n"),
+        (SettingsError("bad key"), 78, "error: bad key\n"),
+        (FormatError("no frame"), 65, "error: no frame\n"),
+        (FileNotFoundError(2, "No such file", "a.h5"), 66, "There is no file 'a.h5'"),
+        (OSError(28, "No space left on device"), 74, "No space left on device"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (KeyboardInterrupt("interrupted; go on"), 130, "error: interrupted; go on\n"),
+    ],
+)
+def test_an_expected_error_is_one_line_and_a_code(error, code, line, capsys):
+    found, text = ending(error, capsys)
+    assert found == code
+    assert line in text
+    assert len(text.splitlines()) == 1
+
+
+def test_debug_shows_where_it_happened(capsys):
+    with pytest.raises(ModelError, match="no such model"):
+        ending(ModelError("no such model"), capsys, debug=True)
+
+
+def test_a_bug_keeps_its_traceback(capsys):
+    with pytest.raises(ZeroDivisionError):
+        ending(ZeroDivisionError(), capsys)
+
+
+def test_every_error_has_an_exit_code_of_its_kind():
+    for kind in MimyriaError.__subclasses__():
+        assert 65 <= kind.exit_code <= 78, kind.__name__
+        assert kind.__doc__
