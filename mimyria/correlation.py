@@ -10,7 +10,61 @@ from numpy.typing import NDArray
 from mimyria.errors import IncompatibleError, ShapeError
 from mimyria.frame import Array
 
-__all__ = ["Correlation", "all_pairs"]
+__all__ = ["Blocks", "Correlation", "all_pairs", "mean_products"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """A correlation in pieces: successive stretches of time, for statistical errors.
+
+    Every product belongs to the block of its later sample, so that the blocks add up
+    to the whole: Σ_k counts_k values_k = counts values.
+
+    Attributes:
+        values: (n_blocks, n_lags, n_pairs) — mean products, zero where there are none.
+        counts: (n_blocks, n_lags) — number of products; at lag zero, of samples.
+    """
+
+    values: Array
+    counts: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check shapes once."""
+        if self.values.ndim != 3 or self.counts.shape != self.values.shape[:2]:
+            raise ShapeError(
+                "blocks must have values (n_blocks, n_lags, n_pairs) and counts "
+                f"(n_blocks, n_lags), not {self.values.shape} and {self.counts.shape}."
+            )
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.counts)
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """(n_blocks,) — samples in each block."""
+        return self.counts[:, 0]
+
+    def sums(self) -> Array:
+        """(n_blocks, n_lags, n_pairs) — sums of the products."""
+        sums: Array = self.values * self.counts[..., np.newaxis]
+        return sums
+
+    def paired(self) -> Blocks:
+        """Half as many blocks, twice as long; a last odd one stays alone."""
+        starts = np.arange(0, self.n_blocks, 2)
+        counts = np.add.reduceat(self.counts, starts, axis=0)
+        return Blocks(
+            mean_products(np.add.reduceat(self.sums(), starts), counts), counts
+        )
+
+    def at_least(self, n_samples: int) -> Blocks:
+        """Blocks that are in the mean this long, as many as there can be."""
+        blocks = self
+        while blocks.n_blocks > 1 and blocks.samples.mean() < n_samples:
+            blocks = blocks.paired()
+        return blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +78,7 @@ class Correlation:
         pairs: channels (u, v) of each column of `values`.
         unit: unit of `values`.
         n_samples: samples that went in.
+        blocks: the same in pieces, or None where they were not kept.
     """
 
     lags: Array
@@ -32,6 +87,7 @@ class Correlation:
     pairs: tuple[tuple[int, int], ...]
     unit: str
     n_samples: int
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -44,6 +100,13 @@ class Correlation:
         ):
             if found != expected:
                 raise ShapeError(f"{name} must have the shape {expected}, not {found}.")
+        if self.blocks is not None and self.blocks.values.shape[1:] != (
+            self.values.shape
+        ):
+            raise ShapeError(
+                f"blocks must have the shape (n_blocks, {n_lags}, {len(self.pairs)}), "
+                f"not {self.blocks.values.shape}."
+            )
 
     @property
     def interval(self) -> float:
@@ -69,6 +132,13 @@ class Correlation:
             f"channels {first} and {second} were not correlated; the pairs are "
             f"{self.pairs}. Correlate again with this pair."
         )
+
+
+def mean_products(sums: Array, counts: NDArray[np.int64]) -> Array:
+    """Sums (..., n_lags, n_pairs) over counts (..., n_lags); zero where none is."""
+    divisor = np.maximum(counts, 1)[..., np.newaxis]
+    means: Array = np.where(counts[..., np.newaxis] > 0, sums / divisor, 0.0)
+    return means
 
 
 def all_pairs(n_channels: int) -> tuple[tuple[int, int], ...]:

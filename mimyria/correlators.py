@@ -6,7 +6,7 @@ of samples across a border ever enters. Means are not removed: those of dM/dt an
 vanish by time reversal, and removing a sample mean biases every lag.
 
 Law: the bits of `result()` depend on the samples and the borders only, not on how the
-samples were cut into calls of `push`, nor on `state`/`from_state` in between. Blocks
+samples were cut into calls of `push`, nor on `state`/`from_state` in between. Windows
 are therefore transformed at fixed distances from the beginning of their segment.
 """
 
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from mimyria.correlation import Correlation, all_pairs
+from mimyria.blocks import BlockStore
+from mimyria.correlation import Correlation, all_pairs, mean_products
 from mimyria.errors import (
     FormatError,
     FrameError,
@@ -33,25 +34,38 @@ __all__ = ["Correlation", "Correlator", "State", "all_pairs"]
 
 State = dict[str, NDArray[Any]]
 
-_MIN_BLOCK: Final = 256
-"""Shortest block, so that a few lags do not mean a transform every few samples."""
+_MIN_STEP: Final = 256
+"""Shortest step, so that a few lags do not mean a transform every few samples."""
 
-_STATE_VERSION: Final = 1
-_STATE_ARRAYS: Final = ("power", "window", "counts")
+_STATE_VERSION: Final = 2
+_SETTINGS: Final = (
+    "n_channels",
+    "n_lags",
+    "interval",
+    "unit",
+    "pairs",
+    "components",
+    "max_blocks",
+)
 
 
 class Correlator:
-    """Streaming correlator: overlap-save FFT, linear lags, pair counts.
+    """Streaming correlator: overlap-save FFT, linear lags, pair counts, blocks.
 
     R_uv(l) = Σ_t x_u(t) x_v(t + l),  C_uv(l) = [R_uv(l) + R_vu(l)] / (2 count(l)),
     count(l) = Σ_segments max(N_segment − l, 0)
 
-    Samples wait in a window [history | block]; one full block costs two real FFTs for
+    Samples wait in a window [history | step]; one full step costs two real FFTs for
     each channel and one multiply-add for each pair, and adds to the cross power, which
-    is transformed back only when a result is asked for. The window is at least one
-    history longer than the block, so no circular wrap reaches a lag that is kept.
+    is transformed back only when a result is asked for or a block is over. The window
+    is at least one history longer than the step, so no circular wrap reaches a lag that
+    is kept.
 
-    Source: docs/theory.md, eq. (3).
+    A block is a whole number of steps, at first one, or ends with its segment; a
+    product belongs to the block of its later sample. Memory: the blocks, see
+    `BlockStore`, and 16 bytes for each pair and lag, and for each channel and lag.
+
+    Source: docs/theory.md, eq. (3), (30).
     """
 
     def __init__(
@@ -61,15 +75,21 @@ class Correlator:
         interval: float,
         unit: str,
         pairs: Sequence[tuple[int, int]] | None = None,
+        *,
+        components: Sequence[float] | None = None,
+        max_blocks: int = 32,
     ) -> None:
         """Begin with no samples.
 
         Args:
-            n_channels: numbers in one sample.
+            n_channels: numbers, or vectors, in one sample.
             n_lags: lags to keep, from zero; at least 2.
             interval: time between samples, fs.
             unit: unit of the correlation (that of a sample, squared).
             pairs: channels to correlate; None means `all_pairs(n_channels)`.
+            components: weights w_c; each channel is then a vector of len(components)
+                numbers, and the product of u and v is Σ_c w_c u_c v_c.
+            max_blocks: blocks for statistical errors, an even number; 0 keeps none.
 
         Raises:
             SettingsError: a setting makes no sense.
@@ -81,15 +101,31 @@ class Correlator:
         self.interval = float(interval)
         self.unit = unit
         self.pairs = tuple((int(u), int(v)) for u, v in chosen)
+        self.components = (
+            None if components is None else tuple(float(w) for w in components)
+        )
+        self.max_blocks = max_blocks
+        self._weights = (1.0,) if self.components is None else self.components
+        if not (self._weights and np.isfinite(self._weights).all()):
+            raise SettingsError(
+                f"components must be finite weights, but are {self.components}."
+            )
         self._history = n_lags - 1
-        self._block = max(n_lags, _MIN_BLOCK)
-        self._n_fft = fft.next_fast_len(self._history + self._block, real=True)
+        self._step = max(n_lags, _MIN_STEP)
+        self._n_fft = fft.next_fast_len(self._history + self._step, real=True)
         self._power = np.zeros((len(self.pairs), self._n_fft // 2 + 1), np.complex128)
-        self._window = np.zeros((n_channels, self._history + self._block))
-        self._counts = np.zeros(n_lags, np.int64)  # of the closed segments
-        self._fill = 0  # samples in the present block
+        self._window = np.zeros((self._width, self._history + self._step))
+        self._open_counts = np.zeros(n_lags, np.int64)  # of `_power`
+        self._sums = np.zeros((len(self.pairs), n_lags))  # of the closed blocks
+        self._counts = np.zeros(n_lags, np.int64)  # of the closed blocks
+        self._blocks = BlockStore(max_blocks, self._step)
+        self._fill = 0  # samples in the present step
         self._segment = 0  # samples in the open segment
         self._closed = 0  # samples in the closed segments
+
+    @property
+    def _width(self) -> int:
+        return self.n_channels * len(self._weights)
 
     @property
     def n_samples(self) -> int:
@@ -100,17 +136,18 @@ class Correlator:
         """Append samples to the open segment.
 
         Args:
-            samples: (n_channels,) or (n_samples, n_channels).
+            samples: (n_channels,) or (n_samples, n_channels); with components
+                (n_channels n_components,), those of one channel side by side.
 
         Raises:
             ShapeError: the number of channels is another one.
             FrameError: a sample is not finite; nothing was taken in.
         """
         rows = np.atleast_2d(np.asarray(samples, dtype=np.float64))
-        if rows.ndim != 2 or rows.shape[1] != self.n_channels:
+        if rows.ndim != 2 or rows.shape[1] != self._width:
             raise ShapeError(
-                f"samples must have the shape ({self.n_channels},) or (n, "
-                f"{self.n_channels}), but have {np.shape(samples)}."
+                f"samples must have the shape ({self._width},) or (n, "
+                f"{self._width}), but have {np.shape(samples)}."
             )
         if not np.isfinite(rows).all():
             raise FrameError(
@@ -119,39 +156,41 @@ class Correlator:
             )
         begin = 0
         while begin < len(rows):
-            taken = min(len(rows) - begin, self._block - self._fill)
+            taken = min(len(rows) - begin, self._step - self._fill)
             position = self._history + self._fill
             self._window[:, position : position + taken] = rows[begin : begin + taken].T
             self._fill += taken
             self._segment += taken
             begin += taken
-            if self._fill == self._block:
+            if self._fill == self._step:
+                self._open_counts += self._step_counts()
                 self._add_power(self._power, self._window)
-                self._window[:, : self._history] = self._window[:, self._block :]
+                self._window[:, : self._history] = self._window[:, self._step :]
                 self._fill = 0
+                self._close_block(at_border=False)
 
     def end_segment(self) -> None:
         """Close the open segment: what follows is not correlated with what was."""
-        self._power = self._complete_power()
-        self._counts = self._complete_counts()
+        self._power, self._open_counts = self._open_power()
         self._closed += self._segment
         self._window[:] = 0.0
         self._fill = 0
         self._segment = 0
+        self._close_block(at_border=True)
 
     def result(self) -> Correlation:
         """The correlation of all samples so far; changes nothing."""
-        counts = self._complete_counts()
-        sums = fft.irfft(self._complete_power(), self._n_fft, axis=1)[:, : self.n_lags]
-        values = np.where(counts > 0, sums / np.maximum(counts, 1), 0.0)
+        open_sums, open_counts = self._open_sums()
+        counts = self._counts + open_counts
         lags: Array = self.interval * np.arange(self.n_lags, dtype=np.float64)
         return Correlation(
             lags,
-            np.ascontiguousarray(values.T),
+            mean_products(np.ascontiguousarray((self._sums + open_sums).T), counts),
             counts,
             self.pairs,
             self.unit,
             self.n_samples,
+            self._blocks.blocks(open_sums, open_counts),
         )
 
     def merge(self, other: Correlator) -> Correlator:
@@ -160,23 +199,25 @@ class Correlator:
         Raises:
             IncompatibleError: the settings differ.
         """
-        for name in ("n_channels", "n_lags", "interval", "unit", "pairs"):
+        for name in _SETTINGS:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise IncompatibleError(
                     f"correlations can be merged only if {name} is the same, but it is "
                     f"{mine!r} and {theirs!r}. Rebuild one of them from its journal."
                 )
-        merged = Correlator(
-            self.n_channels, self.n_lags, self.interval, self.unit, self.pairs
-        )
-        merged._power = self._complete_power() + other._complete_power()
-        merged._counts = self._complete_counts() + other._complete_counts()
-        merged._closed = self.n_samples + other.n_samples
-        return merged
+        mine, theirs = self._all_closed(), other._all_closed()
+        mine._blocks = mine._blocks.joined(theirs._blocks)
+        mine._power += theirs._power
+        mine._open_counts += theirs._open_counts
+        mine._sums += theirs._sums
+        mine._counts += theirs._counts
+        mine._closed += theirs._closed
+        return mine
 
     def state(self) -> State:
         """All that is needed to go on, as real arrays; `from_state` inverts it."""
+        progress = (self._fill, self._segment, self._closed, self._blocks.length)
         return {
             "version": np.array(_STATE_VERSION, np.int64),
             "n_channels": np.array(self.n_channels, np.int64),
@@ -184,10 +225,11 @@ class Correlator:
             "interval": np.array(self.interval, np.float64),
             "unit": np.frombuffer(self.unit.encode(), np.uint8).copy(),
             "pairs": np.array(self.pairs, np.int64).reshape(-1, 2),
-            "progress": np.array([self._fill, self._segment, self._closed], np.int64),
-            "counts": self._counts.copy(),
-            "power": self._power.view(np.float64).copy(),
-            "window": self._window.copy(),
+            "components": np.array(self.components or (), np.float64),
+            "max_blocks": np.array(self.max_blocks, np.int64),
+            "progress": np.array(progress, np.int64),
+            **{name: array.copy() for name, array in self._arrays().items()},
+            **self._blocks.state(len(self.pairs), self.n_lags),
         }
 
     @classmethod
@@ -210,58 +252,110 @@ class Correlator:
                 float(state["interval"]),
                 bytes(np.asarray(state["unit"], np.uint8)).decode(),
                 [(int(u), int(v)) for u, v in state["pairs"]],
+                components=[float(w) for w in state["components"]] or None,
+                max_blocks=int(state["max_blocks"]),
             )
-            correlator._fill, correlator._segment, correlator._closed = (
-                int(number) for number in state["progress"]
-            )
-            saved = {name: np.asarray(state[name]) for name in _STATE_ARRAYS}
+            correlator._restore(state)
         except KeyError as error:
             raise FormatError(
                 f"a correlator state needs the entry {error}, but has only "
                 f"{sorted(state)}. Rebuild it from the journal."
             ) from None
-        correlator._restore(saved)
         return correlator
 
     def _restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        targets = {
+        fill, segment, closed, length = (int(number) for number in saved["progress"])
+        self._fill, self._segment, self._closed = fill, segment, closed
+        n_blocks = len(saved["block_counts"])
+        sums_shape = (n_blocks, len(self.pairs), self.n_lags)
+        block_sums = _shaped(saved, "block_sums", sums_shape)
+        block_counts = _shaped(saved, "block_counts", (n_blocks, self.n_lags))
+        self._blocks.restore(block_sums, block_counts, length)
+        for name, target in self._arrays().items():
+            target[:] = _shaped(saved, name, target.shape)
+
+    def _arrays(self) -> State:
+        """The accumulators, as views."""
+        return {
             "power": self._power.view(np.float64),
             "window": self._window,
+            "open_counts": self._open_counts,
+            "sums": self._sums,
             "counts": self._counts,
         }
-        for name, target in targets.items():
-            if saved[name].shape != target.shape:
-                raise FormatError(
-                    f"{name} of this correlator state must have the shape "
-                    f"{target.shape}, but has {saved[name].shape}. "
-                    "Rebuild it from the journal."
-                )
-            target[:] = saved[name]
 
     def _add_power(self, power: NDArray[np.complex128], window: Array) -> None:
-        """Add conj(FFT[history | block]) FFT[0 | block] of each pair to `power`."""
+        """Add conj(FFT[history | step]) FFT[0 | step] of each pair to `power`."""
+        shape = (self.n_channels, len(self._weights), -1)
         earlier = fft.rfft(window, self._n_fft, axis=1)
-        block = window.copy()
-        block[:, : self._history] = 0.0
-        later = fft.rfft(block, self._n_fft, axis=1)
+        step = window.copy()
+        step[:, : self._history] = 0.0
+        later = fft.rfft(step, self._n_fft, axis=1).reshape(shape)
         np.conjugate(earlier, out=earlier)
+        earlier = earlier.reshape(shape)
+        if self.components is not None:
+            earlier *= np.array(self._weights)[:, np.newaxis]
+        half = 0.5 * later
+        product = np.empty(power.shape[1], np.complex128)
         for row, (u, v) in zip(power, self.pairs, strict=True):
-            if u == v:
-                row += earlier[u] * later[u]
-            else:
-                row += 0.5 * (earlier[u] * later[v] + earlier[v] * later[u])
+            terms = [(u, later[u])] if u == v else [(u, half[v]), (v, half[u])]
+            for channel, partners in terms:
+                for one, partner in zip(earlier[channel], partners, strict=True):
+                    np.multiply(one, partner, out=product)
+                    row += product
 
-    def _complete_power(self) -> NDArray[np.complex128]:
-        """A copy of the power that includes the samples of the unfinished block."""
-        power = self._power.copy()
+    def _open_power(self) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
+        """Power and counts of the open block, with the unfinished step; copies."""
+        power, counts = self._power.copy(), self._open_counts.copy()
         if self._fill:
             window = self._window.copy()
             window[:, self._history + self._fill :] = 0.0
             self._add_power(power, window)
-        return power
+            counts += self._step_counts()
+        return power, counts
 
-    def _complete_counts(self) -> NDArray[np.int64]:
-        return self._counts + np.maximum(self._segment - np.arange(self.n_lags), 0)
+    def _open_sums(self) -> tuple[Array, NDArray[np.int64]]:
+        power, counts = self._open_power()
+        return self._to_sums(power), counts
+
+    def _to_sums(self, power: NDArray[np.complex128]) -> Array:
+        sums: Array = fft.irfft(power, self._n_fft, axis=1)[:, : self.n_lags]
+        return np.ascontiguousarray(sums)
+
+    def _step_counts(self) -> NDArray[np.int64]:
+        """Products at each lag whose later sample lies in the present step."""
+        return np.clip(self._segment - np.arange(self.n_lags), 0, self._fill)
+
+    def _close_block(self, *, at_border: bool, always: bool = False) -> None:
+        n_samples = int(self._open_counts[0])
+        if not always and not self._blocks.takes(n_samples, at_border=at_border):
+            return
+        sums, counts = self._to_sums(self._power), self._open_counts.copy()
+        self._sums += sums
+        self._counts += counts
+        self._power[:] = 0.0
+        self._open_counts[:] = 0
+        if self.max_blocks and n_samples:
+            self._blocks.close(sums, counts)
+
+    def _all_closed(self) -> Correlator:
+        """A copy whose segment and block are over."""
+        copy = Correlator.from_state(self.state())
+        copy.end_segment()
+        copy._close_block(at_border=True, always=True)
+        return copy
+
+
+def _shaped(
+    saved: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    array = np.asarray(saved[name])
+    if array.shape != shape:
+        raise FormatError(
+            f"{name} of this correlator state must have the shape {shape}, but has "
+            f"{array.shape}. Rebuild it from the journal."
+        )
+    return array
 
 
 def _check_settings(

@@ -7,19 +7,24 @@ a SHA-256 of its content, because HDF5 itself does not notice a flipped bit.
     /volume               Å³
     /temperature          K
     /interval             fs
-    /correlations/<name>  lags, values, counts, pairs, n_samples
-    /spectra/<name>       wavenumbers, intensity, error, resolution
+    /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same)
+    /parts/<name>         the same for groups of atoms; attribute names: a JSON list
+    /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
+    /diagnostics/<nn>     attributes: name, value, expected, error, verdict, sentence
     /provenance           attributes: versions, models, settings
 
-Correlations are `dipole` and `polarizability`. Every dataset has an attribute `unit`;
-the unit of plain numbers is "1".
+Correlations are `dipole` and `polarizability`; those of parts `dipole`, `isotropic` and
+`anisotropic`. Every dataset has an attribute `unit`; the unit of plain numbers is "1".
+What was not calculated is not there. Version 1 had no blocks, parts, diagnostics and
+degrees of freedom; it is read as a result without them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,18 +32,22 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimyria.correlation import Correlation
+from mimyria.correlation import Blocks, Correlation
+from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError
 from mimyria.files import replace_file
+from mimyria.parts import Parts
 from mimyria.spectra import Spectrum
 
 __all__ = ["SCHEMA_VERSION", "Result", "read_result", "write_result"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+_READABLE: Final = (1, 2)
 
 _FORMAT: Final = "mimyria-result"
 _SCALARS: Final = {"volume": "Angstrom^3", "temperature": "K", "interval": "fs"}
 _CORRELATIONS: Final = ("dipole", "polarizability")
+_PARTS: Final = ("dipole", "isotropic", "anisotropic")
 _LARGEST: Final = 2**31  # bytes; a small file can claim a dataset of terabytes
 
 
@@ -54,6 +63,8 @@ class Result:
         temperature: temperature of the ensemble, K.
         interval: time between samples, fs.
         provenance: where it comes from: versions, models, settings.
+        parts: correlations between groups of atoms, or None.
+        diagnostics: what the run says about its own soundness.
     """
 
     dipole: Correlation | None
@@ -63,6 +74,8 @@ class Result:
     temperature: float
     interval: float
     provenance: dict[str, str | int | float] = field(default_factory=dict)
+    parts: Parts | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def write_result(path: str | Path, result: Result) -> None:
@@ -102,14 +115,18 @@ def _encode(result: Result) -> bytes:
         file.attrs["schema_version"] = SCHEMA_VERSION
         for name, unit in _SCALARS.items():
             _write(file, name, getattr(result, name), unit)
-        correlations = file.create_group("correlations")
-        for name in _CORRELATIONS:
-            correlation: Correlation | None = getattr(result, name)
-            if correlation is not None:
-                _write_correlation(correlations.create_group(name), correlation)
+        _write_correlations(file.create_group("correlations"), result, _CORRELATIONS)
+        if result.parts is not None:
+            parts = file.create_group("parts")
+            parts.attrs["names"] = json.dumps(result.parts.names, ensure_ascii=False)
+            _write_correlations(parts, result.parts, _PARTS)
         spectra = file.create_group("spectra", track_order=True)
         for name, spectrum in result.spectra.items():
             _write_spectrum(spectra.create_group(name), spectrum)
+        for number, diagnostic in enumerate(result.diagnostics):
+            group = file.create_group(f"diagnostics/{number:02d}")
+            for part in fields(Diagnostic):
+                group.attrs[part.name] = getattr(diagnostic, part.name)
         provenance = file.create_group("provenance", track_order=True)
         for name, value in result.provenance.items():
             provenance.attrs[name] = value
@@ -121,12 +138,24 @@ def _write(group: h5py.Group, name: str, values: ArrayLike, unit: str) -> None:
     group.create_dataset(name, data=values).attrs["unit"] = unit
 
 
+def _write_correlations(
+    group: h5py.Group, source: Result | Parts, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        correlation: Correlation | None = getattr(source, name)
+        if correlation is not None:
+            _write_correlation(group.create_group(name), correlation)
+
+
 def _write_correlation(group: h5py.Group, correlation: Correlation) -> None:
     _write(group, "lags", correlation.lags, "fs")
     _write(group, "values", correlation.values, correlation.unit)
     _write(group, "counts", correlation.counts, "1")
     _write(group, "pairs", np.array(correlation.pairs, np.int64), "1")
     _write(group, "n_samples", correlation.n_samples, "1")
+    if correlation.blocks is not None:
+        _write(group, "blocks/values", correlation.blocks.values, correlation.unit)
+        _write(group, "blocks/counts", correlation.blocks.counts, "1")
 
 
 def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
@@ -135,6 +164,9 @@ def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
     if spectrum.error is not None:
         _write(group, "error", spectrum.error, spectrum.unit)
     _write(group, "resolution", spectrum.resolution, "cm^-1")
+    for name in ("dof", "error_dof"):
+        if getattr(spectrum, name) is not None:
+            _write(group, name, getattr(spectrum, name), "1")
 
 
 def _check_header(file: h5py.File) -> None:
@@ -144,9 +176,9 @@ def _check_header(file: h5py.File) -> None:
             f"'{_FORMAT}'). Give the result file of a run."
         )
     version = int(file.attrs["schema_version"])
-    if version != SCHEMA_VERSION:
+    if version not in _READABLE:
         raise FormatError(
-            f"schema_version must be {SCHEMA_VERSION}, but is {version}. "
+            f"schema_version must be one of {_READABLE}, but is {version}. "
             "Read it with the version of mimyria that wrote it, or a newer one."
         )
     _check_local(file)
@@ -190,12 +222,7 @@ def _digest(file: h5py.File) -> str:
 
 
 def _decode(file: h5py.File) -> Result:
-    correlations = file["correlations"]
-    found = {
-        name: _read_correlation(correlations[name])
-        for name in _CORRELATIONS
-        if name in correlations
-    }
+    found = _read_correlations(file["correlations"])
     return Result(
         found.get("dipole"),
         found.get("polarizability"),
@@ -204,7 +231,22 @@ def _decode(file: h5py.File) -> Result:
         float(file["temperature"][()]),
         float(file["interval"][()]),
         {name: _plain(value) for name, value in file["provenance"].attrs.items()},
+        _read_parts(file["parts"]) if "parts" in file else None,
+        tuple(
+            Diagnostic(**{name: _plain(value) for name, value in group.attrs.items()})
+            for group in file.get("diagnostics", {}).values()
+        ),
     )
+
+
+def _read_parts(group: h5py.Group) -> Parts:
+    found = _read_correlations(group)
+    names = tuple(str(name) for name in json.loads(group.attrs["names"]))
+    return Parts(names, *(found.get(name) for name in _PARTS))
+
+
+def _read_correlations(group: h5py.Group) -> dict[str, Correlation]:
+    return {name: _read_correlation(item) for name, item in group.items()}
 
 
 def _read_correlation(group: h5py.Group) -> Correlation:
@@ -216,6 +258,12 @@ def _read_correlation(group: h5py.Group) -> Correlation:
         tuple((int(u), int(v)) for u, v in group["pairs"][()]),
         str(values.attrs["unit"]),
         int(group["n_samples"][()]),
+        Blocks(
+            _array(group["blocks/values"], np.float64),
+            _array(group["blocks/counts"], np.int64),
+        )
+        if "blocks" in group
+        else None,
     )
 
 
@@ -228,6 +276,8 @@ def _read_spectrum(name: str, group: h5py.Group) -> Spectrum:
         name,
         _array(group["error"], np.float64) if "error" in group else None,
         float(group["resolution"][()]),
+        float(group["dof"][()]) if "dof" in group else None,
+        int(group["error_dof"][()]) if "error_dof" in group else None,
     )
 
 

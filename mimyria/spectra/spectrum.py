@@ -21,6 +21,10 @@ class Spectrum:
         name: key in result files, such as `raman_vv`.
         error: (n,), in `unit` — one standard error, or None where unknown.
         resolution: full width at half maximum of a sharp line, cm⁻¹.
+        dof: degrees of freedom ν_d of the intensity of one point, distributed as
+            S χ²(ν_d)/ν_d, or None where unknown; median over the points.
+        error_dof: degrees of freedom of `error` itself: blocks − 1; None where the
+            error is that of theory, or unknown.
     """
 
     wavenumbers: Array
@@ -29,6 +33,8 @@ class Spectrum:
     name: str
     error: Array | None
     resolution: float
+    dof: float | None = None
+    error_dof: int | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""

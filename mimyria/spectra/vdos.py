@@ -56,7 +56,9 @@ def mass_weighted(velocities: Array, masses: Array) -> Array:
 def velocity_correlator(n_atoms: int, n_lags: int, interval: float) -> Correlator:
     """A correlator for samples of `mass_weighted`: autocorrelations only."""
     pairs = [(channel, channel) for channel in range(3 * n_atoms)]
-    return Correlator(3 * n_atoms, n_lags, interval, VELOCITY_CORRELATION_UNIT, pairs)
+    return Correlator(
+        3 * n_atoms, n_lags, interval, VELOCITY_CORRELATION_UNIT, pairs, max_blocks=0
+    )
 
 
 def velocity_spectrum(

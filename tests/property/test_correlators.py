@@ -144,6 +144,134 @@ def test_merge_equals_all_segments_in_one(run, split):
     assert same_bits(merged, second.merge(first).result())
 
 
+def blocks_twin(segments, n_lags, step, max_blocks):
+    """Which block each sample belongs to: the rule of closing, sample by sample."""
+    length, open_block, sizes = step, [], []
+
+    def close():
+        nonlocal length, open_block
+        sizes.append(open_block)
+        open_block = []
+        if len(sizes) == max_blocks:
+            pairs = [sizes[i : i + 2] for i in range(0, len(sizes), 2)]
+            sizes[:] = [[m for part in pair for m in part] for pair in pairs]
+            length *= 2
+
+    for number, segment in enumerate(segments):
+        for time in range(len(segment)):
+            open_block.append((number, time))
+            if (time + 1) % step == 0 and len(open_block) >= length:
+                close()
+        if 2 * len(open_block) >= length:
+            close()
+    if open_block and sizes and 2 * len(open_block) < length:
+        sizes[-1] = sizes[-1] + open_block
+    elif open_block or not sizes:
+        sizes.append(open_block)
+    return sizes
+
+
+@pytest.mark.parametrize("lengths", [[5000], [300, 4, 700, 256, 90, 1500], [40] * 60])
+@pytest.mark.parametrize("max_blocks", [4, 8, 32])
+def test_a_product_belongs_to_the_block_of_its_later_sample(lengths, max_blocks):
+    n_lags = 20
+    rng = np.random.default_rng(9)
+    segments = [rng.normal(size=(n, 2)) for n in lengths]
+    correlator = Correlator(2, n_lags, 0.5, UNIT, max_blocks=max_blocks)
+    for samples in segments:
+        push_in_chunks(correlator, samples, [13, 300])
+        correlator.end_segment()
+    blocks = correlator.result().blocks
+    expected = blocks_twin(segments, n_lags, 256, max_blocks)
+    assert blocks.n_blocks == len(expected)
+    for block, members in enumerate(expected):
+        for lag in (0, 1, 19):
+            products = [
+                segments[s][t, 0] * segments[s][t - lag, 0]
+                for s, t in members
+                if t >= lag
+            ]
+            assert blocks.counts[block, lag] == len(products)
+            mean = np.mean(products) if products else 0.0
+            assert blocks.values[block, lag, 0] == pytest.approx(mean, abs=EXACT)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs(), st.sampled_from([2, 4, 32]))
+def test_blocks_add_up_to_the_whole_and_go_on_to_the_bit(run, max_blocks):
+    n_channels, n_lags, segments, sizes = run
+    correlator = Correlator(n_channels, n_lags, 0.5, UNIT, max_blocks=max_blocks)
+    for samples in segments:
+        correlator.end_segment()
+        push_in_chunks(correlator, samples, sizes)
+        result = correlator.result()
+        assert result.blocks.n_blocks <= max_blocks
+        assert np.array_equal(result.blocks.counts.sum(axis=0), result.counts)
+        whole = result.values * result.counts[:, np.newaxis]
+        scale = max(np.abs(whole).max(), 1)
+        assert np.abs(result.blocks.sums().sum(axis=0) - whole).max() <= EXACT * scale
+        again = Correlator.from_state(correlator.state()).result()
+        assert np.array_equal(again.blocks.values, result.blocks.values)
+        assert np.array_equal(again.blocks.counts, result.blocks.counts)
+
+
+def test_a_long_run_keeps_half_to_all_of_its_blocks():
+    correlator = Correlator(1, 2, 1.0, "x")
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        correlator.push(rng.normal(size=(512, 1)))
+        if correlator.n_samples >= 16 * 256:
+            blocks = correlator.result().blocks
+            assert 16 <= blocks.n_blocks <= 32
+            assert blocks.samples.max() <= 2 * blocks.samples[:-1].min()
+    assert blocks.samples[0] == 4096
+
+
+def test_merging_puts_the_blocks_of_both_in_a_row():
+    rng = np.random.default_rng(3)
+    long, short = (Correlator(1, 10, 1.0, "x", max_blocks=8) for _ in range(2))
+    long.push(rng.normal(size=(256 * 40, 1)))
+    short.push(rng.normal(size=(256 * 9, 1)))
+    merged = long.merge(short).result()
+    assert merged.blocks.n_blocks < 8
+    assert np.array_equal(merged.blocks.counts.sum(axis=0), merged.counts)
+    whole = merged.values * merged.counts[:, np.newaxis]
+    assert np.allclose(merged.blocks.sums().sum(axis=0), whole, rtol=0, atol=1e-9)
+
+
+def test_vectors_are_multiplied_component_by_component_with_weights():
+    rng = np.random.default_rng(4)
+    weights = (1.0, 1.0, 2.0)
+    samples = rng.normal(size=(900, 6))
+    vectors = Correlator(2, 40, 1.0, "x", components=weights)
+    push_in_chunks(vectors, samples, [17, 500])
+    singly = Correlator(6, 40, 1.0, "x")
+    singly.push(samples)
+    found, parts = vectors.result(), singly.result()
+    assert found.pairs == ((0, 0), (1, 1), (0, 1))
+    for u, v in found.pairs:
+        expected = sum(
+            w * parts.column(3 * u + c, 3 * v + c) for c, w in enumerate(weights)
+        )
+        assert np.allclose(found.column(u, v), expected, rtol=0, atol=EXACT)
+    again = Correlator.from_state(vectors.state())
+    assert again.components == weights
+    assert same_bits(again.result(), found)
+    with pytest.raises(IncompatibleError, match="only if components is the same"):
+        vectors.merge(Correlator(2, 40, 1.0, "x"))
+    with pytest.raises(SettingsError, match="components must be finite weights"):
+        Correlator(2, 40, 1.0, "x", components=())
+
+
+def test_blocks_can_be_left_out():
+    correlator = Correlator(1, 10, 1.0, "x", max_blocks=0)
+    correlator.push(np.ones((3000, 1)))
+    assert correlator.result().blocks is None
+    assert correlator.merge(correlator).result().blocks is None
+    with pytest.raises(SettingsError, match="max_blocks must be an even number"):
+        Correlator(1, 10, 1.0, "x", max_blocks=7)
+
+
 def test_long_run_with_many_lags_stays_exact():
     rng = np.random.default_rng(5)
     samples = rng.normal(size=(40_000, 2)) + 0.3
@@ -245,8 +373,8 @@ def test_a_damaged_state_is_refused():
     incomplete = {key: state[key] for key in state if key != "window"}
     with pytest.raises(FormatError, match="needs the entry 'window'"):
         Correlator.from_state(incomplete)
-    with pytest.raises(FormatError, match="version 1 is wanted"):
-        Correlator.from_state(state | {"version": np.array(2)})
+    with pytest.raises(FormatError, match="version 2 is wanted"):
+        Correlator.from_state(state | {"version": np.array(1)})
     with pytest.raises(FormatError, match="power of this correlator state must have"):
         Correlator.from_state(state | {"power": state["power"][:, :-2]})
 

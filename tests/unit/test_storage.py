@@ -1,19 +1,22 @@
 """Result files: whole, checked, with units, and still readable years later."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from mimyria.correlation import Correlation, all_pairs
+from mimyria.correlation import Blocks, Correlation, all_pairs
+from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError, OutputError
+from mimyria.parts import Parts
 from mimyria.spectra import Spectrum
 from mimyria.storage import SCHEMA_VERSION, Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
+GOLDEN_2 = GOLDEN.with_name("result-v2.h5")
 
 
 def correlation(n_channels, unit):
@@ -41,6 +44,27 @@ def example():
         300.5,
         0.5,
         {"window": "gaussian", "frames": 9, "cutoff": 6.1, "model": "Wasser µ"},
+    )
+
+
+def full_example():
+    """All that version 2 can hold."""
+    old = example()
+    dipole = old.dipole
+    counts = np.array([[5, 4, 4, 3], [4, 4, 3, 3]])
+    blocks = Blocks(np.stack([dipole.values, dipole.values / 3]), counts)
+    of_groups = Correlation(
+        dipole.lags, dipole.values[:, :3], dipole.counts, all_pairs(2), dipole.unit, 9
+    )
+    return replace(
+        old,
+        dipole=replace(dipole, blocks=blocks),
+        spectra={"ir": replace(old.spectra["ir"], dof=41.5, error_dof=17)},
+        parts=Parts(("water", "ion é"), of_groups, None, of_groups),
+        diagnostics=(
+            Diagnostic("f-sum", 0.99, 1.0, 0.02, "ok", "as it should be"),
+            Diagnostic("T(H)", 350.0, 300.0, 9.5, "look", "hydrogen is warm"),
+        ),
     )
 
 
@@ -87,6 +111,15 @@ def test_a_file_of_version_one_gives_its_numbers():
     assert_same(read_result(GOLDEN), example())
 
 
+def test_a_result_with_blocks_parts_and_diagnostics_comes_back(tmp_path):
+    write_result(tmp_path / "result.h5", full_example())
+    assert_same(read_result(tmp_path / "result.h5"), full_example())
+
+
+def test_a_file_of_version_two_gives_its_numbers():
+    assert_same(read_result(GOLDEN_2), full_example())
+
+
 def test_every_dataset_says_its_unit(tmp_path):
     path = tmp_path / "result.h5"
     write_result(path, example())
@@ -118,8 +151,8 @@ def altered(tmp_path, change):
     ("change", "text"),
     [
         (
-            lambda f: f.attrs.__setitem__("schema_version", 2),
-            "schema_version must be 1",
+            lambda f: f.attrs.__setitem__("schema_version", 3),
+            "schema_version must be one of",
         ),
         (lambda f: f.attrs.__setitem__("format", "other"), "not a result of mimyria"),
         (lambda f: f.attrs.__delitem__("format"), "not a result of mimyria"),

@@ -1,0 +1,28 @@
+"""Parts: correlations between groups of atoms, which add up to that of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimyria.correlation import Correlation
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Correlations C_gh between the currents of groups g and h, g ≤ h.
+
+    The sum over g and h, each g ≠ h counted twice, is the correlation of the whole.
+
+    Attributes:
+        names: of the groups; a pair (g, h) of a correlation counts in this order.
+        dipole: Σ_a over x, y, z of the dipole velocities, or None.
+        isotropic: of the mean polarizability velocities, or None.
+        anisotropic: Σ_ab of the traceless polarizability velocities, or None.
+    """
+
+    names: tuple[str, ...]
+    dipole: Correlation | None
+    isotropic: Correlation | None
+    anisotropic: Correlation | None
