@@ -14,12 +14,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.integrate import trapezoid
 
 from mimyria.errors import SettingsError
 from mimyria.files import replace_file
 from mimyria.spectra import Spectrum, find_bands
 
-__all__ = ["HasSpectra", "plot_ir", "plot_raman"]
+__all__ = ["HasSpectra", "plot_ir", "plot_overlay", "plot_raman"]
 
 _RANGE: Final = (0.0, 4000.0)
 _DPI: Final = 200
@@ -104,6 +105,39 @@ def plot_raman(
     _save(figure, Path(path))
 
 
+def plot_overlay(
+    first: Spectrum,
+    second: Spectrum,
+    path: str | Path,
+    *,
+    labels: tuple[str, str],
+    normalise: bool = False,
+) -> None:
+    """Two spectra in one picture, each with its band of one standard error.
+
+    Args:
+        first: one spectrum.
+        second: the other.
+        path: picture to write; the ending says the format (png, pdf, svg).
+        labels: names for the legend.
+        normalise: give each an area of 1, as for different units.
+    """
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for spectrum, label, colour in zip(
+        (first, second), labels, ("#0072B2", "#D55E00"), strict=True
+    ):
+        area = trapezoid(np.nan_to_num(spectrum.intensity), spectrum.wavenumbers)
+        _draw(axes, spectrum, label, colour=colour, scale=area if normalise else 1.0)
+    axes.legend(frameon=False)
+    axes.set_ylabel("intensity / area" if normalise else f"intensity / {first.unit}")
+    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    low = min(first.wavenumbers[0], second.wavenumbers[0])
+    high = max(first.wavenumbers[-1], second.wavenumbers[-1])
+    _finish(axes, (float(low), float(high)))
+    _save(figure, Path(path))
+
+
 def _pick(source: HasSpectra | Mapping[str, Spectrum], name: str) -> Spectrum:
     spectra = source if isinstance(source, Mapping) else source.spectra
     if name not in spectra:
@@ -114,13 +148,21 @@ def _pick(source: HasSpectra | Mapping[str, Spectrum], name: str) -> Spectrum:
     return spectra[name]
 
 
-def _draw(axes: Axes, spectrum: Spectrum, label: str | None) -> None:
-    """A line, and a band of one standard error on both sides."""
-    colour = _COLOURS[spectrum.name]
-    x, y = spectrum.wavenumbers, spectrum.intensity
+def _draw(
+    axes: Axes,
+    spectrum: Spectrum,
+    label: str | None,
+    *,
+    colour: str | None = None,
+    scale: float = 1.0,
+) -> None:
+    """A line, and a band of one standard error on both sides; both over `scale`."""
+    colour = colour or _COLOURS.get(spectrum.name, "#0072B2")
+    x, y = spectrum.wavenumbers, spectrum.intensity / scale
     axes.plot(x, y, color=colour, linewidth=1.2, label=label)
     if spectrum.error is not None and np.isfinite(spectrum.error).any():
-        low, high = y - spectrum.error, y + spectrum.error
+        error = spectrum.error / scale
+        low, high = y - error, y + error
         band: dict[str, Any] = {"color": colour, "alpha": 0.22, "linewidth": 0}
         axes.fill_between(x, low, high, **band)
 

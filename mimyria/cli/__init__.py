@@ -18,7 +18,7 @@ from mimyria.cli.errors import run_command
 
 __all__ = ["build_parser", "main"]
 
-COMMANDS: Final = ("train", "export", "predict", "info", "spectrum")
+COMMANDS: Final = ("train", "export", "predict", "info", "spectrum", "compare")
 
 _DESCRIPTION = """\
 IR and Raman spectra from molecular dynamics, by networks that predict the atomic polar
@@ -29,6 +29,7 @@ a typical way through:
   mimyria info apt.mimyria
   mimyria-driver run run.toml          (beside a running LAMMPS or i-PI)
   mimyria spectrum run/spectrum.h5     (other windows, without a new run)
+  mimyria compare run/spectrum.h5 water   (beside the experiment)
 """
 
 

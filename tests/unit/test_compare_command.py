@@ -1,0 +1,115 @@
+"""`mimyria compare`: what it prints, and what it refuses."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from mimyria.cli import compare as command
+from mimyria.errors import FormatError, SettingsError
+from mimyria.experiments import experiment_names, load_experiment
+from mimyria.io.jcamp import write_jcamp
+from mimyria.io.tables import write_table
+from mimyria.spectra import Spectrum
+from mimyria.storage import Result, write_result
+
+GRID = np.linspace(0.0, 4000.0, 1601)
+
+
+def bands(shift=0.0):
+    return 3000 * np.exp(-(((GRID - 1640 - shift) / 60) ** 2)) + 16000 * np.exp(
+        -(((GRID - 3420 - shift) / 150) ** 2)
+    )
+
+
+def ir(shift=0.0):
+    values = bands(shift)
+    return Spectrum(GRID, values, "cm^-1", "ir", 0.02 * values, 10.0)
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers(required=True))
+    arguments = parser.parse_args(["compare", *map(str, words)])
+    return arguments.run(arguments)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = tmp_path / "a.h5"
+    vv = Spectrum(GRID, bands() / 1e9, "x", "raman_vv", None, 10.0)
+    write_result(path, Result(None, None, {"ir": ir(), "raman_vv": vv}, 1e3, 300, 2.0))
+    return path
+
+
+def test_two_results_are_compared_by_all_common_spectra(stored, tmp_path, capsys):
+    other = tmp_path / "b.h5"
+    write_result(other, Result(None, None, {"ir": ir(20.0)}, 1e3, 300.0, 2.0))
+    assert run(stored, other, "--plot", tmp_path / "both.png") == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("ir ")]
+    assert "+20.0 ±" in line
+    assert "raman_vv" not in out
+    assert (tmp_path / "both.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jdx"])
+def test_a_file_of_the_same_spectrum_scores_zero(stored, tmp_path, capsys, kind):
+    path = tmp_path / f"x.{kind}"
+    if kind == "csv":
+        write_table(path, [ir()])
+    else:
+        write_jcamp(path, ir(), origin="test")
+    assert run(stored, path, "--range", 500, 3900) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("ir ")]
+    words = line.split()
+    assert words[1] == "500-3900"
+    assert float(words[2]) < 1e-4
+
+
+def test_water_stands_beside_the_run(stored, capsys):
+    assert run(stored, "water") == 0
+    out = capsys.readouterr().out
+    stretch = next(x for x in out.splitlines() if "OH stretch" in x)
+    assert stretch.split()[3:7] == ["3420", "3390", "16000", "16401"]
+    assert "± " in stretch
+    assert "hale-querry" in stretch
+    memory = [line for line in out.splitlines() if "bertie-lan*" in line]
+    assert len(memory) == 2
+    assert "Appl. Opt. 12, 555 (1973)" in out
+
+
+def test_the_shipped_numbers_agree_with_themselves():
+    """α = 4π k ν and α n = α · n, for what comes from the table of n and k."""
+    assert experiment_names() == ["water"]
+    water = load_experiment("water")
+    tabulated = [band for band in water.bands if band.k is not None]
+    assert len(tabulated) == 5
+    for band in tabulated:
+        assert band.status == "table"
+        alpha = 4 * np.pi * band.k * band.position
+        # The table has two or three digits of k.
+        assert band.absorption == pytest.approx(alpha, rel=2e-3), band.name
+        assert band.height == pytest.approx(band.absorption * band.n, rel=2e-3)
+    for band in water.bands:
+        assert band.source in water.sources
+        assert band.status in ("table", "memory")
+        assert band.low < band.high
+        assert band.position is None or band.low <= band.position <= band.high
+
+
+def test_the_total_integral_is_the_f_sum():
+    from mimyria.units import FSUM_CONSTANT
+
+    water = load_experiment("water")
+    (total,) = [band.integral for band in water.bands if band.note == "total"]
+    assert FSUM_CONSTANT * water.f_sum / water.volume == pytest.approx(total, rel=5e-3)
+
+
+def test_what_is_not_there_is_named(stored, tmp_path):
+    with pytest.raises(FormatError, match=r"no such file, .*\(known: water\)"):
+        run(stored, "wine")
+    with pytest.raises(SettingsError, match="has no spectrum 'vcd', only ir, raman_vv"):
+        run(stored, stored, "--spectrum", "vcd")
+    with pytest.raises(SettingsError, match="there is no experiment 'wine'"):
+        load_experiment("wine")
