@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.spectra.ir import ir_absorption
+from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.raman import raman_spectra
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.windows import LagWindow, window_for_resolution
@@ -25,6 +28,9 @@ def compute_spectra(
     max_wavenumber: float = 4500.0,
 ) -> dict[str, Spectrum]:
     """IR and Raman spectra with statistical errors.
+
+    Errors come from the blocks of the correlations by the jackknife; while these are
+    too few, they are those of theory (`Spectrum.error_dof` is None then).
 
     Args:
         dipole: correlation of the dipole velocity, or None.
@@ -53,17 +59,25 @@ def compute_spectra(
             window, resolution, correlation.n_lags, correlation.interval
         )
 
-    spectra: dict[str, Spectrum] = {}
-    if dipole is not None:
-        spectra["ir"] = ir_absorption(
-            dipole,
+    def infrared(correlation: Correlation) -> dict[str, Spectrum]:
+        spectrum = ir_absorption(
+            correlation,
             volume=volume,
             temperature=temperature,
-            window=lag_window(dipole),
+            window=lag_window(correlation),
             spacing=spacing,
         )
-    if polarizability is not None:
-        spectra |= raman_spectra(
-            polarizability, window=lag_window(polarizability), spacing=spacing
+        return {"ir": spectrum.between(0.0, max_wavenumber)}
+
+    def raman(correlation: Correlation) -> dict[str, Spectrum]:
+        found = raman_spectra(
+            correlation, window=lag_window(correlation), spacing=spacing
         )
-    return {name: s.between(0.0, max_wavenumber) for name, s in spectra.items()}
+        return {name: s.between(0.0, max_wavenumber) for name, s in found.items()}
+
+    spectra: dict[str, Spectrum] = {}
+    for compute, correlation in ((infrared, dipole), (raman, polarizability)):
+        if correlation is not None:
+            n_lags = int(np.count_nonzero(lag_window(correlation).weights))
+            spectra |= with_block_errors(compute, correlation, n_lags)
+    return spectra
