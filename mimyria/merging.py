@@ -1,0 +1,350 @@
+"""Merging: one result from several runs of the same system.
+
+Sums of products and numbers of products add up, so that every pair of samples of every
+run counts once and a long run weighs more than a short one. Time between two runs is
+unknown: the result is that of one run with a border of segments between the two, to
+rounding: stored are means, and mean times count is the sum to one part in 10¹⁶. A run
+that was continued in its own folder is not merged but goes on, to the bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from mimyria.correlation import Blocks, Correlation, mean_products
+from mimyria.diagnostics import Diagnostic
+from mimyria.errors import IncompatibleError
+from mimyria.parts import Parts
+from mimyria.spectra import compute_spectra, finest_resolution
+from mimyria.storage import Result
+
+__all__ = ["Merged", "RunSummary", "merge_correlations", "merge_results"]
+
+_MOST_BLOCKS: Final = 32
+_SAME_LENGTH: Final = 0.7  # blocks at least this part of the longest ones
+_SAME_VOLUME: Final = 0.01
+_SAME_TEMPERATURE: Final = 0.03
+_IDENTITY: Final = ("atoms", "model_apt", "model_pgt")
+_ADDED: Final = ("frames", "segments", "missing_frames")
+_CORRELATIONS: Final = ("dipole", "polarizability")
+_RESOLUTION: Final = 10.0
+_WINDOW: Final = "gaussian"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One of the runs that were merged.
+
+    Attributes:
+        name: such as the path of its file.
+        n_samples: samples; the weight in all means.
+        length: simulated time, ps.
+        temperature: K.
+        volume: Å³.
+    """
+
+    name: str
+    n_samples: int
+    length: float
+    temperature: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Merged:
+    """What `merge_results` gives.
+
+    Attributes:
+        result: the merged result, its spectra computed anew.
+        runs: what went in.
+        notices: what the user should know.
+    """
+
+    result: Result
+    runs: tuple[RunSummary, ...]
+    notices: tuple[str, ...]
+
+
+def merge_results(
+    results: Sequence[Result],
+    names: Sequence[str],
+    *,
+    resolution: float | None = None,
+    window: str | None = None,
+) -> Merged:
+    """Pool runs of one system.
+
+    Args:
+        results: two or more, of the same atoms, models and interval.
+        names: of the runs, for people.
+        resolution: cm⁻¹; None: as stored, or coarser if the common lags need it.
+        window: of the spectra; None: as stored.
+
+    Raises:
+        IncompatibleError: they do not belong together; the text says which and why.
+    """
+    if len(results) < 2:
+        raise IncompatibleError("merging needs two results or more, but there is one.")
+    notices: list[str] = []
+    _check_identity(results, names, notices)
+    correlations = {
+        name: _merge_optional([getattr(r, name) for r in results], names, name, notices)
+        for name in _CORRELATIONS
+    }
+    runs = tuple(_summary(r, name) for r, name in zip(results, names, strict=True))
+    temperature = _mean(runs, lambda run: run.temperature)
+    volume = _mean(runs, lambda run: run.volume)
+    notices += _spread_notices(runs)
+    window = window or str(results[0].provenance.get("window", _WINDOW))
+    chosen = _resolution(results, correlations, resolution, window, notices)
+    spectra = compute_spectra(
+        correlations["dipole"],
+        correlations["polarizability"],
+        volume=volume,
+        temperature=temperature,
+        resolution=chosen,
+        window=window,
+        max_wavenumber=_end(results),
+    )
+    result = Result(
+        dipole=correlations["dipole"],
+        polarizability=correlations["polarizability"],
+        spectra=spectra,
+        volume=volume,
+        temperature=temperature,
+        interval=results[0].interval,
+        provenance=_provenance(results, names, window),
+        parts=_merge_parts(results, names, notices),
+        diagnostics=_diagnostics(results, names),
+    )
+    return Merged(result, runs, tuple(notices))
+
+
+def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
+    """C(l) = Σ_k R_k(l) / Σ_k count_k(l) over runs k, on the lags that all have.
+
+    Raises:
+        IncompatibleError: interval, unit or pairs differ.
+    """
+    first = correlations[0]
+    for other in correlations[1:]:
+        for what, one, two in (
+            ("unit", first.unit, other.unit),
+            ("pairs", first.pairs, other.pairs),
+        ):
+            if one != two:
+                raise IncompatibleError(
+                    f"the {what} of correlations to merge must be the same, but are "
+                    f"{one} and {two}."
+                )
+        _check_interval(first.interval, other.interval, "the correlations")
+    n_lags = min(each.n_lags for each in correlations)
+    counts = np.sum([each.counts[:n_lags] for each in correlations], axis=0)
+    sums = np.sum(
+        [
+            each.values[:n_lags] * each.counts[:n_lags, np.newaxis]
+            for each in correlations
+        ],
+        axis=0,
+    )
+    return Correlation(
+        first.lags[:n_lags],
+        mean_products(sums, counts),
+        counts,
+        first.pairs,
+        first.unit,
+        sum(each.n_samples for each in correlations),
+        _merge_blocks(correlations, n_lags),
+    )
+
+
+def _merge_blocks(correlations: Sequence[Correlation], n_lags: int) -> Blocks | None:
+    """Blocks of all runs, of about one length; a run without any is one block."""
+    if all(each.blocks is None for each in correlations):
+        return None
+    pieces = [
+        each.blocks or Blocks(each.values[np.newaxis], each.counts[np.newaxis])
+        for each in correlations
+    ]
+    longest = max(piece.samples.mean() for piece in pieces)
+    pieces = [piece.at_least(math.ceil(_SAME_LENGTH * longest)) for piece in pieces]
+    merged = Blocks(
+        np.concatenate([piece.values[:, :n_lags] for piece in pieces]),
+        np.concatenate([piece.counts[:, :n_lags] for piece in pieces]),
+    )
+    while merged.n_blocks >= _MOST_BLOCKS:
+        merged = merged.paired()
+    return merged
+
+
+def _merge_optional(
+    found: Sequence[Correlation | None],
+    names: Sequence[str],
+    what: str,
+    notices: list[str],
+) -> Correlation | None:
+    there = [each for each in found if each is not None]
+    if not there:
+        return None
+    if len(there) < len(found):
+        absent = [n for n, each in zip(names, found, strict=True) if each is None]
+        raise IncompatibleError(
+            f"{', '.join(absent)} has no {what} correlation, but the others have. "
+            "Merge results of the same models only."
+        )
+    shortest = min(each.n_lags for each in there)
+    if any(each.n_lags != shortest for each in there):
+        notices.append(
+            f"{what}: cut to the {shortest} lags that all runs have "
+            f"({(shortest - 1) * there[0].interval:g} fs)"
+        )
+    for (name, one), (other, two) in itertools.combinations(
+        zip(names, there, strict=True), 2
+    ):
+        if one.n_samples == two.n_samples and np.array_equal(one.values, two.values):
+            raise IncompatibleError(
+                f"{name} and {other} hold the very same {what} correlation: it would "
+                "count twice. Give every run once."
+            )
+    return merge_correlations(there)
+
+
+def _merge_parts(
+    results: Sequence[Result], names: Sequence[str], notices: list[str]
+) -> Parts | None:
+    there = [result.parts for result in results if result.parts is not None]
+    if not there:
+        return None
+    if len(there) < len(results):
+        notices.append("parts are left out: not every run has them")
+        return None
+    for name, parts in zip(names, there, strict=True):
+        if parts.names != there[0].names:
+            raise IncompatibleError(
+                f"the groups of {name} are {', '.join(parts.names)}, but those of "
+                f"{names[0]} are {', '.join(there[0].names)}. Choose the same groups "
+                "for every run."
+            )
+    merged = [
+        _merge_optional([getattr(p, kind) for p in there], names, f"parts/{kind}", [])
+        for kind in ("dipole", "isotropic", "anisotropic")
+    ]
+    return Parts(there[0].names, *merged)
+
+
+def _check_identity(
+    results: Sequence[Result], names: Sequence[str], notices: list[str]
+) -> None:
+    first = results[0]
+    for name, other in zip(names[1:], results[1:], strict=True):
+        _check_interval(first.interval, other.interval, f"{names[0]} and {name}")
+        for key in _IDENTITY:
+            one, two = first.provenance.get(key), other.provenance.get(key)
+            if one != two and None not in (one, two):
+                raise IncompatibleError(
+                    f"{names[0]} and {name} do not belong together: {key} is {one} and "
+                    f"{two}. Only runs of the same atoms and models can be merged."
+                )
+    for key in ("atoms",):
+        if any(key not in result.provenance for result in results):
+            notices.append(f"not every file says its {key}: that is not checked")
+
+
+def _check_interval(one: float, two: float, what: str) -> None:
+    if not math.isclose(one, two, rel_tol=1e-9):
+        raise IncompatibleError(
+            f"{what} have samples every {one:g} and {two:g} fs; only runs of the same "
+            "interval can be merged. Replay one of them with another stride."
+        )
+
+
+def _summary(result: Result, name: str) -> RunSummary:
+    n_samples = max(
+        c.n_samples for c in (result.dipole, result.polarizability) if c is not None
+    )
+    length = n_samples * result.interval * 1e-3
+    return RunSummary(name, n_samples, length, result.temperature, result.volume)
+
+
+def _mean(runs: Sequence[RunSummary], of: Callable[[RunSummary], float]) -> float:
+    """Mean over the runs, each as often as it has samples."""
+    total = sum(run.n_samples for run in runs)
+    return math.fsum(of(run) * run.n_samples for run in runs) / max(total, 1)
+
+
+def _spread_notices(runs: Sequence[RunSummary]) -> list[str]:
+    notices = []
+    for what, limit in (("temperature", _SAME_TEMPERATURE), ("volume", _SAME_VOLUME)):
+        values = [getattr(run, what) for run in runs]
+        if max(values) - min(values) > limit * max(values):
+            notices.append(
+                f"the runs differ in {what} by more than {limit:.0%} "
+                f"({min(values):g} to {max(values):g}): is it one state?"
+            )
+    return notices
+
+
+def _resolution(
+    results: Sequence[Result],
+    correlations: dict[str, Correlation | None],
+    wanted: float | None,
+    window: str,
+    notices: list[str],
+) -> float:
+    """The wanted resolution, or the finest one where that as stored is out of reach."""
+    if wanted is not None:
+        return wanted
+    stored = [s.resolution for r in results for s in r.spectra.values()]
+    chosen = max(stored, default=_RESOLUTION)
+    there = [c for c in correlations.values() if c is not None]
+    finest = max(finest_resolution(window, c.n_lags, c.interval) for c in there)
+    if chosen < finest * (1 - 1e-9):
+        notices.append(f"the common lags give a resolution of {finest:.3g} cm⁻¹ only")
+        return finest
+    return chosen
+
+
+def _end(results: Sequence[Result]) -> float:
+    ends = [float(s.wavenumbers[-1]) for r in results for s in r.spectra.values()]
+    return max(ends, default=4500.0)
+
+
+def _diagnostics(
+    results: Sequence[Result], names: Sequence[str]
+) -> tuple[Diagnostic, ...]:
+    """Those of every run, each with the name of its run."""
+    return tuple(
+        replace(diagnostic, name=f"{name}: {diagnostic.name}")
+        for name, result in zip(names, results, strict=True)
+        for diagnostic in result.diagnostics
+    )
+
+
+def _provenance(
+    results: Sequence[Result], names: Sequence[str], window: str
+) -> dict[str, str | int | float]:
+    """What all runs agree on, and the sums of what adds up."""
+    first = results[0].provenance
+    merged = {
+        key: value
+        for key, value in first.items()
+        if all(result.provenance.get(key) == value for result in results)
+    }
+    for key in _ADDED:
+        values = [result.provenance.get(key) for result in results]
+        if all(isinstance(value, int) for value in values):
+            merged[key] = sum(int(value or 0) for value in values)
+    for key in ("last_step", "kinetic_temperature"):
+        merged.pop(key, None)
+    return merged | {
+        "status": "merged",
+        "window": window,
+        "merged_from": ", ".join(names),
+        "merged_runs": len(results),
+    }
