@@ -24,6 +24,7 @@ from mimyria.units import POLARIZABILITY_CORRELATION_UNIT, RAMAN_CONSTANT
 __all__ = [
     "FORMS",
     "KIND_UNITS",
+    "WEIGHTS",
     "contract",
     "depolarisation_linear",
     "depolarisation_natural",
@@ -36,15 +37,20 @@ _TRACE: Final = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 _ISO: Final = np.outer(_TRACE, _TRACE) / 9.0
 _G2: Final = 1.5 * (np.diag([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) - 3.0 * _ISO)
 
-FORMS: Final = MappingProxyType(
+WEIGHTS: Final = MappingProxyType(
     {
-        "raman_iso": _ISO,
-        "raman_aniso": _G2,
-        "raman_vv": _ISO + 4.0 / 45.0 * _G2,
-        "raman_vh": _G2 / 15.0,
-        "raman_unpolarised": _ISO + 7.0 / 45.0 * _G2,
-        "raman_natural_90": 0.5 * (_ISO + 13.0 / 45.0 * _G2),
+        "raman_iso": (1.0, 0.0),
+        "raman_aniso": (0.0, 1.0),
+        "raman_vv": (1.0, 4.0 / 45.0),
+        "raman_vh": (0.0, 1.0 / 15.0),
+        "raman_unpolarised": (1.0, 7.0 / 45.0),
+        "raman_natural_90": (0.5, 13.0 / 90.0),
     }
+)
+"""Weights of the mean square a² and of Placzek's γ² in the spectra of a liquid."""
+
+FORMS: Final = MappingProxyType(
+    {name: a * _ISO + b * _G2 for name, (a, b) in WEIGHTS.items()}
 )
 """Forms of an isotropic sample: mean square, Placzek's γ², polarised light with the
 analyser parallel (VV), crossed (VH) or absent, and natural light at 90°, no analyser.

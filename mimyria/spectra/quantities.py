@@ -1,0 +1,225 @@
+"""Quantities: any spectrum of the catalogue with its window, grid and error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from mimyria.correlation import Correlation
+from mimyria.errors import SettingsError
+from mimyria.frame import Array
+from mimyria.spectra import scattering
+from mimyria.spectra.catalogue import (
+    QUANTITIES,
+    Conditions,
+    Quantity,
+    geometry_quantity,
+)
+from mimyria.spectra.grid import Grid, grid_for
+from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.porto import Geometry
+from mimyria.spectra.spectrum import Spectrum
+from mimyria.spectra.transform import absolute_error, relative_error
+from mimyria.spectra.windows import window_for_resolution
+
+__all__ = ["compute_quantities", "geometry_spectra", "missing_for"]
+
+_POINTS_PER_WIDTH: Final = 8
+_RATIO_FLOOR: Final = 1e-3  # of the highest intensity; below, a ratio is of noise
+_RATIO_ERRORS: Final = 3.0
+_POWERS: Final = ("ir", "permittivity_imag", "conductivity", "naperian_molar")
+_N_DIPOLE: Final = 3
+_N_ISOTROPIC: Final = 1
+_N_ANISOTROPIC: Final = 5
+
+
+def missing_for(
+    name: str,
+    dipole: Correlation | None,
+    polarizability: Correlation | None,
+    conditions: Conditions,
+) -> str | None:
+    """What a quantity lacks, in a few words, or None if it can be computed.
+
+    Raises:
+        SettingsError: there is no such quantity.
+    """
+    quantity = _look_up(name)
+    sources = {"dipole": dipole, "polarizability": polarizability}
+    if sources[quantity.source] is None:
+        return f"a correlation of the {quantity.source}"
+    for need in quantity.needs:
+        if getattr(conditions.cell, need) is None:
+            return need
+    if conditions.correction != "harmonic" and _refuses_correction(quantity):
+        return "the harmonic quantum correction"
+    return None
+
+
+def compute_quantities(
+    names: Iterable[str],
+    dipole: Correlation | None,
+    polarizability: Correlation | None,
+    conditions: Conditions,
+) -> dict[str, Spectrum]:
+    """Spectra with errors.
+
+    Raman spectra of another kind than `lineshape` carry it in their name.
+
+    Args:
+        names: keys of `QUANTITIES`.
+        dipole: correlation of the dipole velocity, or None.
+        polarizability: correlation of the polarizability velocity, or None.
+        conditions: of the experiment.
+
+    Raises:
+        SettingsError: a quantity is unknown, or something that it needs is missing.
+    """
+    chosen: dict[str, list[Quantity]] = {"dipole": [], "polarizability": []}
+    for name in names:
+        quantity = _look_up(name)
+        missing = missing_for(name, dipole, polarizability, conditions)
+        if missing is not None:
+            raise SettingsError(
+                f"'{name}' ({quantity.title}) needs {missing}. Give it, or leave this "
+                "quantity out."
+            )
+        chosen[quantity.source].append(quantity)
+    spectra: dict[str, Spectrum] = {}
+    if dipole is not None:
+        spectra |= _with_errors(chosen["dipole"], dipole, conditions)
+    if polarizability is not None:
+        spectra |= _with_errors(chosen["polarizability"], polarizability, conditions)
+    return spectra
+
+
+def geometry_spectra(
+    geometries: Iterable[Geometry], polarizability: Correlation, conditions: Conditions
+) -> dict[str, Spectrum]:
+    """Raman spectra of experiments on an oriented sample, as `raman_<geometry>`."""
+    quantities = [geometry_quantity(geometry) for geometry in geometries]
+    return _with_errors(quantities, polarizability, conditions)
+
+
+def _refuses_correction(quantity: Quantity) -> bool:
+    return not quantity.linear and quantity.denominator is None
+
+
+def _look_up(name: str) -> Quantity:
+    if name not in QUANTITIES:
+        raise SettingsError(
+            f"unknown quantity '{name}'; known are {', '.join(QUANTITIES)}."
+        )
+    return QUANTITIES[name]
+
+
+def _with_errors(
+    quantities: Sequence[Quantity], correlation: Correlation, conditions: Conditions
+) -> dict[str, Spectrum]:
+    """Spectra with errors from the blocks of the correlation, or else from theory."""
+    denominators = [QUANTITIES[q.denominator] for q in quantities if q.denominator]
+
+    def compute(part: Correlation) -> dict[str, Spectrum]:
+        found = {}
+        for quantity in quantities:
+            spectrum = _compute(quantity, part, conditions)
+            found[spectrum.name] = spectrum
+        for quantity in denominators:
+            spectrum = _compute(quantity, part, _as_lineshape(conditions))
+            found[f"below {quantity.name}"] = spectrum
+        return found
+
+    if not quantities:
+        return {}
+    window = _grid(correlation, conditions, 0.0).window
+    n_lags = int(np.count_nonzero(window.weights))
+    found = with_block_errors(compute, correlation, n_lags)
+    for quantity in quantities:
+        if quantity.denominator is not None:
+            below = found[f"below {quantity.denominator}"]
+            found[quantity.name] = _masked(found[quantity.name], below)
+    return {name: s for name, s in found.items() if not name.startswith("below ")}
+
+
+def _compute(
+    quantity: Quantity, correlation: Correlation, conditions: Conditions
+) -> Spectrum:
+    """One spectrum, unmasked, with the error of theory where there is one."""
+    name, unit, from_zero = quantity.name, quantity.unit, quantity.from_zero
+    kind = conditions.raman_kind
+    if quantity.source == "polarizability" and quantity.linear and kind != "lineshape":
+        name, unit = f"{name}_{kind}", scattering.KIND_UNITS.get(kind, "")
+        from_zero = kind == "reduced"
+    grid = _grid(correlation, conditions, 0.0 if from_zero else None)
+    intensity = quantity.function(correlation, grid, conditions)
+    error = _theory_error(quantity, correlation, grid, conditions)
+    return Spectrum(
+        grid.wavenumbers, intensity, unit, name, error, grid.window.resolution
+    )
+
+
+def _grid(correlation: Correlation, conditions: Conditions, low: float | None) -> Grid:
+    window = window_for_resolution(
+        conditions.window,
+        conditions.resolution,
+        correlation.n_lags,
+        correlation.interval,
+    )
+    return grid_for(
+        correlation,
+        window,
+        spacing=conditions.resolution / _POINTS_PER_WIDTH,
+        low=conditions.min_wavenumber if low is None else low,
+        high=conditions.max_wavenumber,
+    )
+
+
+def _as_lineshape(conditions: Conditions) -> Conditions:
+    return replace(conditions, raman_kind="lineshape", correction="harmonic")
+
+
+def _theory_error(
+    quantity: Quantity, correlation: Correlation, grid: Grid, conditions: Conditions
+) -> Array | None:
+    """Error of Gaussian noise for what is proportional to one or two power spectra.
+
+    Source: docs/theory.md, eq. (8).
+    """
+
+    def of(source: Quantity, n_components: int) -> Array:
+        intensity = source.function(correlation, grid, conditions)
+        relative = relative_error(
+            correlation.counts, grid.window, grid.n_intervals, n_components
+        )
+        return absolute_error(relative[grid.first : grid.last], intensity)
+
+    if quantity.name in scattering.WEIGHTS:
+        isotropic, anisotropic = scattering.WEIGHTS[quantity.name]
+        terms = [
+            weight * of(QUANTITIES[name], n_components)
+            for weight, name, n_components in (
+                (isotropic, "raman_iso", _N_ISOTROPIC),
+                (anisotropic, "raman_aniso", _N_ANISOTROPIC),
+            )
+            if weight
+        ]
+        combined: Array = np.sqrt(sum(term**2 for term in terms))
+        return combined
+    if quantity.name in _POWERS:
+        return of(quantity, _N_DIPOLE)
+    return None
+
+
+def _masked(ratio: Spectrum, below: Spectrum) -> Spectrum:
+    """NaN where the spectrum below is noise or leakage."""
+    error = np.zeros(len(below.intensity)) if below.error is None else below.error
+    floor = np.maximum(_RATIO_ERRORS * error, _RATIO_FLOOR * below.intensity.max())
+    known = np.isfinite(floor) & (below.intensity > floor)
+    return replace(
+        ratio,
+        intensity=np.where(known, ratio.intensity, np.nan),
+        error=None if ratio.error is None else np.where(known, ratio.error, np.nan),
+    )
