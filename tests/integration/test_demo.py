@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from mimyria.storage import read_result
+from mimyria_driver.demo import engines
 
 TIMEOUT = 240.0
 
@@ -76,6 +79,20 @@ def test_the_demo_with_ipi_runs_three_programs(
     check_results(run / "spectrum", 100)
     name = re.search(r'"unix:([\w-]+)-driver"', (run / "run.toml").read_text())[1]
     assert not list(Path("/tmp").glob(f"ipi_{name}*"))
+
+
+def test_what_a_user_left_beside_the_inputs_does_no_harm(short_directory, monkeypatch):
+    """A run by hand leaves a socket, which cannot be copied."""
+    inputs = short_directory / "inputs"
+    shutil.copytree(engines.inputs_folder(), inputs, ignore=lambda *_: ["spectrum"])
+    left = inputs / "lammps" / "water" / "spectrum"
+    left.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left / "engine"))
+    monkeypatch.setattr(engines, "inputs_folder", lambda: inputs)
+    engines.prepare(short_directory / "out")
+    assert (short_directory / "out/lammps/water/in.lammps").is_file()
+    assert not (short_directory / "out/lammps/water/spectrum").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

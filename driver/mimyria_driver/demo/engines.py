@@ -13,13 +13,23 @@ import mimyria_driver
 from mimyria.errors import OutputError, SettingsError
 from mimyria_driver.demo.processes import Job, Program
 
-__all__ = ["inputs_folder", "run_demo"]
+__all__ = ["inputs_folder", "prepare", "run_demo"]
 
 TIME_STEP: Final = 0.5  # fs, as in the inputs
 STRIDE: Final = 4
 WARMUP_STEPS: Final = 2000
 
 _MARKER: Final = ".mimyria-demo"
+_INPUT_SUFFIXES: Final = (
+    ".data",
+    ".lammps",
+    ".md",
+    ".py",
+    ".sh",
+    ".toml",
+    ".xml",
+    ".xyz",
+)
 _SOCKET_SECONDS: Final = 60.0
 # Two cores for two busy programs: a second thread of either only gets in the way.
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
@@ -57,7 +67,7 @@ def run_demo(engine: str, picoseconds: float, directory: Path) -> Path:
         EngineError: one of the programs failed; all are stopped.
         OutputError: the directory holds something else.
     """
-    _prepare(directory)
+    prepare(directory)
     frames = max(2, round(picoseconds * 1000 / (TIME_STEP * STRIDE)))
     folder = directory / engine / "water"
     _export_models(folder.resolve())
@@ -66,8 +76,12 @@ def run_demo(engine: str, picoseconds: float, directory: Path) -> Path:
     return folder
 
 
-def _prepare(directory: Path) -> None:
-    """An empty folder with a copy of the inputs; only a demo's own is replaced."""
+def prepare(directory: Path) -> None:
+    """Make `directory` a copy of the inputs; only a demo's own folder is replaced.
+
+    Raises:
+        OutputError: it holds something else.
+    """
     if directory.exists():
         if not (directory / _MARKER).exists() and any(directory.iterdir()):
             raise OutputError(
@@ -75,10 +89,15 @@ def _prepare(directory: Path) -> None:
                 "alone. Give another one with --directory."
             )
         shutil.rmtree(directory)
-    shutil.copytree(
-        inputs_folder(), directory, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    directory.mkdir(parents=True)
     (directory / _MARKER).touch()
+    source = inputs_folder()
+    for path in sorted(source.rglob("*")):
+        # A user may have run the inputs where they lie: sockets and results stay there.
+        if path.is_file() and path.suffix in _INPUT_SUFFIXES:
+            target = directory / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def _export_models(folder: Path) -> None:
