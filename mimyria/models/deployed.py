@@ -41,7 +41,8 @@ __all__ = ["export_model", "load_deployed", "script_network"]
 def _silent_torchscript() -> Iterator[None]:
     """Hide that torch deprecates TorchScript: production runs load it by design."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # torch 2.13, 2.14
+            warnings.filterwarnings("ignore", "`torch.jit", category)
         yield
 
 
