@@ -18,7 +18,17 @@ from mimyria.cli.errors import run_command
 
 __all__ = ["build_parser", "main"]
 
-COMMANDS: Final = ("train", "export", "predict", "info", "spectrum", "compare", "merge")
+COMMANDS: Final = (
+    "train",
+    "export",
+    "predict",
+    "info",
+    "spectrum",
+    "compare",
+    "merge",
+    "table",
+    "plot",
+)
 
 _DESCRIPTION = """\
 IR and Raman spectra from molecular dynamics, by networks that predict the atomic polar

@@ -1,0 +1,110 @@
+"""`mimyria plot`: a figure of a result, ready for a paper."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimyria.cli.table import chosen_spectra
+from mimyria.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mimyria.spectra import Spectrum
+    from mimyria.storage import Result
+
+__all__ = ["add_parser"]
+
+_DESCRIPTION = """\
+Draw spectra of a result with their error bands. Spectra of different units get panels
+of their own. With --parts the contributions of the groups of atoms are drawn into the
+first panel: groups as a stack, pairs of groups as lines.
+"""
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the command and its arguments."""
+    parser = subparsers.add_parser(
+        "plot",
+        help="a figure of a result, ready for a paper",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: mimyria plot run/spectrum.h5 ir.pdf --spectrum ir --parts",
+    )
+    add = parser.add_argument
+    add("result", type=Path, help="result file")
+    add("figure", type=Path, help="file to write: .pdf, .svg, .png or .eps")
+    add(
+        "--spectrum",
+        action="append",
+        metavar="NAME",
+        help="which spectrum (default: ir and raman_vv, as far as there); may be "
+        "repeated",
+    )
+    add("--parts", action="store_true", help="contributions of the groups")
+    add("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="in cm^-1")
+    add("--log", action="store_true", help="logarithmic intensity")
+    add("--log-wavenumber", action="store_true", help="logarithmic wavenumber")
+    add(
+        "--size",
+        type=float,
+        nargs=2,
+        default=(8.5, 6.0),
+        metavar=("WIDTH", "HEIGHT"),
+        help="in cm (default: 8.5 6, one column)",
+    )
+    add("--dots", type=int, default=300, help="per inch, of pixel formats (300)")
+    add("--font-size", type=float, default=8.0, help="in points (8)")
+    add(
+        "--errors",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="standard errors in the band (1); 0: no band",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mimyria.figures import FigureStyle, draw_figure
+    from mimyria.storage import read_result
+
+    style = FigureStyle(
+        size=tuple(arguments.size),
+        dots=arguments.dots,
+        limits=tuple(arguments.range) if arguments.range else None,
+        log_intensity=arguments.log,
+        log_wavenumber=arguments.log_wavenumber,
+        errors=arguments.errors,
+        font_size=arguments.font_size,
+    )
+    result = read_result(arguments.result)
+    usual: list[str] = [name for name in ("ir", "raman_vv") if name in result.spectra]
+    spectra = chosen_spectra(result, arguments.spectrum or usual, None)
+    parts = _parts(result, spectra[0]) if arguments.parts else None
+    draw_figure(spectra, arguments.figure, style, parts=parts)
+    print(f"wrote {arguments.figure}")
+    return 0
+
+
+def _parts(result: Result, spectrum: Spectrum) -> dict[str, Spectrum]:
+    from mimyria.partspectra import PART_KINDS, part_spectra
+
+    if result.parts is None:
+        raise SettingsError("the result has no parts; choose groups in the run first.")
+    if spectrum.name not in PART_KINDS:
+        raise SettingsError(
+            f"parts are known of {', '.join(PART_KINDS)}, not of {spectrum.name}. "
+            "Choose one of them by --spectrum."
+        )
+    return part_spectra(
+        result.parts,
+        spectrum.name,
+        volume=result.volume,
+        temperature=result.temperature,
+        resolution=spectrum.resolution,
+        window=str(result.provenance.get("window", "gaussian")),
+        max_wavenumber=float(spectrum.wavenumbers[-1]),
+    )

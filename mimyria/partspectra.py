@@ -1,0 +1,101 @@
+"""Part spectra: how much each group of atoms, and each pair of groups, contributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimyria.correlation import Correlation
+from mimyria.parts import Parts
+from mimyria.spectra import Spectrum, window_for_resolution
+from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.transform import (
+    cosine_transform,
+    padded_intervals,
+    wavenumber_grid,
+)
+from mimyria.units import IR_CONSTANT
+
+__all__ = ["PART_KINDS", "part_spectra"]
+
+PART_KINDS = {"ir": "dipole", "raman_iso": "isotropic", "raman_aniso": "anisotropic"}
+"""Spectra that can be told apart, and the field of `Parts` that each comes from."""
+
+_POINTS_PER_WIDTH = 8
+_PLACZEK = 1.5  # γ² = (3/2) Tr ββ
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    unit: str
+    factor: float
+
+
+def part_spectra(
+    parts: Parts,
+    kind: str,
+    *,
+    volume: float,
+    temperature: float,
+    resolution: float,
+    window: str,
+    max_wavenumber: float = 4500.0,
+) -> dict[str, Spectrum]:
+    """Contributions to one spectrum; they add up to the whole.
+
+    A pair of different groups stands for both of its orders, g with h and h with g.
+    The cross terms may be negative. Errors come from blocks, and are absent while these
+    are too few.
+
+    Args:
+        parts: correlations between groups.
+        kind: key of `PART_KINDS`.
+        volume: of the cell, Å³.
+        temperature: of the ensemble, K.
+        resolution: full width at half maximum of a sharp line, cm⁻¹.
+        window: key of `WINDOWS`.
+        max_wavenumber: end of the spectra, cm⁻¹.
+
+    Returns:
+        By label: `O`, `H` for groups alone, `O × H` for pairs; empty where the parts
+        have no correlation of this kind.
+    """
+    correlation: Correlation | None = getattr(parts, PART_KINDS[kind])
+    if correlation is None:
+        return {}
+    factors = {"ir": IR_CONSTANT / (volume * temperature), "raman_aniso": _PLACZEK}
+    unit = "cm^-1" if kind == "ir" else f"{correlation.unit} fs"
+    described = _Kind(kind, unit, factors.get(kind, 1.0))
+    compute = _transform(parts, described, resolution, window, max_wavenumber)
+    lag_window = window_for_resolution(
+        window, resolution, correlation.n_lags, correlation.interval
+    )
+    n_lags = int(np.count_nonzero(lag_window.weights))
+    return with_block_errors(compute, correlation, n_lags)
+
+
+def _transform(
+    parts: Parts, kind: _Kind, resolution: float, window: str, end: float
+) -> Callable[[Correlation], dict[str, Spectrum]]:
+    def compute(correlation: Correlation) -> dict[str, Spectrum]:
+        interval = correlation.interval
+        weights = window_for_resolution(
+            window, resolution, correlation.n_lags, interval
+        )
+        spacing = resolution / _POINTS_PER_WIDTH
+        n_intervals = padded_intervals(correlation.n_lags, interval, spacing)
+        grid = wavenumber_grid(n_intervals, interval)
+        found = {}
+        for column, (g, h) in zip(correlation.values.T, correlation.pairs, strict=True):
+            values = cosine_transform(column, interval, weights, n_intervals)
+            scale = kind.factor * (1.0 if g == h else 2.0)
+            label = parts.names[g] if g == h else f"{parts.names[g]} × {parts.names[h]}"
+            found[label] = Spectrum(
+                grid, scale * values, kind.unit, kind.name, None, weights.resolution
+            ).between(0.0, end)
+        return found
+
+    return compute
