@@ -20,7 +20,7 @@ from mimyria.errors import SettingsError
 from mimyria.files import replace_file
 from mimyria.spectra import Spectrum, find_bands
 
-__all__ = ["HasSpectra", "plot_ir", "plot_overlay", "plot_raman"]
+__all__ = ["HasSpectra", "plot_ir", "plot_overlay", "plot_raman", "plot_spectrum"]
 
 _RANGE: Final = (0.0, 4000.0)
 _DPI: Final = 200
@@ -102,6 +102,34 @@ def plot_raman(
     below.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
     _finish(below, limits)
     below.set_ylim(0.0, 0.85)
+    _save(figure, Path(path))
+
+
+def plot_spectrum(
+    spectrum: Spectrum,
+    path: str | Path,
+    *,
+    title: str,
+    limits: tuple[float, float] = _RANGE,
+) -> None:
+    """One spectrum of any kind, with a band of one standard error.
+
+    Args:
+        spectrum: what to draw; it may be negative.
+        path: picture to write; the ending says the format (png, pdf, svg).
+        title: what the vertical axis is; the unit is added.
+        limits: range of wavenumbers, cm⁻¹.
+    """
+    part = spectrum.between(*limits)
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, part, None)
+    axes.set_ylabel(title if part.unit == "1" else f"{title} / {part.unit}")
+    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    axes.set_xlim(*limits)
+    axes.minorticks_on()
+    axes.tick_params(which="both", direction="in", top=True, right=True)
+    _write_note(axes, part)
     _save(figure, Path(path))
 
 

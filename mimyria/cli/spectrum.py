@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimyria import __version__
+from mimyria.cli.observables import add_options, asked_spectra, catalogue
 from mimyria.errors import FormatError
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
+from mimyria.spectra.catalogue import QUANTITIES
+from mimyria.spectra.integrator import correct_axis
 
 if TYPE_CHECKING:
     from mimyria.storage import Result
@@ -20,6 +24,12 @@ __all__ = ["add_parser"]
 
 _RESOLUTION = 10.0
 _MOST_BANDS = 8
+_EXAMPLES = """\
+examples:
+  mimyria spectrum run/spectrum.h5 --resolution 20 --plots .
+  mimyria spectrum run/spectrum.h5 --quantity all --eps-inf 1.78 --molecules 64
+  mimyria spectrum run/spectrum.h5 --raman-kind stokes --laser 532 --plots .
+  mimyria spectrum run/spectrum.h5 --geometry 'z(xy)z' --geometry 'z(x,x+y)z'"""
 _TITLES = {"ir": "IR, α·n / cm⁻¹", "raman_vv": "Raman, VV", "raman_vh": "Raman, VH"}
 
 
@@ -32,7 +42,8 @@ def add_parser(
         help="spectra from a stored result, with other windows",
         description="Compute IR and Raman spectra again from the correlations that a "
         "run has stored. Nothing is simulated and no network is evaluated.",
-        epilog="example: mimyria spectrum run/spectrum.h5 --resolution 20 --plots .",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"{_EXAMPLES}\n\n{catalogue()}",
     )
     parser.add_argument("result", type=Path, help="result file of a run")
     parser.add_argument(
@@ -54,8 +65,12 @@ def add_parser(
         "--output", type=Path, metavar="FILE", help="write a new result file"
     )
     parser.add_argument(
-        "--plots", type=Path, metavar="DIR", help="write ir.png and raman.png there"
+        "--plots",
+        type=Path,
+        metavar="DIR",
+        help="write ir.png, raman.png and a picture of each further quantity there",
     )
+    add_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -64,18 +79,23 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria.storage import read_result, write_result
 
     stored = read_result(arguments.result)
-    result = _recompute(stored, arguments)
-    print("\n".join(_report(result, str(arguments.result))))
+    result, asked, notes = _recompute(stored, arguments)
+    print("\n".join(_report(result, str(arguments.result), asked)))
+    for note in notes:
+        print(f"note: {note}")
     if arguments.output is not None:
         write_result(arguments.output, result)
         print(f"wrote {arguments.output}")
     if arguments.plots is not None:
-        for path in _plot(result, arguments.plots):
+        for path in _plot(result, arguments.plots, asked):
             print(f"wrote {path}")
     return 0
 
 
-def _recompute(stored: Result, arguments: argparse.Namespace) -> Result:
+def _recompute(
+    stored: Result, arguments: argparse.Namespace
+) -> tuple[Result, list[str], list[str]]:
+    """The new result, the names of what was asked for beside, and notes."""
     if stored.dipole is None and stored.polarizability is None:
         raise FormatError(
             f"{arguments.result} holds no correlation to compute spectra from. "
@@ -95,13 +115,40 @@ def _recompute(stored: Result, arguments: argparse.Namespace) -> Result:
         resolution=resolution,
         window=window,
     )
-    provenance = stored.provenance | {
-        "window": window,
-        "spectra_by": f"mimyria {__version__}",
-    }
-    return replace(
-        stored, spectra=spectra, temperature=temperature, provenance=provenance
+    here = replace(stored, temperature=temperature)
+    asked, notes = asked_spectra(here, arguments, resolution=resolution, window=window)
+    spectra |= asked
+    provenance = (
+        stored.provenance
+        | {
+            "window": window,
+            "spectra_by": f"mimyria {__version__}",
+        }
+        | _settings(arguments)
     )
+    time_step = arguments.correct_integrator
+    if time_step is not None:
+        spectra = {name: correct_axis(s, time_step) for name, s in spectra.items()}
+        notes.append(
+            f"all wavenumbers are corrected for an integrator step of {time_step:g} fs."
+        )
+    return replace(here, spectra=spectra, provenance=provenance), list(asked), notes
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, str | int | float]:
+    """Options that change what the numbers mean, for the output file."""
+    names = (
+        "eps_inf",
+        "mean_polarizability",
+        "molecules",
+        "raman_kind",
+        "laser",
+        "detector",
+        "quantum_correction",
+        "correct_integrator",
+    )
+    given = ((name, getattr(arguments, name)) for name in names)
+    return {f"spectrum_{name}": value for name, value in given if value is not None}
 
 
 def _stored_resolution(stored: Result) -> float:
@@ -110,7 +157,7 @@ def _stored_resolution(stored: Result) -> float:
     return _RESOLUTION
 
 
-def _report(result: Result, title: str) -> list[str]:
+def _report(result: Result, title: str, asked: Sequence[str]) -> list[str]:
     """What a person wants to know, line by line."""
     correlation = result.dipole or result.polarizability
     assert correlation is not None  # checked in _recompute
@@ -124,14 +171,24 @@ def _report(result: Result, title: str) -> list[str]:
     for name, heading in _TITLES.items():
         if name in result.spectra:
             lines += _band_table(result.spectra[name], heading)
+    for name in asked:
+        if name not in _TITLES:
+            spectrum = result.spectra[name]
+            lines += _band_table(spectrum, f"{_title(name)} / {spectrum.unit}")
     return lines
+
+
+def _title(name: str) -> str:
+    """What a name means; a kind or a correction may follow the quantity's name."""
+    known = [q for q in QUANTITIES if name == q or name.startswith(f"{q}_")]
+    return f"{QUANTITIES[max(known, key=len)].title} ({name})" if known else name
 
 
 def _band_table(spectrum: Spectrum, heading: str) -> list[str]:
     strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)
     lines = [
         "",
-        f"{heading}  (error {_relative_error(spectrum):.1%})",
+        f"{heading}  ({_error_text(spectrum)})",
         "  band / cm⁻¹   centroid   height",
     ]
     for band in sorted(strongest[:_MOST_BANDS], key=lambda band: band.position):
@@ -143,15 +200,23 @@ def _band_table(spectrum: Spectrum, heading: str) -> list[str]:
     return lines
 
 
+def _error_text(spectrum: Spectrum) -> str:
+    error = _relative_error(spectrum)
+    return "no error: too few blocks" if np.isnan(error) else f"error {error:.1%}"
+
+
 def _relative_error(spectrum: Spectrum) -> float:
     """Σ error / Σ intensity: one number for the whole spectrum."""
     if spectrum.error is None:
         return float("nan")
-    return float(spectrum.error.sum() / np.abs(spectrum.intensity).sum())
+    known = np.isfinite(spectrum.error) & np.isfinite(spectrum.intensity)
+    if not known.any():
+        return float("nan")
+    return float(spectrum.error[known].sum() / np.abs(spectrum.intensity[known]).sum())
 
 
-def _plot(result: Result, folder: Path) -> list[Path]:
-    from mimyria.plots import plot_ir, plot_raman
+def _plot(result: Result, folder: Path, asked: Sequence[str]) -> list[Path]:
+    from mimyria.plots import plot_ir, plot_raman, plot_spectrum
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -161,4 +226,9 @@ def _plot(result: Result, folder: Path) -> list[Path]:
     if "raman_vv" in result.spectra:
         written.append(folder / "raman.png")
         plot_raman(result, written[-1])
+    for name in asked:
+        if name == "ir":
+            continue  # has its picture
+        written.append(folder / f"{name}.png")
+        plot_spectrum(result.spectra[name], written[-1], title=_title(name))
     return written

@@ -67,7 +67,8 @@ def compute_quantities(
 ) -> dict[str, Spectrum]:
     """Spectra with errors.
 
-    Raman spectra of another kind than `lineshape` carry it in their name.
+    Raman spectra of another kind than `lineshape`, and everything with another quantum
+    correction than `harmonic`, carry it in their name.
 
     Args:
         names: keys of `QUANTITIES`.
@@ -153,6 +154,8 @@ def _compute(
     if quantity.source == "polarizability" and quantity.linear and kind != "lineshape":
         name, unit = f"{name}_{kind}", scattering.KIND_UNITS.get(kind, "")
         from_zero = kind == "reduced"
+    if quantity.linear and conditions.correction != "harmonic":
+        name = f"{name}_{conditions.correction}"
     grid = _grid(correlation, conditions, 0.0 if from_zero else None)
     intensity = quantity.function(correlation, grid, conditions)
     error = _theory_error(quantity, correlation, grid, conditions)
