@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import socket
 import time
 from pathlib import Path
 
+import numpy as np
+
+from mimyria.contributions import Layout
 from mimyria.currents import Currents
 from mimyria.errors import JournalError
 from mimyria_driver.records import (
     FRAME,
-    RECORD,
     ROLLBACK,
     Identity,
     Record,
@@ -61,20 +64,19 @@ class Journal:
             path: the file, which must not exist.
             identity: what stays the same.
         """
-        beside = path.with_name(path.name + ".new")
-        try:
-            with beside.open("wb") as file:
-                file.write(pack_header(identity))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(path)
-            _sync_folder(path.parent)
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        except OSError as error:
-            raise JournalError(
-                f"{path}: cannot be created ({error.strerror})."
-            ) from error
-        return cls(path, descriptor, identity)
+        return cls(path, _create(path, identity), identity)
+
+    def begin(self, identity: Identity) -> None:
+        """Replace the identity, which only a journal without records allows.
+
+        The groups of atoms are not known before the first frame.
+        """
+        assert self.n_records == 0
+        descriptor = _create(self.path, identity)
+        os.close(self._descriptor)
+        self.identity = identity
+        self._descriptor = descriptor
+        self._end = os.fstat(descriptor).st_size
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -84,7 +86,7 @@ class Journal:
             JournalError: the header or a record in the middle is damaged.
         """
         identity, start = read_header(path)
-        end, last_step = check_records(path, start)
+        end, last_step = check_records(path, start, identity.record_size)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         if os.fstat(descriptor).st_size > end:
             os.ftruncate(descriptor, end)
@@ -92,7 +94,7 @@ class Journal:
         # before anyone is told that it is.
         os.fsync(descriptor)
         journal = cls(path, descriptor, identity)
-        journal.n_records = (end - start) // RECORD.itemsize
+        journal.n_records = (end - start) // identity.record_size
         journal.last_step = journal.durable_step = last_step
         return journal
 
@@ -104,7 +106,9 @@ class Journal:
     def roll_back(self, step: int) -> None:
         """Declare every record of `step` or later void."""
         nothing = Currents(None, None)
-        record = Record(step, -1, 0.0, 0.0, 0.0, nothing, bytes(8))
+        size = Layout.of(self.identity.grouping).size
+        parts = np.full(size, math.nan) if size else None
+        record = Record(step, -1, 0.0, 0.0, 0.0, nothing, bytes(8), parts)
         self._write(pack_record(record, ROLLBACK))
         self.last_step = min(self.last_step, step - 1)
 
@@ -179,6 +183,21 @@ def lock_folder(folder: Path) -> int:
         descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0
     )
     return descriptor
+
+
+def _create(path: Path, identity: Identity) -> int:
+    """A journal without records, complete or absent; a descriptor to append to it."""
+    beside = path.with_name(path.name + ".new")
+    try:
+        with beside.open("wb") as file:
+            file.write(pack_header(identity))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+        _sync_folder(path.parent)
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be created ({error.strerror}).") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimyria.correlators import Correlator
+from mimyria.diagnostics import Diagnostic
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
+from mimyria.partcorrelators import PartCorrelators
 from mimyria.spectra import compute_spectra
 from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
 from mimyria.storage import Result
+from mimyria.sumrules import SumRules
 from mimyria.units import (
     BOLTZMANN,
     DIPOLE_CORRELATION_UNIT,
@@ -75,6 +78,13 @@ class Pipeline:
             for target, (_, n) in _CHANNELS.items()
             if target in identity.models
         }
+        grouping = identity.grouping
+        self._rules = SumRules(grouping)
+        self._parts = (
+            PartCorrelators(grouping, identity.models, self.n_lags, identity.interval)
+            if grouping is not None and len(grouping.names) > 1
+            else None
+        )
 
     @property
     def sampled_time(self) -> float:
@@ -97,6 +107,12 @@ class Pipeline:
             sample = samples[target]
             assert sample is not None
             correlator.push(sample)
+        flat = record.contributions
+        self._push_parts(
+            _row(record.currents.dipole, 3),
+            _row(record.currents.polarizability, 6),
+            None if flat is None else flat[np.newaxis],
+        )
         self._count(record.step, record.digest, record.volume)
         self._temperature += record.kinetic_temperature
 
@@ -112,6 +128,12 @@ class Pipeline:
             self._border(int(first["step"]), int(first["previous_step"]))
             for target, correlator in self._correlators.items():
                 correlator.push(np.ascontiguousarray(part[_CHANNELS[target][0]]))
+            grouped = self.identity.grouping is not None
+            self._push_parts(
+                part["dipole"],
+                part["polarizability"],
+                np.ascontiguousarray(part["contributions"]) if grouped else None,
+            )
             # One by one, as `push` does it: sums of numpy would round otherwise.
             columns = [
                 part[name].tolist()
@@ -120,6 +142,14 @@ class Pipeline:
             for step, digest, volume, temperature in zip(*columns, strict=True):
                 self._count(step, digest, volume)
                 self._temperature += temperature
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What the run says about its own soundness so far."""
+        if not self.n_frames:
+            return ()
+        return self._rules.diagnostics(
+            self.settings.temperature or self.kinetic_temperature
+        )
 
     def relative_errors(self) -> dict[str, float]:
         """Relative standard error of one point of the IR and the VV Raman spectrum.
@@ -184,14 +214,26 @@ class Pipeline:
             temperature=temperature,
             interval=self.identity.interval,
             provenance={**counts, **provenance},
+            parts=None if self._parts is None else self._parts.parts(),
+            diagnostics=self.diagnostics(),
         )
 
     def state(self) -> dict[str, dict[str, NDArray[Any]]]:
         """States of the correlators, to compare two folds."""
-        return {
+        states = {
             target: correlator.state()
             for target, correlator in self._correlators.items()
         }
+        parts = {} if self._parts is None else self._parts.state()
+        return {**states, **{f"parts {name}": state for name, state in parts.items()}}
+
+    def _push_parts(
+        self, dipole: Array, polarizability: Array, flat: Array | None
+    ) -> None:
+        self._rules.push(dipole, polarizability, flat)
+        if self._parts is not None:
+            assert flat is not None
+            self._parts.push(flat)
 
     def _border(self, step: int, previous_step: int) -> None:
         if previous_step >= 0:
@@ -199,6 +241,8 @@ class Pipeline:
         if self.n_frames:
             for correlator in self._correlators.values():
                 correlator.end_segment()
+            if self._parts is not None:
+                self._parts.end_segment()
             apart = (step - self.last_step) // self.identity.stride
             self.n_missing += max(0, apart - 1)
         self.n_segments += 1
@@ -220,6 +264,11 @@ def rebuild(path: Path, identity: Identity, settings: SpectrumSettings) -> Pipel
     for chunk in live_records(path):
         pipeline.push_chunk(chunk)
     return pipeline
+
+
+def _row(sample: Array | None, size: int) -> Array:
+    """One sample as a row; NaN where there is none."""
+    return np.full((1, size), math.nan) if sample is None else sample[np.newaxis]
 
 
 def kinetic_temperature(masses: Array, velocities: Array) -> float:

@@ -2,6 +2,10 @@
 
     file     magic(8) · version u32 · length u32 · identity JSON · crc32 u32 · records
     record   136 bytes, little-endian, as in `RECORD`; the CRC covers the others
+             with groups of atoms their contributions stand before the last 8 bytes
+
+The size of a record follows from the groups in the identity. Version 1 had no groups;
+such a journal is read and continued as it is.
 
 This module never writes. A torn tail (nothing valid after the first bad record) is left
 out; a bad record with valid ones behind it is damage and an error.
@@ -23,8 +27,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mimyria.contributions import Layout
 from mimyria.currents import Currents
 from mimyria.errors import JournalError
+from mimyria.frame import Array
+from mimyria.groups import Grouping
 
 __all__ = [
     "RECORD",
@@ -36,32 +43,44 @@ __all__ = [
     "pack_record",
     "read_header",
     "read_journal",
+    "record_type",
 ]
 
 MAGIC: Final = b"MIMYRJNL"
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = (1, 2)
 FRAME: Final = 1
 ROLLBACK: Final = 2
 
-RECORD: Final = np.dtype(
-    [
-        ("kind", "<u4"),
-        ("reserved", "<u4"),
-        ("step", "<i8"),
-        ("previous_step", "<i8"),
-        ("time", "<f8"),
-        ("volume", "<f8"),
-        ("kinetic_temperature", "<f8"),
-        ("dipole", "<f8", (3,)),
-        ("polarizability", "<f8", (6,)),
-        ("digest", "V8"),
-        ("padding", "<u4"),
-        ("crc", "<u4"),
-    ]
-)
-"""Layout of one record; absent currents are NaN."""
+_FIELDS: Final[list[tuple[Any, ...]]] = [
+    ("kind", "<u4"),
+    ("reserved", "<u4"),
+    ("step", "<i8"),
+    ("previous_step", "<i8"),
+    ("time", "<f8"),
+    ("volume", "<f8"),
+    ("kinetic_temperature", "<f8"),
+    ("dipole", "<f8", (3,)),
+    ("polarizability", "<f8", (6,)),
+    ("digest", "V8"),
+]
+_CHECKSUM: Final[list[tuple[Any, ...]]] = [("padding", "<u4"), ("crc", "<u4")]
 
-_PACKED: Final = struct.Struct("<IIqqddd3d6d8sI")
+
+def record_type(n_contributions: int) -> np.dtype[np.void]:
+    """Layout of one record; absent currents are NaN.
+
+    Args:
+        n_contributions: numbers that the groups of atoms add; 0 without groups.
+    """
+    middle = [("contributions", "<f8", (n_contributions,))] if n_contributions else []
+    return np.dtype([*_FIELDS, *middle, *_CHECKSUM])
+
+
+RECORD: Final = record_type(0)
+"""Layout of a record without groups."""
+
+_PACKED: Final = struct.Struct("<IIqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
 _HEAD: Final = struct.Struct("<IIq")
 _CHUNK: Final = 8192
@@ -80,6 +99,8 @@ class Record:
         kinetic_temperature: K.
         currents: the two samples.
         digest: 8 bytes of a hash of positions, cell and velocities.
+        contributions: what the groups of atoms add, as `mimyria.contributions` lays it
+            out; None without groups.
     """
 
     step: int
@@ -89,6 +110,7 @@ class Record:
     kinetic_temperature: float
     currents: Currents
     digest: bytes
+    contributions: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +123,7 @@ class Identity:
         stride: MD steps between frames.
         models: SHA-256 of the model of each target; only of those in use.
         notes: for people (engine, version); may change.
+        grouping: groups of the atoms, from the first frame; None: not known, or none.
     """
 
     numbers: tuple[int, ...]
@@ -108,6 +131,12 @@ class Identity:
     stride: int
     models: Mapping[str, str]
     notes: Mapping[str, Any]
+    grouping: Grouping | None = None
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of each record."""
+        return RECORD.itemsize + 8 * Layout.of(self.grouping).size
 
     @property
     def interval(self) -> float:
@@ -116,13 +145,15 @@ class Identity:
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
-        document = {
+        document: dict[str, Any] = {
             "numbers": list(self.numbers),
             "time_step": self.time_step,
             "stride": self.stride,
             "models": dict(self.models),
             "notes": dict(self.notes),
         }
+        if self.grouping is not None:
+            document["groups"] = self.grouping.as_dict()
         return json.dumps(document, sort_keys=True).encode()
 
     @classmethod
@@ -135,6 +166,7 @@ class Identity:
             document["stride"],
             document["models"],
             document["notes"],
+            Grouping.from_dict(document["groups"]) if "groups" in document else None,
         )
 
 
@@ -154,8 +186,10 @@ def pack_record(record: Record, kind: int = FRAME) -> bytes:
         *(missing[:3] if dipole is None else dipole),
         *(missing if polarizability is None else polarizability),
         record.digest,
-        0,
     )
+    if record.contributions is not None:
+        body += record.contributions.astype("<f8").tobytes()
+    body += bytes(4)
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -173,6 +207,7 @@ def read_journal(path: Path) -> Iterator[Record]:
         JournalError: the header or a record in the middle is damaged.
     """
     identity, _ = read_header(path)
+    grouped = identity.grouping is not None
     for chunk in live_records(path):
         for row in chunk:
             yield Record(
@@ -186,25 +221,27 @@ def read_journal(path: Path) -> Iterator[Record]:
                     row["polarizability"].copy() if "pgt" in identity.models else None,
                 ),
                 row["digest"].tobytes(),
+                row["contributions"].copy() if grouped else None,
             )
 
 
 def live_records(path: Path) -> Iterator[NDArray[np.void]]:
-    """The live records as structured arrays of type `RECORD`.
+    """The live records as structured arrays of `record_type`.
 
     A record is live unless a later rollback went to its step or below.
     """
-    _, start = read_header(path)
-    end, _ = check_records(path, start)
+    identity, start = read_header(path)
+    end, _ = check_records(path, start, identity.record_size)
+    dtype = record_type(Layout.of(identity.grouping).size)
     rollbacks: list[tuple[int, int]] = []
-    for offset, chunk in _chunks(path, start, end):
+    for offset, chunk in _chunks(path, start, end, dtype):
         for row in np.flatnonzero(chunk["kind"] == ROLLBACK):
             rollbacks.append((offset + int(row), int(chunk["step"][row])))
     places = np.array([place for place, _ in rollbacks], dtype=np.int64)
     steps = np.array([step for _, step in rollbacks], dtype=np.int64)
     # Lowest step that any rollback from here on went to; none: no limit.
     limits = np.append(np.minimum.accumulate(steps[::-1])[::-1], np.iinfo(np.int64).max)
-    for offset, chunk in _chunks(path, start, end):
+    for offset, chunk in _chunks(path, start, end, dtype):
         next_rollback = np.searchsorted(places, np.arange(len(chunk)) + offset)
         live = (chunk["kind"] == FRAME) & (chunk["step"] < limits[next_rollback])
         yield chunk[live]
@@ -227,20 +264,24 @@ def read_header(path: Path) -> tuple[Identity, int]:
         raise JournalError(f"{path}: there is no journal.") from error
     if zlib.crc32(head + text).to_bytes(4, "little") != crc:
         raise JournalError(f"{path}: the header is damaged. {advice}")
-    if version != VERSION:
+    if version not in _READABLE:
         raise JournalError(
             f"{path}: has the format version {version}, but this program reads "
-            f"{VERSION}. Use the version of mimyria that wrote it."
+            f"{' and '.join(map(str, _READABLE))}. Use the version of mimyria that "
+            "wrote it, or a newer one."
         )
     return Identity.from_json(text), _HEADER.size + length + 4
 
 
-def check_records(path: Path, start: int) -> tuple[int, int]:
+def check_records(
+    path: Path, start: int, size: int = RECORD.itemsize
+) -> tuple[int, int]:
     """Check every record.
 
     Args:
         path: the journal.
         start: offset of the first record.
+        size: bytes of a record.
 
     Returns:
         Offset behind the last good record, and the last live step (−1: none).
@@ -248,7 +289,6 @@ def check_records(path: Path, start: int) -> tuple[int, int]:
     Raises:
         JournalError: valid records follow a bad one.
     """
-    size = RECORD.itemsize
     first_bad = -1
     index = 0
     live = array("q")
@@ -256,7 +296,7 @@ def check_records(path: Path, start: int) -> tuple[int, int]:
         file.seek(start)
         while data := file.read(size * _CHUNK):
             for offset in range(0, len(data), size):
-                if not _is_valid(data[offset : offset + size]):
+                if not _is_valid(data[offset : offset + size], size):
                     first_bad = index if first_bad < 0 else first_bad
                 elif first_bad >= 0:
                     raise _damage(path, first_bad, start + first_bad * size, index)
@@ -283,20 +323,23 @@ def _damage(path: Path, record: int, offset: int, sound: int) -> JournalError:
     )
 
 
-def _is_valid(record: bytes) -> bool:
-    return len(record) == RECORD.itemsize and zlib.crc32(record[:-4]) == int.from_bytes(
+def _is_valid(record: bytes, size: int) -> bool:
+    return len(record) == size and zlib.crc32(record[:-4]) == int.from_bytes(
         record[-4:], "little"
     )
 
 
-def _chunks(path: Path, start: int, end: int) -> Iterator[tuple[int, NDArray[np.void]]]:
+def _chunks(
+    path: Path, start: int, end: int, dtype: np.dtype[np.void]
+) -> Iterator[tuple[int, NDArray[np.void]]]:
     """Index of the first record, and the records, of each piece of the file."""
     index = 0
+    size = dtype.itemsize
     with path.open("rb") as file:
         file.seek(start)
-        while start + index * RECORD.itemsize < end:
-            left = (end - start) // RECORD.itemsize - index
-            data = file.read(RECORD.itemsize * min(_CHUNK, left))
-            chunk = np.frombuffer(data, dtype=RECORD)
+        while start + index * size < end:
+            left = (end - start) // size - index
+            data = file.read(size * min(_CHUNK, left))
+            chunk = np.frombuffer(data, dtype=dtype)
             yield index, chunk
             index += len(chunk)

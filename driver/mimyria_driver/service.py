@@ -95,6 +95,7 @@ class Service:
         self._message = ""
         self._received = 0
         self._busy_source = True
+        self._described = False
         self._failure: MimyriaError | None = None
         self._last_arrival = time.monotonic()
         self._next_result = time.monotonic() + settings.spectrum.refresh
@@ -238,9 +239,16 @@ class Service:
         self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
         if pending is not None:
+            self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
             self._source.acknowledge(self._session.journal.durable_step)
+
+    def _describe(self, session: Session) -> None:
+        """Tell the evaluator, once, the groups that the first frame has settled."""
+        if session.grouping is not None and not self._described:
+            self._evaluator.describe(session.grouping)
+            self._described = True
 
     def _end(self, ended: Ended) -> None:
         self._message = ended.reason
@@ -262,8 +270,8 @@ class Service:
             self._submitted.extend(batch)
             self._evaluator.submit([pending.frame for pending in batch])
         if session is not None:
-            for currents in samples:
-                session.keep(self._submitted.popleft(), currents)
+            for sample in samples:
+                session.keep(self._submitted.popleft(), sample)
             if session.sync_due(idle=idle and not self._in_flight):
                 self._sync(session)
             if time.monotonic() >= self._next_result:

@@ -10,15 +10,17 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import mimyria
-from mimyria.currents import Currents
+from mimyria.contributions import Sample
 from mimyria.frame import Frame
+from mimyria.groups import Grouping
 from mimyria.storage import write_result
 from mimyria_driver import checks
+from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
 from mimyria_driver.records import Identity, Record
@@ -88,6 +90,7 @@ class Session:
         else:
             checks.check_identity(journal.identity, identity, str(path))
             pipeline = rebuild(path, journal.identity, settings.spectrum)
+            self._compare_groups(journal)
         self.description = description
         self.journal = journal
         self.pipeline = pipeline
@@ -128,6 +131,8 @@ class Session:
         place = self._sequencer.place(frame.step, arrived.previous_step, digest)
         if place is None:
             return None
+        if not self.journal.n_records and self.journal.identity.grouping is None:
+            self._begin(frame)
         if place.rollback:
             _log.warning(
                 "the engine went back from step %d to %d and took another way; the "
@@ -143,7 +148,12 @@ class Session:
             )
         return Pending(frame, place, digest)
 
-    def keep(self, pending: Pending, currents: Currents) -> None:
+    @property
+    def grouping(self) -> Grouping | None:
+        """Groups of the atoms, known from the first frame on."""
+        return self.journal.identity.grouping
+
+    def keep(self, pending: Pending, sample: Sample) -> None:
         """Write the record of a frame, and fold it.
 
         Raises:
@@ -161,8 +171,9 @@ class Session:
             frame.step * self.description.time_step,
             frame.volume,
             self.kinetic_temperature,
-            currents,
+            sample.currents,
             pending.digest,
+            sample.contributions,
         )
         if place.rollback:
             self.journal.roll_back(frame.step)
@@ -203,8 +214,39 @@ class Session:
             float(description.time_step),
             int(description.stride),
             {target: str(doc["sha256"]) for target, doc in self._models.items()},
-            {"engine": description.engine, "mimyria": mimyria.__version__},
+            {
+                "engine": description.engine,
+                "mimyria": mimyria.__version__,
+                "groups": describe_groups(self._settings.groups),
+            },
         )
+
+    def _begin(self, frame: Frame) -> None:
+        """Find the groups of a new run in its first frame."""
+        grouping = build_grouping(self._settings.groups, frame, self.description.masses)
+        if grouping is None:
+            return
+        self.journal.begin(replace(self.journal.identity, grouping=grouping))
+        self.pipeline = Pipeline(self.journal.identity, self._settings.spectrum)
+        _log.info("groups: %s", ", ".join(grouping.names))
+
+    def _compare_groups(self, journal: Journal) -> None:
+        begun = journal.identity.notes.get("groups")
+        wanted = describe_groups(self._settings.groups)
+        if journal.n_records and begun is None:
+            _log.warning(
+                "%s was begun by an older mimyria: it goes on without groups of atoms "
+                "and sum rules. Take another run.directory to have them",
+                journal.path,
+            )
+        elif journal.n_records and begun != wanted:
+            _log.warning(
+                "%s was begun with the groups '%s', which stay; for '%s' take another "
+                "run.directory",
+                journal.path,
+                begun,
+                wanted,
+            )
 
     def _check_temperature(self) -> None:
         self.warning = checks.check_temperature(

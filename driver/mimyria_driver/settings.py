@@ -28,6 +28,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "GroupsSettings",
     "ModelsSettings",
     "RunSettings",
     "Settings",
@@ -40,6 +41,7 @@ __all__ = [
 
 KINDS = ("lammps", "ipi", "replay")
 DEVICES = ("auto", "cpu", "cuda")
+GROUPS = ("species", "molecules", "solute", "custom", "none")
 WINDOWS = ("gaussian", "hann", "bohman")
 
 
@@ -216,6 +218,44 @@ class SpectrumSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupsSettings:
+    """Groups of atoms whose parts of the spectra are kept; fixed by the first frame."""
+
+    kind: str = _setting(
+        "species",
+        'By "species", by formula of the "molecules", "solute" and solvent, "custom" '
+        'or "none" (smallest journal, but no sum rules).',
+    )
+    solute: tuple[str, ...] = _setting(
+        (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'
+    )
+    select: tuple[str, ...] = _setting(
+        (),
+        'custom: lines "NAME: element H", "NAME: molecule H2O", "NAME: index 0-5 9" or '
+        '"NAME: id 1-6"; the first that fits counts, other atoms are the rest.',
+    )
+    bond_factor: float = _setting(
+        1.25, "Longest bond in units of the sum of the covalent radii."
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        _choice("groups.kind", self.kind, GROUPS)
+        _require(
+            0.5 <= self.bond_factor <= 3.0,
+            "groups.bond_factor",
+            "from 0.5 to 3",
+            self.bond_factor,
+        )
+        for kind, name in (("solute", "solute"), ("custom", "select")):
+            if bool(getattr(self, name)) != (self.kind == kind):
+                raise SettingsError(
+                    f'groups.{name} and groups.kind = "{kind}" belong together: give '
+                    "both or neither."
+                )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections of a `run.toml`."""
 
@@ -223,6 +263,7 @@ class Settings:
     models: ModelsSettings
     run: RunSettings = field(default_factory=RunSettings)
     spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
+    groups: GroupsSettings = field(default_factory=GroupsSettings)
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -230,6 +271,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "source": SourceSettings,
     "models": ModelsSettings,
     "spectrum": SpectrumSettings,
+    "groups": GroupsSettings,
 }
 
 

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mimyria.currents import Currents
+from mimyria.contributions import Sample
 from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Frame
+from mimyria.groups import Grouping
 from mimyria_driver.evaluator import messages
 from mimyria_driver.settings import ModelsSettings
 
@@ -82,6 +83,7 @@ class Evaluator:
         self._log_path = log_path
         self._first_deadline = first_deadline
         self._least_deadline = deadline
+        self._grouping: bytes | None = None
         self._batches: deque[bytes] = deque()
         self._deaths = 0
         self._error: MimyriaError | None = None
@@ -107,8 +109,13 @@ class Evaluator:
         """Batches without an answer."""
         return len(self._batches)
 
+    def describe(self, grouping: Grouping) -> None:
+        """Tell which groups the atoms are in, before the first batch."""
+        self._grouping = messages.pack_json(grouping.as_dict())
+        self._outgoing += messages.wrap(messages.ATOMS, self._grouping)
+
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Hand over a batch; `results` gives its currents later."""
+        """Hand over a batch; `results` gives its samples later."""
         message = messages.wrap(messages.BATCH, messages.pack_batch(frames))
         if not self._batches:
             self._clock = time.monotonic()
@@ -116,8 +123,8 @@ class Evaluator:
         self._outgoing += message
         self._write()  # a dead child is noticed by `results`
 
-    def results(self) -> list[Currents]:
-        """Move bytes without waiting; currents of all frames answered since.
+    def results(self) -> list[Sample]:
+        """Move bytes without waiting; samples of all frames answered since.
 
         Raises:
             MimyriaError: what the child could not do.
@@ -127,7 +134,7 @@ class Evaluator:
             raise self._error
         alive = self._write()
         received, open_ = self._read()
-        samples: list[Currents] = []
+        samples: list[Sample] = []
         for kind, body in received:
             if kind == messages.ERROR:
                 self._error = messages.unpack_error(body)
@@ -173,6 +180,8 @@ class Evaluator:
         self._socket.setblocking(False)
         self._splitter = messages.Splitter()
         self._outgoing = bytearray(messages.wrap(messages.SETTINGS, self._settings))
+        if self._grouping is not None:
+            self._outgoing += messages.wrap(messages.ATOMS, self._grouping)
         self._clock = time.monotonic()
         self._loaded = False
         self._answered = False
@@ -202,7 +211,7 @@ class Evaluator:
             pass
         return received, False
 
-    def _understand(self, kind: bytes, body: bytes) -> list[Currents]:
+    def _understand(self, kind: bytes, body: bytes) -> list[Sample]:
         now = time.monotonic()
         if kind == messages.READY:
             ready = json.loads(body)
@@ -220,7 +229,7 @@ class Evaluator:
         self._clock = now
         self._deaths = 0
         self._answered = True
-        return messages.unpack_currents(body)
+        return messages.unpack_samples(body)
 
     def _deadline(self) -> float:
         if not self._answered or not self.seconds:

@@ -4,7 +4,8 @@ stream    length u64 · message
 message   kind (1 byte) · body
 
 C  settings (JSON), to the child, first      Y  ready: models and device (JSON)
-B  a batch of frames, to the child           R  currents of a batch
+A  groups of the atoms (JSON), to the child
+B  a batch of frames, to the child           R  samples of a batch
                                              E  an error (JSON)
 """
 
@@ -18,11 +19,13 @@ from typing import Any, Final
 import numpy as np
 
 from mimyria import errors
+from mimyria.contributions import Sample
 from mimyria.currents import Currents
 from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Array, Frame
 
 __all__ = [
+    "ATOMS",
     "BATCH",
     "ERROR",
     "READY",
@@ -30,16 +33,17 @@ __all__ = [
     "SETTINGS",
     "Splitter",
     "pack_batch",
-    "pack_currents",
     "pack_error",
     "pack_json",
+    "pack_samples",
     "unpack_batch",
-    "unpack_currents",
     "unpack_error",
+    "unpack_samples",
     "wrap",
 ]
 
 SETTINGS: Final = b"C"
+ATOMS: Final = b"A"
 BATCH: Final = b"B"
 READY: Final = b"Y"
 RESULT: Final = b"R"
@@ -48,6 +52,7 @@ ERROR: Final = b"E"
 _LENGTH: Final = struct.Struct("<Q")
 _BATCH: Final = struct.Struct("<II3?")
 _STEP: Final = struct.Struct("<q")
+_SAMPLES: Final = struct.Struct("<Q")
 
 
 def wrap(kind: bytes, body: bytes) -> bytes:
@@ -118,26 +123,34 @@ def unpack_batch(body: bytes) -> list[Frame]:
     return frames
 
 
-def pack_currents(samples: Sequence[Currents]) -> bytes:
-    """Nine numbers for each frame; NaN for what is absent."""
-    table = np.full((len(samples), 9), np.nan)
+def pack_samples(samples: Sequence[Sample]) -> bytes:
+    """Nine numbers for each frame, NaN for what is absent, and what its groups add."""
+    flat = [sample.contributions for sample in samples]
+    extra = 0 if not flat or flat[0] is None else len(flat[0])
+    table = np.full((len(samples), 9 + extra), np.nan)
     for row, sample in zip(table, samples, strict=True):
-        if sample.dipole is not None:
-            row[:3] = sample.dipole
-        if sample.polarizability is not None:
-            row[3:] = sample.polarizability
-    return table.astype("<f8").tobytes()
+        if sample.currents.dipole is not None:
+            row[:3] = sample.currents.dipole
+        if sample.currents.polarizability is not None:
+            row[3:9] = sample.currents.polarizability
+        if sample.contributions is not None:
+            row[9:] = sample.contributions
+    return _SAMPLES.pack(extra) + table.astype("<f8").tobytes()
 
 
-def unpack_currents(body: bytes) -> list[Currents]:
-    """The inverse of `pack_currents`."""
-    table = np.frombuffer(body, "<f8").reshape(-1, 9).astype(np.float64)
+def unpack_samples(body: bytes) -> list[Sample]:
+    """The inverse of `pack_samples`."""
+    (extra,) = _SAMPLES.unpack_from(body)
+    numbers = np.frombuffer(body, "<f8", offset=_SAMPLES.size).astype(np.float64)
     return [
-        Currents(
-            None if np.isnan(row[0]) else row[:3],
-            None if np.isnan(row[3]) else row[3:],
+        Sample(
+            Currents(
+                None if np.isnan(row[0]) else row[:3],
+                None if np.isnan(row[3]) else row[3:9],
+            ),
+            row[9:] if extra else None,
         )
-        for row in table
+        for row in numbers.reshape(-1, 9 + extra)
     ]
 
 

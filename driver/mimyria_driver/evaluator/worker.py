@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mimyria.currents import Currents, currents
+from mimyria.contributions import Sample, contributions
+from mimyria.currents import currents
 from mimyria.errors import DeviceError, EvaluatorError, MimyriaError, ModelError
 from mimyria.frame import Array, Frame
+from mimyria.groups import Grouping
 from mimyria.tensors import Tensors
 from mimyria_driver.evaluator import messages
 
@@ -52,6 +54,7 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     splitter = messages.Splitter()
     models: dict[str, Model] = {}
+    grouping: Grouping | None = None
     warm = False
     while data := connection.recv(1 << 20):
         for kind, body in splitter.feed(data):
@@ -59,15 +62,18 @@ def main(descriptor: int) -> None:
                 if kind == messages.SETTINGS:
                     models, ready = load(json.loads(body))
                     answer = messages.wrap(messages.READY, messages.pack_json(ready))
+                elif kind == messages.ATOMS:
+                    grouping = Grouping.from_dict(json.loads(body))
+                    continue
                 else:
                     frames = messages.unpack_batch(body)
                     if not warm:
                         for _ in range(_WARM_UP):
                             evaluate(models, frames[:1])
                         warm = True
-                    samples = evaluate(models, frames)
+                    samples = evaluate(models, frames, grouping)
                     answer = messages.wrap(
-                        messages.RESULT, messages.pack_currents(samples)
+                        messages.RESULT, messages.pack_samples(samples)
                     )
             except MimyriaError as error:
                 answer = messages.wrap(messages.ERROR, messages.pack_error(error))
@@ -103,8 +109,12 @@ def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
     return models, ready
 
 
-def evaluate(models: dict[str, Model], frames: Sequence[Frame]) -> list[Currents]:
-    """Currents of each frame.
+def evaluate(
+    models: dict[str, Model],
+    frames: Sequence[Frame],
+    grouping: Grouping | None = None,
+) -> list[Sample]:
+    """Currents of each frame, and what its groups of atoms add to them.
 
     Raises:
         EvaluatorError: a network gave a number that is not finite.
@@ -123,9 +133,9 @@ def evaluate(models: dict[str, Model], frames: Sequence[Frame]) -> list[Currents
                     f"finite, first for atom {int(np.argmin(finite))}. The frame is "
                     "probably far from what the model was trained for."
                 )
-        samples.append(
-            currents(frame, Tensors(apt=named.get("apt"), pgt=named.get("pgt")))
-        )
+        present = Tensors(apt=named.get("apt"), pgt=named.get("pgt"))
+        parts = None if grouping is None else contributions(frame, present, grouping)
+        samples.append(Sample(currents(frame, present), parts))
     return samples
 
 

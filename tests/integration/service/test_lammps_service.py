@@ -13,7 +13,7 @@ import pytest
 from mimyria.storage import read_result
 from mimyria_driver.journal import read_journal
 from mimyria_driver.lammps.bundle import bundle_hook
-from mimyria_driver.records import RECORD, read_header
+from mimyria_driver.records import read_header
 
 pytestmark = pytest.mark.engine
 
@@ -54,8 +54,9 @@ def wait_for_records(folder, n, *processes):
     while time.monotonic() < deadline:
         assert all(process.poll() is None for process in processes)
         if path.exists():
-            start = read_header(path)[1]
-            if path.stat().st_size >= start + n * RECORD.itemsize:
+            identity, start = read_header(path)
+            grown = path.stat().st_size - start
+            if identity.grouping and grown >= n * identity.record_size:
                 return
         time.sleep(0.02)
     pytest.fail(f"fewer than {n} records in {TIMEOUT} s")

@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mimyria.contributions import Sample
 from mimyria.currents import Currents
 from mimyria.errors import EvaluatorError, ModelError
 from mimyria.frame import Frame
@@ -35,11 +36,22 @@ def test_currents_travel_to_the_bit_and_absent_ones_stay_absent():
         Currents(np.array([0.1, -0.0, 3e-300]), None),
         Currents(None, np.arange(6.0)),
     ]
-    first, second = messages.unpack_currents(messages.pack_currents(samples))
+    body = messages.pack_samples([Sample(currents) for currents in samples])
+    assert all(sample.contributions is None for sample in messages.unpack_samples(body))
+    first, second = (sample.currents for sample in messages.unpack_samples(body))
     np.testing.assert_array_equal(first.dipole, samples[0].dipole)
     assert first.polarizability is None
     assert second.dipole is None
     np.testing.assert_array_equal(second.polarizability, np.arange(6.0))
+
+
+def test_contributions_of_groups_travel_to_the_bit():
+    flat = np.array([1.5, np.nan, -0.0, 1e-300])
+    sent = [Sample(Currents(np.arange(3.0), None), flat * n) for n in (1.0, 3.0)]
+    found = messages.unpack_samples(messages.pack_samples(sent))
+    for one, other in zip(found, sent, strict=True):
+        np.testing.assert_array_equal(one.contributions, other.contributions)
+        assert one.currents.polarizability is None
 
 
 def test_errors_keep_their_kind_and_text():

@@ -1,0 +1,48 @@
+"""Grouping: from the settings and the first frame to the groups of a run."""
+
+from __future__ import annotations
+
+from mimyria.frame import Array, Frame
+from mimyria.groups import Grouping, group_atoms
+from mimyria.selections import (
+    molecule_labels,
+    selection_labels,
+    solute_labels,
+    species_labels,
+)
+from mimyria_driver.settings import GroupsSettings
+
+__all__ = ["build_grouping", "describe_groups"]
+
+
+def build_grouping(
+    settings: GroupsSettings, frame: Frame, masses: Array
+) -> Grouping | None:
+    """The groups of the atoms; None if the settings want none.
+
+    Args:
+        settings: of the groups.
+        frame: the first one of the run, which bonds are taken from.
+        masses: (n_atoms,) amu.
+
+    Raises:
+        SettingsError: an atom, an element or a molecule is not there.
+    """
+    if settings.kind == "none":
+        return None
+    symbols = species_labels(frame)
+    if settings.kind == "molecules":
+        labels = molecule_labels(frame, settings.bond_factor)
+    elif settings.kind == "solute":
+        labels = solute_labels(frame, settings.solute, settings.bond_factor)
+    elif settings.kind == "custom":
+        labels = selection_labels(frame, settings.select, settings.bond_factor)
+    else:
+        labels = symbols
+    return group_atoms(labels, symbols, masses)
+
+
+def describe_groups(settings: GroupsSettings) -> str:
+    """The settings in one line, to tell whether a run was begun with others."""
+    details = {"solute": settings.solute, "custom": settings.select}
+    return " · ".join([settings.kind, *details.get(settings.kind, ())])

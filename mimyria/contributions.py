@@ -1,0 +1,166 @@
+"""Contributions: what each group of atoms adds to one sample, and its sum rules.
+
+Written as one flat vector for each frame, since it is stored for every frame:
+
+    currents  (n_cells, 9)    e Å/fs and e² a0² Eh⁻¹ fs⁻¹ — dM/dt, dα/dt of each cell
+    sums      (n_species, 7)  Σ m v²; Σ‖P‖²/m, ‖ΣP‖²; the same of Q/3 traced, and of Q
+    totals    (7,)            Tr ΣP / 3; ‖ΣP‖², ‖Σ Tr Q/3‖², ‖ΣQ‖²; M v²  of the centre
+                              of mass; Σ‖P‖², Σ‖Q‖²
+
+What belongs to a tensor that is not there is NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mimyria.currents import Currents, to_voigt
+from mimyria.frame import Array, Frame
+from mimyria.groups import Grouping, Indices
+from mimyria.tensors import Tensors
+
+__all__ = ["SUMS", "TOTALS", "VOIGT_WEIGHTS", "Layout", "Sample", "contributions"]
+
+SUMS: Final = (
+    "kinetic",
+    "apt_norm",
+    "apt_sum",
+    "iso_norm",
+    "iso_sum",
+    "pgt_norm",
+    "pgt_sum",
+)
+TOTALS: Final = (
+    "charge",
+    "apt_sum",
+    "iso_sum",
+    "pgt_sum",
+    "centre",
+    "apt_square",
+    "pgt_square",
+)
+VOIGT_WEIGHTS: Final = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0)
+"""How often each component counts in the double contraction of two tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Sizes of the flat vector.
+
+    Attributes:
+        n_cells: cells of the grouping.
+        n_species: species of the grouping.
+    """
+
+    n_cells: int
+    n_species: int
+
+    @classmethod
+    def of(cls, grouping: Grouping | None) -> Layout:
+        """Of a grouping; without one nothing is kept."""
+        if grouping is None:
+            return cls(0, 0)
+        return cls(len(grouping.cells), len(grouping.species_names))
+
+    @property
+    def size(self) -> int:
+        """Numbers in the vector of one frame."""
+        if not self.n_cells:
+            return 0
+        return 9 * self.n_cells + len(SUMS) * self.n_species + len(TOTALS)
+
+    def currents(self, rows: Array) -> Array:
+        """(n, n_cells, 9) of (n, size)."""
+        return rows[:, : 9 * self.n_cells].reshape(len(rows), self.n_cells, 9)
+
+    def sums(self, rows: Array) -> Array:
+        """(n, n_species, len(SUMS)) of (n, size)."""
+        begin = 9 * self.n_cells
+        part = rows[:, begin : begin + len(SUMS) * self.n_species]
+        return part.reshape(len(rows), self.n_species, len(SUMS))
+
+    def totals(self, rows: Array) -> Array:
+        """(n, len(TOTALS)) of (n, size)."""
+        return rows[:, -len(TOTALS) :]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What is known of one frame once its tensors are.
+
+    Attributes:
+        currents: of all atoms.
+        contributions: flat vector of what the cells add; None without a grouping.
+    """
+
+    currents: Currents
+    contributions: Array | None = None
+
+
+def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
+    """The flat vector of one frame.
+
+    Args:
+        frame: with velocities.
+        tensors: of its atoms.
+        grouping: of its atoms.
+
+    Returns:
+        (size,) as `Layout` says.
+
+    Source: docs/theory.md, eq. (40) and docs/theory.md, eq. (43).
+    """
+    layout = Layout.of(grouping)
+    flat = np.full(layout.size, np.nan)
+    rows = flat[np.newaxis]
+    velocities = frame.velocities
+    assert velocities is not None
+    masses = grouping.masses
+    sums, totals = layout.sums(rows)[0], layout.totals(rows)[0]
+    members = [
+        np.flatnonzero(grouping.species == index) for index in range(layout.n_species)
+    ]
+    doubled = masses * np.einsum("ia,ia->i", velocities, velocities)
+    momentum = masses @ velocities
+    totals[4] = momentum @ momentum / grouping.total_mass
+    for row, atoms in zip(sums, members, strict=True):
+        row[0] = doubled[atoms].sum()
+    shares = layout.currents(rows)[0]
+    cells = grouping.cell_atoms()
+    if tensors.apt is not None:
+        apt = tensors.apt
+        _add(shares[:, :3], np.einsum("iab,ib->ia", apt, velocities), cells)
+        total, square = _norms(sums[:, 1:3], apt.reshape(-1, 9), masses, members)
+        totals[0] = np.trace(total.reshape(3, 3)) / 3.0
+        totals[1], totals[5] = total @ total, square
+    if tensors.pgt is not None:
+        pgt = 0.5 * (tensors.pgt + tensors.pgt.swapaxes(1, 2))
+        moved = to_voigt(np.einsum("iabc,ic->iab", pgt, velocities))
+        _add(shares[:, 3:], moved, cells)
+        trace = np.einsum("iaac->ic", pgt) / 3.0
+        total, _ = _norms(sums[:, 3:5], trace, masses, members)
+        totals[2] = total @ total
+        total, square = _norms(sums[:, 5:7], pgt.reshape(-1, 27), masses, members)
+        totals[3], totals[6] = total @ total, square
+    return flat
+
+
+def _add(shares: Array, each: Array, cells: list[Indices]) -> None:
+    """Sum of the contributions of single atoms over each cell."""
+    for row, atoms in zip(shares, cells, strict=True):
+        row[:] = each[atoms].sum(axis=0)
+
+
+def _norms(
+    target: Array, each: Array, masses: Array, members: list[Indices]
+) -> tuple[Array, float]:
+    """Σ‖T‖²/m and ‖ΣT‖² of each species; ΣT and Σ‖T‖² of all atoms."""
+    squares = np.einsum("ix,ix->i", each, each)
+    for row, atoms in zip(target, members, strict=True):
+        part = each[atoms].sum(axis=0)
+        row[0], row[1] = (squares[atoms] / masses[atoms]).sum(), part @ part
+    total: Array = each.sum(axis=0)
+    return total, float(squares.sum())

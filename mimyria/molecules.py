@@ -1,0 +1,115 @@
+"""Molecules: what is bonded to what in one frame.
+
+Two atoms are bonded where they are closer than the sum of their covalent radii times a
+factor; a molecule is all that hangs together, across the borders of the cell too. Atoms
+of alkali and alkaline-earth metals count as ions, which are bonded to nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from mimyria.errors import SettingsError
+from mimyria.frame import Array, Frame
+
+__all__ = ["BOND_FACTOR", "find_molecules", "molecule_formulas", "symbols_of"]
+
+BOND_FACTOR: Final = 1.25
+"""Longest bond in units of the sum of covalent radii (Cordero et al., 2008)."""
+
+_IONS: Final = (3, 11, 19, 37, 55, 12, 20, 38, 56)
+
+
+def find_molecules(frame: Frame, factor: float = BOND_FACTOR) -> NDArray[np.int64]:
+    """Number of the molecule of each atom, counted in the order of first atoms.
+
+    Args:
+        frame: positions and cell, Å; the nearest image decides in any cell.
+        factor: of the sum of covalent radii.
+
+    Raises:
+        SettingsError: the factor is not positive.
+    """
+    if not factor > 0:
+        raise SettingsError(f"the bond factor must be above 0, but is {factor}.")
+    radii = np.array(covalent_radii, dtype=np.float64)[frame.numbers]
+    radii[np.isin(frame.numbers, _IONS)] = 0.0
+    longest = 2.0 * factor * float(radii.max())
+    if not longest > 0:
+        return np.arange(frame.n_atoms, dtype=np.int64)
+    first, second, distances = _near_pairs(frame, longest)
+    both = (radii[first] > 0) & (radii[second] > 0)
+    bonded = both & (distances < factor * (radii[first] + radii[second]))
+    bonds = coo_matrix(
+        (np.ones(int(bonded.sum())), (first[bonded], second[bonded])),
+        shape=(frame.n_atoms, frame.n_atoms),
+    )
+    _, labels = connected_components(bonds, directed=False)
+    _, firsts, places = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(firsts))
+    molecules: NDArray[np.int64] = order[places].astype(np.int64)
+    return molecules
+
+
+def molecule_formulas(
+    numbers: NDArray[np.int64], molecules: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Formula of each molecule, in Hill's order: C, H, then by the alphabet.
+
+    Args:
+        numbers: (n_atoms,) — atomic numbers.
+        molecules: (n_atoms,) — as `find_molecules` gives them.
+    """
+    counts = [Counter[str]() for _ in range(int(molecules.max()) + 1)]
+    for symbol, molecule in zip(symbols_of(numbers), molecules.tolist(), strict=True):
+        counts[molecule][symbol] += 1
+    return tuple(_hill(count) for count in counts)
+
+
+def symbols_of(numbers: NDArray[np.int64] | Sequence[int]) -> list[str]:
+    """Chemical symbols of atomic numbers."""
+    return [str(chemical_symbols[int(number)]) for number in numbers]
+
+
+def _near_pairs(
+    frame: Frame, cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """All pairs i, j (any image of j) closer than the cutoff, and their distances."""
+    inverse = np.linalg.inv(frame.cell)
+    # Distance of opposite faces; an image beyond one of them is needed for each.
+    margins = cutoff * np.linalg.norm(inverse, axis=0)
+    periodic = np.array(frame.pbc)
+    fractional = frame.positions @ inverse
+    fractional -= np.where(periodic, np.floor(fractional), 0.0)
+    reach = np.where(periodic, np.ceil(margins), 0).astype(int)
+    shifts = np.stack(
+        np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1
+    ).reshape(-1, 3)
+    images = (fractional[np.newaxis] + shifts[:, np.newaxis]).reshape(-1, 3)
+    owners = np.tile(np.arange(frame.n_atoms), len(shifts))
+    near = ((images > -margins) & (images < 1.0 + margins) | ~periodic).all(axis=1)
+    images, owners = images[near], owners[near]
+    found = cKDTree(fractional @ frame.cell).sparse_distance_matrix(
+        cKDTree(images @ frame.cell), cutoff, output_type="ndarray"
+    )
+    others = owners[found["j"]]
+    apart = found["i"] != others
+    first: NDArray[np.int64] = found["i"][apart].astype(np.int64)
+    return first, others[apart].astype(np.int64), found["v"][apart]
+
+
+def _hill(count: Counter[str]) -> str:
+    first = ["C", "H"] if "C" in count else []
+    order = sorted(count, key=lambda symbol: (symbol not in first, symbol))
+    return "".join(
+        symbol + (str(count[symbol]) if count[symbol] > 1 else "") for symbol in order
+    )

@@ -1,0 +1,107 @@
+"""Part correlators: correlations between the groups of atoms, frame by frame.
+
+The products of all groups are gathered with the weights of the scalar product that a
+spectrum needs, so that G groups cost G (G + 1)/2 correlations for each of IR, isotropic
+and anisotropic Raman, and their sum is the correlation of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+
+from mimyria.contributions import VOIGT_WEIGHTS, Layout
+from mimyria.correlators import Correlator, State
+from mimyria.frame import Array
+from mimyria.groups import Grouping
+from mimyria.parts import Parts
+from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
+
+__all__ = ["PartCorrelators"]
+
+_KINDS: Final = {
+    "dipole": ("apt", (1.0, 1.0, 1.0), DIPOLE_CORRELATION_UNIT),
+    "isotropic": ("pgt", (1.0,), POLARIZABILITY_CORRELATION_UNIT),
+    "anisotropic": ("pgt", VOIGT_WEIGHTS, POLARIZABILITY_CORRELATION_UNIT),
+}
+_MOST_GROUPS: Final = 4
+"""With more groups blocks would take too much memory; only means are kept then."""
+
+
+class PartCorrelators:
+    """Running correlations of a grouping with at least two groups."""
+
+    def __init__(
+        self,
+        grouping: Grouping,
+        targets: Collection[str],
+        n_lags: int,
+        interval: float,
+    ) -> None:
+        """Begin with no samples.
+
+        Args:
+            grouping: of the atoms.
+            targets: `apt` for the IR, `pgt` for Raman.
+            n_lags: lags to keep.
+            interval: time between samples, fs.
+        """
+        self._grouping = grouping
+        self._layout = Layout.of(grouping)
+        n_groups = len(grouping.names)
+        self._correlators = {
+            name: Correlator(
+                n_groups,
+                n_lags,
+                interval,
+                unit,
+                components=weights,
+                max_blocks=32 if n_groups <= _MOST_GROUPS else 0,
+            )
+            for name, (target, weights, unit) in _KINDS.items()
+            if target in targets
+        }
+
+    def push(self, flat: Array) -> None:
+        """Add frames.
+
+        Args:
+            flat: (n, size) contributions of the cells.
+
+        Source: docs/theory.md, eq. (40).
+        """
+        cells = self._layout.currents(flat)
+        groups = np.zeros((len(flat), len(self._grouping.names), 9))
+        for cell, (group, _) in enumerate(self._grouping.cells):
+            groups[:, group] += cells[:, cell]
+        trace = (groups[..., 3] + groups[..., 4] + groups[..., 5]) / 3.0
+        traceless = groups[..., 3:].copy()
+        traceless[..., :3] -= trace[..., np.newaxis]
+        samples = {
+            "dipole": groups[..., :3],
+            "isotropic": trace,
+            "anisotropic": traceless,
+        }
+        for name, correlator in self._correlators.items():
+            correlator.push(samples[name].reshape(len(flat), -1))
+
+    def end_segment(self) -> None:
+        """What follows is not correlated with what was."""
+        for correlator in self._correlators.values():
+            correlator.end_segment()
+
+    def parts(self) -> Parts:
+        """The correlations so far; changes nothing."""
+        found = {name: c.result() for name, c in self._correlators.items()}
+        return Parts(
+            self._grouping.names,
+            found.get("dipole"),
+            found.get("isotropic"),
+            found.get("anisotropic"),
+        )
+
+    def state(self) -> dict[str, State]:
+        """States of the correlators, to compare two folds."""
+        return {name: c.state() for name, c in self._correlators.items()}
