@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,7 @@ _REDRAW_SECONDS: Final = 0.25
 _RATE_SECONDS: Final = 15.0
 _STALE_SECONDS: Final = 30.0
 _GOAL: Final = 0.05
-"""Relative error of the spectrum for which the remaining time is shown."""
+"""Relative error for which the remaining time is shown, where there is no target."""
 _LIVE: Final = ("loading", "waiting", "running", "draining")
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,10 @@ class Snapshot:
         step: last MD step in the series, −1: none.
         sampled: simulated time in the series, ps.
         temperature: mean kinetic temperature, K.
-        errors: relative statistical error of each kind of spectrum.
+        errors: relative statistical error of each kind of spectrum: from blocks, worst
+            band; while there are too few blocks, that of theory.
+        targets: wanted errors of them.
+        bands: all that is known of each band; `from_blocks` says which error it is.
         restarts: evaluators that had to be replaced.
         device: where the networks run.
         message: a warning, or why the run is over.
@@ -85,6 +88,8 @@ class Snapshot:
     sampled: float = 0.0
     temperature: float = math.nan
     errors: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)
+    bands: Sequence[Mapping[str, Any]] = ()
     restarts: int = 0
     device: str = ""
     message: str = ""
@@ -206,7 +211,8 @@ def describe(snapshot: Snapshot, rate: float) -> str:
 
 def describe_status(status: Mapping[str, Any]) -> str:
     """The line for a log, from a status that `read_status` gave."""
-    values = {entry.name: status[entry.name] for entry in dataclasses.fields(Snapshot)}
+    names = {entry.name for entry in dataclasses.fields(Snapshot)}
+    values = {name: status[name] for name in names & status.keys()}
     if values["temperature"] is None:
         values["temperature"] = math.nan
     line = describe(Snapshot(**values), status["rate"])
@@ -248,7 +254,7 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         "sampled": f"{snapshot.sampled:.2f} ps in {snapshot.segments} segment(s)",
         "lag": _lag(snapshot),
         "temperature": f"{snapshot.temperature:.0f} K (kinetic mean)",
-        "error": ", ".join(_errors(snapshot, rate)) or "-",
+        _error_kind(snapshot): ", ".join(_errors(snapshot, rate)) or "-",
     }
     if snapshot.missing:
         rows["missing"] = f"{snapshot.missing} frames"
@@ -269,15 +275,22 @@ def _lag(snapshot: Snapshot) -> str:
 
 
 def _errors(snapshot: Snapshot, rate: float) -> list[str]:
-    """Each error; the first of them also with the time until it reaches the goal."""
+    """Each error, with the time until it reaches its target."""
     texts: list[str] = []
     for name, error in snapshot.errors.items():
-        text = f"{name} ±{100 * error:.0f} %" if error < 1 else f"{name} ±>100 %"
-        wanted = snapshot.durable * (error / _GOAL) ** 2 - snapshot.durable
-        if not texts and rate > 0 and wanted > 0 and snapshot.state == "running":
-            text += f" ({100 * _GOAL:.0f} % in {_duration(wanted / rate)})"
+        digits = 0 if error >= 0.1 else 1
+        text = f"{name} ±{100 * error:.{digits}f} %" if error < 1 else f"{name} ±>100 %"
+        target = snapshot.targets.get(name, _GOAL)
+        wanted = snapshot.durable * (error / target) ** 2 - snapshot.durable
+        if rate > 0 and wanted > 0 and snapshot.state == "running":
+            text += f" ({100 * target:g} % in {_duration(wanted / rate)})"
         texts.append(text)
     return texts
+
+
+def _error_kind(snapshot: Snapshot) -> str:
+    blocks = bool(snapshot.bands) and all(b["from_blocks"] for b in snapshot.bands)
+    return "error (blocks)" if blocks else "error (theory)"
 
 
 def _duration(seconds: float) -> str:

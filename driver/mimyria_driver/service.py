@@ -254,6 +254,13 @@ class Service:
         self._message = ended.reason
         self._state = "draining"
 
+    def _converged(self, reason: str) -> None:
+        """End the run here: frames that were not kept belong to no result."""
+        self._waiting.clear()
+        self._submitted.clear()
+        self._message = reason
+        self._state = "ended"
+
     def _fail(self, error: MimyriaError) -> None:
         self._failure = error
         self._message = str(error)
@@ -272,6 +279,9 @@ class Service:
         if session is not None:
             for sample in samples:
                 session.keep(self._submitted.popleft(), sample)
+                if session.progress.reason and self._state == "running":
+                    self._converged(session.progress.reason)
+                    break
             if session.sync_due(idle=idle and not self._in_flight):
                 self._sync(session)
             if time.monotonic() >= self._next_result:
@@ -362,7 +372,10 @@ class Service:
             step=pipeline.last_step,
             sampled=pipeline.sampled_time,
             temperature=pipeline.kinetic_temperature,
-            errors=pipeline.relative_errors(),
+            errors=pipeline.relative_errors()
+            | session.progress.relative_errors(pipeline.n_frames),
+            targets=session.progress.targets(),
+            bands=session.progress.bands(),
             message=self._message or session.warning or "",
         )
 

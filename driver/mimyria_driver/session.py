@@ -20,6 +20,7 @@ from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.storage import write_result
 from mimyria_driver import checks
+from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
@@ -58,6 +59,7 @@ class Session:
         description: of the engine that sends now.
         journal: the truth.
         pipeline: its fold.
+        progress: how well the spectra are known.
         warning: what the user should look at, or None.
         kinetic_temperature: of the last frame, K.
     """
@@ -94,6 +96,12 @@ class Session:
         self.description = description
         self.journal = journal
         self.pipeline = pipeline
+        self.progress = Progress(
+            settings.convergence,
+            settings.spectrum,
+            identity.interval,
+            pipeline.n_frames,
+        )
         self.warning: str | None = None
         self.kinetic_temperature = pipeline.kinetic_temperature
         self._sequencer = Sequencer(
@@ -184,6 +192,8 @@ class Session:
         self.pipeline.push(record)
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
             self._check_temperature()
+        if self.progress.due(self.pipeline.n_frames):
+            self.progress.look(self.pipeline.result({}))
 
     def sync_due(self, *, idle: bool) -> bool:
         """Whether the written records should be made durable now.
@@ -203,7 +213,9 @@ class Session:
         if self.pipeline.n_frames < _LEAST_FRAMES:
             return None
         path = self._settings.run.directory / RESULT_NAME
-        write_result(path, self.pipeline.result(self._provenance(status)))
+        result = self.pipeline.result(self._provenance(status))
+        self.progress.update(result)
+        write_result(path, result)
         return path
 
     def _check(self, description: RunDescription) -> Identity:
@@ -268,5 +280,6 @@ class Session:
             "time_step": self.description.time_step,
             "stride": self.description.stride,
             "python": platform.python_version(),
+            **self.progress.provenance(),
             **names,
         }

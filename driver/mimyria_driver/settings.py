@@ -7,6 +7,7 @@ setting has a default (or is required) and one sentence, and `reference()` print
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
@@ -28,6 +29,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "ConvergenceSettings",
     "GroupsSettings",
     "ModelsSettings",
     "RunSettings",
@@ -256,6 +258,47 @@ class GroupsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConvergenceSettings:
+    """How well the spectra have to be known, and whether that ends the run."""
+
+    ir: float = _setting(0.03, "Wanted relative error of the IR; 0: it does not count.")
+    raman: float = _setting(
+        0.05, "Wanted relative error of the VV Raman; 0: it does not count."
+    )
+    bands: tuple[str, ...] = _setting(
+        (),
+        'Ranges in cm^-1 that each have to reach it, as ["1500-1800", "2800-3900"]; '
+        "without them the whole spectrum.",
+    )
+    stop: bool = _setting(
+        False, "End the run (code 0) when all are reached at two looks in a row."
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        for name in ("ir", "raman"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"convergence.{name}", "from 0 to below 1", value)
+        if self.stop and not self.targets:
+            raise SettingsError(
+                "convergence.stop needs something to reach: give convergence.ir, "
+                "convergence.raman, or both."
+            )
+        _ = self.ranges
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """Wanted errors by the name of the spectrum."""
+        targets = {"ir": self.ir, "raman_vv": self.raman}
+        return {name: value for name, value in targets.items() if value > 0}
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The bands as numbers, cm⁻¹."""
+        return tuple(_range(band) for band in self.bands)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections of a `run.toml`."""
 
@@ -263,6 +306,7 @@ class Settings:
     models: ModelsSettings
     run: RunSettings = field(default_factory=RunSettings)
     spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
+    convergence: ConvergenceSettings = field(default_factory=ConvergenceSettings)
     groups: GroupsSettings = field(default_factory=GroupsSettings)
 
 
@@ -271,6 +315,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "source": SourceSettings,
     "models": ModelsSettings,
     "spectrum": SpectrumSettings,
+    "convergence": ConvergenceSettings,
     "groups": GroupsSettings,
 }
 
@@ -355,6 +400,21 @@ def _model_path(value: str | None, folder: Path) -> str | None:
     if value is None or ("/" not in value and not Path(value).suffix):
         return value
     return str(folder / Path(value).expanduser())
+
+
+def _range(text: str) -> tuple[float, float]:
+    """`1500-1800` as two numbers."""
+    low, _, high = text.partition("-")
+    try:
+        band = (float(low), float(high))
+    except ValueError:
+        band = (0.0, 0.0)
+    if not 0 <= band[0] < band[1] < math.inf:
+        raise SettingsError(
+            "convergence.bands must be ranges in cm^-1 with the lower end first, as "
+            f'"1500-1800", but one is "{text}".'
+        )
+    return band
 
 
 def _choice(name: str, value: str, options: tuple[str, ...]) -> None:

@@ -219,7 +219,8 @@ class StopRule:
             wrong: names of diagnostics that are wrong.
         """
         doubts = [text for error in errors if (text := error.doubt()) is not None]
-        doubts += [f"the diagnostic {name} is wrong" for name in wrong]
+        if wrong:
+            doubts.append(f"diagnostics are wrong: {', '.join(wrong)}")
         if not errors:
             doubts.append("there is no spectrum with a target")
         self.doubt = "; ".join(doubts) or None

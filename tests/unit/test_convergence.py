@@ -127,7 +127,7 @@ def test_a_failed_look_between_starts_again():
         ([band(math.nan)], [], "error nan%"),
         ([band(0.02, drift=0.025)], [], "halves differ by 2.5%, at most 2.4%"),
         ([band(), band(0.04)], [], "error 4.0%"),
-        ([band()], ["f-sum"], "the diagnostic f-sum is wrong"),
+        ([band()], ["f-sum"], "diagnostics are wrong: f-sum"),
         ([], [], "no spectrum with a target"),
     ],
 )

@@ -196,7 +196,7 @@ def make_settings(directory, **sections) -> Settings:
     for name, values in sections.items():
         document[name] = {
             key: value
-            for key, value in {**document[name], **values}.items()
+            for key, value in {**document.get(name, {}), **values}.items()
             if value is not None
         }
     return parse_settings(document, Path("/"))
