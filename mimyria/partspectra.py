@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mimyria.correlation import Correlation
 from mimyria.parts import Parts
 from mimyria.spectra import Spectrum, window_for_resolution
 from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.raman import RAMAN_UNIT
 from mimyria.spectra.transform import (
     cosine_transform,
     padded_intervals,
@@ -43,6 +44,7 @@ def part_spectra(
     resolution: float,
     window: str,
     max_wavenumber: float = 4500.0,
+    assigned: bool = False,
 ) -> dict[str, Spectrum]:
     """Contributions to one spectrum; they add up to the whole.
 
@@ -58,16 +60,22 @@ def part_spectra(
         resolution: full width at half maximum of a sharp line, cm⁻¹.
         window: key of `WINDOWS`.
         max_wavenumber: end of the spectra, cm⁻¹.
+        assigned: half of each pair is given to either group, so that there is one
+            spectrum for each group, S_g = Σ_h Re S_gh.
 
     Returns:
         By label: `O`, `H` for groups alone, `O × H` for pairs; empty where the parts
-        have no correlation of this kind.
+        have no correlation of this kind. Their sum is the whole spectrum.
+
+    Source: docs/theory.md, eq. (41).
     """
     correlation: Correlation | None = getattr(parts, PART_KINDS[kind])
     if correlation is None:
         return {}
+    if assigned:
+        correlation = _assigned(correlation, len(parts.names))
     factors = {"ir": IR_CONSTANT / (volume * temperature), "raman_aniso": _PLACZEK}
-    unit = "cm^-1" if kind == "ir" else f"{correlation.unit} fs"
+    unit = "cm^-1" if kind == "ir" else RAMAN_UNIT
     described = _Kind(kind, unit, factors.get(kind, 1.0))
     compute = _transform(parts, described, resolution, window, max_wavenumber)
     lag_window = window_for_resolution(
@@ -75,6 +83,22 @@ def part_spectra(
     )
     n_lags = int(np.count_nonzero(lag_window.weights))
     return with_block_errors(compute, correlation, n_lags)
+
+
+def _assigned(correlation: Correlation, n_groups: int) -> Correlation:
+    """C_g = Σ_h C_gh for each group, with blocks."""
+    share = np.zeros((len(correlation.pairs), n_groups))
+    for column, (g, h) in enumerate(correlation.pairs):
+        share[column, g] = share[column, h] = 1.0
+    blocks = correlation.blocks
+    return replace(
+        correlation,
+        values=correlation.values @ share,
+        pairs=tuple((g, g) for g in range(n_groups)),
+        blocks=None
+        if blocks is None
+        else replace(blocks, values=blocks.values @ share),
+    )
 
 
 def _transform(

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimyria import __version__
-from mimyria.cli.observables import add_options, asked_spectra, catalogue
-from mimyria.errors import FormatError
+from mimyria.cli.observables import (
+    add_options,
+    asked_spectra,
+    catalogue,
+    other_program,
+)
+from mimyria.diagnostics import report
+from mimyria.errors import FormatError, SettingsError
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
 from mimyria.spectra.catalogue import QUANTITIES
 from mimyria.spectra.integrator import correct_axis
@@ -70,6 +76,11 @@ def add_parser(
         metavar="DIR",
         help="write ir.png, raman.png and a picture of each further quantity there",
     )
+    parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="what each group of atoms, and each pair of groups, contributes",
+    )
     add_options(parser)
     parser.set_defaults(run=_run)
 
@@ -81,6 +92,10 @@ def _run(arguments: argparse.Namespace) -> int:
     stored = read_result(arguments.result)
     result, asked, notes = _recompute(stored, arguments)
     print("\n".join(_report(result, str(arguments.result), asked)))
+    if arguments.parts:
+        print("\n".join(_parts_report(result)))
+    if result.diagnostics:
+        print("\n" + "\n".join(report(result.diagnostics)))
     for note in notes:
         print(f"note: {note}")
     if arguments.output is not None:
@@ -101,11 +116,14 @@ def _recompute(
             f"{arguments.result} holds no correlation to compute spectra from. "
             "Give the result file of a run."
         )
-    resolution, temperature = arguments.resolution, arguments.temperature
-    if resolution is None:
-        resolution = _stored_resolution(stored)
+    temperature = arguments.temperature
     if temperature is None:
         temperature = stored.temperature
+    if arguments.compat is not None:
+        return _imitated(replace(stored, temperature=temperature), arguments)
+    resolution = arguments.resolution
+    if resolution is None:
+        resolution = _stored_resolution(stored)
     window = arguments.window or str(stored.provenance.get("window", "gaussian"))
     spectra = compute_spectra(
         stored.dipole,
@@ -133,6 +151,19 @@ def _recompute(
             f"all wavenumbers are corrected for an integrator step of {time_step:g} fs."
         )
     return replace(here, spectra=spectra, provenance=provenance), list(asked), notes
+
+
+def _imitated(
+    here: Result, arguments: argparse.Namespace
+) -> tuple[Result, list[str], list[str]]:
+    """The spectra that another program would give, in place of ours."""
+    spectra, notes = other_program(here, arguments)
+    provenance = here.provenance | {
+        "window": f"{arguments.compat}, {arguments.window_length} lags",
+        "spectra_by": f"mimyria {__version__} --compat {arguments.compat}",
+    }
+    result = replace(here, spectra=spectra, provenance=provenance)
+    return result, list(spectra), notes
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, str | int | float]:
@@ -176,6 +207,43 @@ def _report(result: Result, title: str, asked: Sequence[str]) -> list[str]:
             spectrum = result.spectra[name]
             lines += _band_table(spectrum, f"{_title(name)} / {spectrum.unit}")
     return lines
+
+
+def _parts_report(result: Result) -> list[str]:
+    """Shares of the integrated spectra, by group and pair, and assigned to groups."""
+    from mimyria.partspectra import PART_KINDS, part_spectra
+
+    if result.parts is None:
+        raise SettingsError(
+            "the result has no parts: the run knew one group of atoms only. Set "
+            "[groups] in the run.toml of a new run."
+        )
+    lines = ["", "Parts, by who moves (not where the charge is): share of the integral"]
+    for kind in PART_KINDS:
+        for assigned in (False, True):
+            found = part_spectra(
+                result.parts,
+                kind,
+                volume=result.volume,
+                temperature=result.temperature,
+                resolution=_stored_resolution(result),
+                window=str(result.provenance["window"]),
+                assigned=assigned,
+            )
+            whole = sum(float(part.intensity.sum()) for part in found.values())
+            if not found or not whole:
+                continue
+            lines.append(f"  {kind}, assigned to groups" if assigned else f"  {kind}")
+            lines += [
+                f"    {label:20} {float(part.intensity.sum()) / whole:8.1%}"
+                f"   largest at {_largest(part):.0f} cm⁻¹"
+                for label, part in found.items()
+            ]
+    return lines
+
+
+def _largest(spectrum: Spectrum) -> float:
+    return float(spectrum.wavenumbers[np.argmax(np.abs(spectrum.intensity))])
 
 
 def _title(name: str) -> str:
