@@ -11,6 +11,7 @@ import numpy as np
 from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum
 from mimyria.spectra.catalogue import QUANTITIES, Conditions
+from mimyria.spectra.compat import DEFAULT_WINDOW, MODES, compat_spectra
 from mimyria.spectra.dielectric import Cell, eps_inf_from_polarizability
 from mimyria.spectra.porto import Geometry, parse_geometry, polarisation_scan
 from mimyria.spectra.quantities import (
@@ -23,7 +24,7 @@ from mimyria.spectra.quantum import CORRECTIONS, DETECTORS, KINDS
 if TYPE_CHECKING:
     from mimyria.storage import Result
 
-__all__ = ["add_options", "asked_spectra", "catalogue"]
+__all__ = ["add_options", "asked_spectra", "catalogue", "other_program"]
 
 _WATER: Final = "water: 1.78"
 
@@ -114,6 +115,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --turn: turn only the incident polarisation",
     )
+    other = parser.add_argument_group("numbers of another program")
+    other.add_argument(
+        "--compat",
+        choices=MODES,
+        help="what that program would print, its mistakes included; docs/theory.md "
+        "lists them. Replaces all spectra and takes only --window-length, "
+        "--temperature, --output and --plots",
+    )
+    other.add_argument(
+        "--window-length",
+        type=int,
+        default=DEFAULT_WINDOW,
+        metavar="LAGS",
+        help=f"length of its Hann window, 0 for all lags (default: {DEFAULT_WINDOW})",
+    )
     corrections = parser.add_argument_group("corrections (off by default)")
     corrections.add_argument(
         "--quantum-correction",
@@ -167,6 +183,49 @@ def asked_spectra(
             "quantities; the harmonic one (none in the IR) is the recommendation."
         )
     return spectra, notes
+
+
+def other_program(
+    result: Result, arguments: argparse.Namespace
+) -> tuple[dict[str, Spectrum], list[str]]:
+    """The spectra of `--compat`, and what to know about them.
+
+    Raises:
+        SettingsError: another option asks for what that program cannot do.
+    """
+    unfit = {
+        "--resolution": arguments.resolution,
+        "--window": arguments.window,
+        "--quantity": arguments.quantity,
+        "--geometry": arguments.geometry,
+        "--correct-integrator": arguments.correct_integrator,
+        "--laser": arguments.laser,
+        "--raman-kind": _unless(arguments.raman_kind, "lineshape"),
+        "--quantum-correction": _unless(arguments.quantum_correction, "harmonic"),
+    }
+    for option, value in unfit.items():
+        if value is not None:
+            raise SettingsError(
+                f"{option} has no meaning beside --compat; leave it out."
+            )
+    spectra = compat_spectra(
+        result.dipole,
+        result.polarizability,
+        volume=result.volume,
+        temperature=result.temperature,
+        window_length=arguments.window_length,
+    )
+    return spectra, [
+        f"these are the numbers of {arguments.compat}, not the right ones; see "
+        "'Differences from Mimyria 0.9.0' in docs/theory.md.",
+        "the mean of each trajectory is not removed, which that program does: stored "
+        "correlations do not hold what that takes. mimyria.spectra.compat does it from "
+        "samples.",
+    ]
+
+
+def _unless(value: str, default: str) -> str | None:
+    return None if value == default else value
 
 
 def _names(result: Result, arguments: argparse.Namespace) -> list[str]:

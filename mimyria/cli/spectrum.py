@@ -17,6 +17,7 @@ from mimyria.cli.observables import (
     catalogue,
     other_program,
 )
+from mimyria.cli.precision import add_precision_options, precision_report
 from mimyria.diagnostics import report
 from mimyria.errors import FormatError, SettingsError
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
@@ -82,6 +83,7 @@ def add_parser(
         help="what each group of atoms, and each pair of groups, contributes",
     )
     add_options(parser)
+    add_precision_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -92,6 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
     stored = read_result(arguments.result)
     result, asked, notes = _recompute(stored, arguments)
     print("\n".join(_report(result, str(arguments.result), asked)))
+    print("\n".join(precision_report(result, arguments)))
     if arguments.parts:
         print("\n".join(_parts_report(result)))
     if result.diagnostics:
@@ -270,7 +273,7 @@ def _band_table(spectrum: Spectrum, heading: str) -> list[str]:
 
 def _error_text(spectrum: Spectrum) -> str:
     error = _relative_error(spectrum)
-    return "no error: too few blocks" if np.isnan(error) else f"error {error:.1%}"
+    return "no error known" if np.isnan(error) else f"error {error:.1%}"
 
 
 def _relative_error(spectrum: Spectrum) -> float:

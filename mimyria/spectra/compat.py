@@ -1,0 +1,146 @@
+"""Compatibility: the numbers of Mimyria 0.9.0, habits included, for comparisons.
+
+Nothing here is recommended. The habits, each of which docs/theory.md explains:
+
+* the mean of every trajectory is removed, and trajectories have equal weights whatever
+  their lengths; lags that a shorter one does not reach count as zero;
+* the Hann window is cos²(π (l − 1)/2L): its largest weight is at lag 1;
+* the IR carries a factor π/3; the column ANISO is VH/15, where γ² would be 15 VH;
+* Raman spectra are transforms over c t, in cm instead of fs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from mimyria.correlation import Correlation
+from mimyria.correlators import Correlator
+from mimyria.errors import IncompatibleError, SettingsError
+from mimyria.frame import Array
+from mimyria.spectra.ir import ir_absorption
+from mimyria.spectra.raman import RAMAN_UNIT, raman_spectra
+from mimyria.spectra.spectrum import Spectrum
+from mimyria.spectra.windows import LagWindow
+from mimyria.units import SPEED_OF_LIGHT
+
+__all__ = [
+    "DEFAULT_WINDOW",
+    "MODES",
+    "compat_correlation",
+    "compat_spectra",
+    "compat_window",
+]
+
+MODES: Final = ("mimyria-0.9",)
+"""Programs whose numbers can be had."""
+
+DEFAULT_WINDOW: Final = 1000
+"""Window length of that program, in lags."""
+
+_IR_FACTOR: Final = math.pi / 3.0
+_ANISO_FACTOR: Final = 1.0 / 225.0
+_RAMAN_NAMES: Final = ("raman_iso", "raman_aniso", "raman_vv", "raman_vh")
+_RAMAN_UNIT: Final = RAMAN_UNIT.replace("fs^-1", "fs^-2 cm")
+
+
+def compat_correlation(
+    trajectories: Sequence[Array], interval: float, unit: str
+) -> Correlation:
+    """Correlation of samples as that program forms it, with all lags of the first.
+
+    Args:
+        trajectories: (n_samples, n_channels) each — dM/dt or the six of dα/dt.
+        interval: time between samples, fs.
+        unit: unit of the correlation.
+
+    Raises:
+        IncompatibleError: a trajectory is longer than the first one; that program stops
+            there and leaves an earlier output in place.
+    """
+    if not trajectories:
+        raise SettingsError("a correlation needs at least one trajectory.")
+    n_lags, n_channels = trajectories[0].shape
+    parts = []
+    for samples in trajectories:
+        if len(samples) > n_lags:
+            raise IncompatibleError(
+                f"mimyria 0.9 takes no trajectory longer than the first ({n_lags} "
+                f"samples), but one has {len(samples)}. Put the longest one first."
+            )
+        correlator = Correlator(n_channels, n_lags, interval, unit)
+        correlator.push(samples - samples.mean(axis=0))
+        parts.append(correlator.result())
+    counts = np.sum([part.counts for part in parts], axis=0)
+    values: Array = np.mean([part.values for part in parts], axis=0)
+    n_samples = sum(part.n_samples for part in parts)
+    return replace(
+        parts[0], values=values, counts=counts, n_samples=n_samples, blocks=None
+    )
+
+
+def compat_window(length: int, n_lags: int, interval: float) -> LagWindow:
+    """cos²(π (l − 1)/2 length) up to lag `length`; length 0 means all lags."""
+    if length < 0:
+        raise SettingsError(f"the window length must be 0 or more lags, not {length}.")
+    length = length or n_lags
+    lags = np.arange(n_lags)
+    weights = np.cos(0.5 * np.pi * (lags - 1) / length) ** 2
+    width = 2.0 / (2 * SPEED_OF_LIGHT * length * interval)
+    return LagWindow("mimyria-0.9", np.where(lags <= length, weights, 0.0), width)
+
+
+def compat_spectra(
+    dipole: Correlation | None,
+    polarizability: Correlation | None,
+    *,
+    volume: float,
+    temperature: float,
+    window_length: int = DEFAULT_WINDOW,
+) -> dict[str, Spectrum]:
+    """What `corr2spec` of that program prints for its isotropic averages.
+
+    Args:
+        dipole: correlation of the dipole velocity, or None.
+        polarizability: correlation of the polarizability velocity, or None.
+        volume: Å³.
+        temperature: K.
+        window_length: lags; 0 for all.
+
+    Returns:
+        `compat_ir` and `compat_raman_iso`, `…_aniso`, `…_vv`, `…_vh`, without errors.
+        The names keep them apart from right ones.
+    """
+    found: dict[str, Spectrum] = {}
+    if dipole is not None:
+        window = compat_window(window_length, dipole.n_lags, dipole.interval)
+        ir = ir_absorption(
+            dipole, volume=volume, temperature=temperature, window=window
+        )
+        found["compat_ir"] = _renamed(ir, _IR_FACTOR, ir.unit)
+    if polarizability is not None:
+        window = compat_window(
+            window_length, polarizability.n_lags, polarizability.interval
+        )
+        raman = raman_spectra(polarizability, window=window)
+        for name in _RAMAN_NAMES:
+            factor = SPEED_OF_LIGHT
+            if name == "raman_aniso":
+                factor *= _ANISO_FACTOR
+            found[f"compat_{name}"] = _renamed(raman[name], factor, _RAMAN_UNIT)
+    return found
+
+
+def _renamed(spectrum: Spectrum, factor: float, unit: str) -> Spectrum:
+    return Spectrum(
+        spectrum.wavenumbers,
+        factor * spectrum.intensity,
+        unit,
+        f"compat_{spectrum.name}",
+        None,
+        spectrum.resolution,
+    )
