@@ -51,6 +51,7 @@ class BandError:
         n_samples: samples in the spectrum.
         from_blocks: whether the error is that of blocks, not of theory.
         drift: difference of the two halves of the run, d; None if not looked at.
+        n_points: widths of the resolution in the range, m: its independent points.
     """
 
     name: str
@@ -61,6 +62,7 @@ class BandError:
     n_samples: int
     from_blocks: bool
     drift: float | None = None
+    n_points: float = math.inf
 
     @property
     def needed(self) -> float | None:
@@ -74,6 +76,11 @@ class BandError:
         """What the drift is in the mean if there is none, 0.80 Δ."""
         return _DRIFT * self.error
 
+    @property
+    def most_drift(self) -> float:
+        """The largest drift that chance may explain; more where points are few."""
+        return _MOST_DRIFT * (1 + 1 / math.sqrt(self.n_points)) * self.expected_drift
+
     def doubt(self) -> str | None:
         """Why the target is not reached, in a few words; None if it is."""
         where = f"{self.name} {self.low:.0f}–{self.high:.0f} cm⁻¹"
@@ -81,9 +88,11 @@ class BandError:
             return f"{where}: too few blocks for an error"
         if self.target is not None and not self.error <= self.target:
             return f"{where}: error {self.error:.1%}, wanted {self.target:.1%}"
-        most = _MOST_DRIFT * self.expected_drift
-        if self.drift is not None and not self.drift <= most:
-            return f"{where}: halves differ by {self.drift:.1%}, at most {most:.1%}"
+        if self.drift is not None and not self.drift <= self.most_drift:
+            return (
+                f"{where}: halves differ by {self.drift:.1%}, at most "
+                f"{self.most_drift:.1%}"
+            )
         return None
 
 
@@ -171,6 +180,7 @@ def band_errors(
                     n_samples,
                     spectrum.error_dof is not None,
                     drift,
+                    max(1.0, (high - low) / spectrum.resolution),
                 )
             )
     return found

@@ -89,6 +89,16 @@ def test_every_spectrum_with_a_target_is_looked_at_in_every_band():
     assert (whole[0].low, whole[0].high, whole[0].drift) == (0.0, 4000.0, 0.0)
 
 
+def test_a_narrow_band_may_differ_more_because_it_has_few_points():
+    spectra = {"ir": spectrum(0.05)}
+    wide, narrow = (
+        band_errors(spectra, 500, {"ir": 0.1}, [b], (spectra, spectra))[0]
+        for b in ((0.0, 4000.0), (1600.0, 1640.0))
+    )
+    assert wide.most_drift == pytest.approx(1.5 * 1.05 * wide.expected_drift)
+    assert narrow.most_drift == pytest.approx(2.25 * narrow.expected_drift)
+
+
 def test_looks_come_at_fifty_windows_and_grow_by_a_fifth():
     rule = StopRule(100)
     looks = []
