@@ -69,6 +69,7 @@ class Snapshot:
             band; while there are too few blocks, that of theory.
         targets: wanted errors of them.
         bands: all that is known of each band; `from_blocks` says which error it is.
+        checks: sum rules of the run in a few words.
         restarts: evaluators that had to be replaced.
         device: where the networks run.
         message: a warning, or why the run is over.
@@ -90,6 +91,7 @@ class Snapshot:
     errors: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     bands: Sequence[Mapping[str, Any]] = ()
+    checks: str = ""
     restarts: int = 0
     device: str = ""
     message: str = ""
@@ -144,6 +146,11 @@ class Monitor:
         if force or changed or now >= self._next_report:
             self._next_report = now + self._report
             self._show(present, rate)
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Print lines for people, above the view if there is one."""
+        for line in lines:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was, with the last view on it."""
@@ -201,6 +208,7 @@ def describe(snapshot: Snapshot, rate: float) -> str:
         _lag(snapshot),
         f"{snapshot.temperature:.0f} K",
         *_errors(snapshot, rate),
+        *([snapshot.checks] if snapshot.checks else []),
     ]
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
@@ -256,6 +264,8 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         "temperature": f"{snapshot.temperature:.0f} K (kinetic mean)",
         _error_kind(snapshot): ", ".join(_errors(snapshot, rate)) or "-",
     }
+    if snapshot.checks:
+        rows["checks"] = snapshot.checks
     if snapshot.missing:
         rows["missing"] = f"{snapshot.missing} frames"
     if snapshot.restarts:

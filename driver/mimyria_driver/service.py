@@ -10,7 +10,6 @@ record is safe on disk, and not before.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -21,6 +20,7 @@ from typing import Final
 
 import zmq
 
+from mimyria.diagnostics import report
 from mimyria.errors import EngineError, JournalError, MimyriaError
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
@@ -330,6 +330,8 @@ class Service:
         except MimyriaError as error:
             self._failure = self._failure or error
         self._monitor.tick(self._snapshot, force=True)
+        if self._session is not None:
+            self._monitor.say(report(self._session.pipeline.diagnostics()))
 
     def _conclude(self) -> None:
         session = self._session
@@ -354,30 +356,9 @@ class Service:
             device="" if ready is None else str(ready["device"]),
             message=self._message,
         )
-        session = self._session
-        if session is None:
+        if self._session is None:
             return snapshot
-        pipeline = session.pipeline
-        lag = self._in_flight + session.journal.unsynced
-        return dataclasses.replace(
-            snapshot,
-            engine=session.description.engine,
-            atoms=len(session.description.numbers),
-            in_flight=lag,
-            engine_waits=2 * lag >= self._settings.run.credit,
-            durable=pipeline.n_frames,
-            duplicates=session.n_duplicates,
-            segments=pipeline.n_segments,
-            missing=pipeline.n_missing,
-            step=pipeline.last_step,
-            sampled=pipeline.sampled_time,
-            temperature=pipeline.kinetic_temperature,
-            errors=pipeline.relative_errors()
-            | session.progress.relative_errors(pipeline.n_frames),
-            targets=session.progress.targets(),
-            bands=session.progress.bands(),
-            message=self._message or session.warning or "",
-        )
+        return self._session.show(snapshot, self._in_flight)
 
 
 def run(settings: Settings, *, source: Source | None = None) -> int:

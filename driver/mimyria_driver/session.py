@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import mimyria
 from mimyria.contributions import Sample
+from mimyria.diagnostics import summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.storage import write_result
@@ -23,6 +24,7 @@ from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
+from mimyria_driver.monitor import Snapshot
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
@@ -217,6 +219,36 @@ class Session:
         self.progress.update(result)
         write_result(path, result)
         return path
+
+    def show(self, snapshot: Snapshot, in_flight: int) -> Snapshot:
+        """Complete a snapshot by what is known of the run.
+
+        Args:
+            snapshot: of the service.
+            in_flight: frames without a record.
+        """
+        pipeline = self.pipeline
+        lag = in_flight + self.journal.unsynced
+        return replace(
+            snapshot,
+            engine=self.description.engine,
+            atoms=len(self.description.numbers),
+            in_flight=lag,
+            engine_waits=2 * lag >= self._settings.run.credit,
+            durable=pipeline.n_frames,
+            duplicates=self.n_duplicates,
+            segments=pipeline.n_segments,
+            missing=pipeline.n_missing,
+            step=pipeline.last_step,
+            sampled=pipeline.sampled_time,
+            temperature=pipeline.kinetic_temperature,
+            checks=summary(pipeline.diagnostics()),
+            errors=pipeline.relative_errors()
+            | self.progress.relative_errors(pipeline.n_frames),
+            targets=self.progress.targets(),
+            bands=self.progress.bands(),
+            message=snapshot.message or self.warning or "",
+        )
 
     def _check(self, description: RunDescription) -> Identity:
         checks.check_description(description, self._settings.spectrum.max_wavenumber)

@@ -1,0 +1,144 @@
+"""Settings of the analysis: spectra, how well they must be known, groups of atoms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mimyria.errors import SettingsError
+from mimyria_driver.settings_fields import choice, require, setting
+
+__all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
+
+GROUPS = ("species", "molecules", "solute", "custom", "none")
+WINDOWS = ("gaussian", "hann", "bohman")
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumSettings:
+    """What is made of the time series. None of it touches the journal."""
+
+    temperature: float | None = setting(
+        None, "Temperature of the run in K; without it the mean kinetic one is taken."
+    )
+    resolution: float = setting(
+        10.0, "Full width at half maximum of a sharp line in the spectrum, in cm^-1."
+    )
+    window: str = setting("gaussian", 'Window: "gaussian", "hann" or "bohman".')
+    max_lag: float | None = setting(
+        None, "Longest time lag in fs; without it what the resolution needs."
+    )
+    max_wavenumber: float = setting(
+        4000.0, "Highest wavenumber of interest in cm^-1; a stride too long is refused."
+    )
+    refresh: float = setting(
+        30.0, "Seconds between two updates of spectrum.h5 during the run."
+    )
+    plots: bool = setting(True, "Draw ir.png and raman.png at the end.")
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        choice("spectrum.window", self.window, WINDOWS)
+        for name in (
+            "temperature",
+            "resolution",
+            "max_lag",
+            "max_wavenumber",
+            "refresh",
+        ):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"spectrum.{name}", "above zero", value)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsSettings:
+    """Groups of atoms whose parts of the spectra are kept; fixed by the first frame."""
+
+    kind: str = setting(
+        "species",
+        'By "species", by formula of the "molecules", "solute" and solvent, "custom" '
+        'or "none" (smallest journal, but no sum rules).',
+    )
+    solute: tuple[str, ...] = setting(
+        (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'
+    )
+    select: tuple[str, ...] = setting(
+        (),
+        'custom: lines "NAME: element H", "NAME: molecule H2O", "NAME: index 0-5 9" or '
+        '"NAME: id 1-6"; the first that fits counts, other atoms are the rest.',
+    )
+    bond_factor: float = setting(
+        1.25, "Longest bond in units of the sum of the covalent radii."
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        choice("groups.kind", self.kind, GROUPS)
+        require(
+            0.5 <= self.bond_factor <= 3.0,
+            "groups.bond_factor",
+            "from 0.5 to 3",
+            self.bond_factor,
+        )
+        for kind, name in (("solute", "solute"), ("custom", "select")):
+            if bool(getattr(self, name)) != (self.kind == kind):
+                raise SettingsError(
+                    f'groups.{name} and groups.kind = "{kind}" belong together: give '
+                    "both or neither."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergenceSettings:
+    """How well the spectra have to be known, and whether that ends the run."""
+
+    ir: float = setting(0.03, "Wanted relative error of the IR; 0: it does not count.")
+    raman: float = setting(
+        0.05, "Wanted relative error of the VV Raman; 0: it does not count."
+    )
+    bands: tuple[str, ...] = setting(
+        (),
+        'Ranges in cm^-1 that each have to reach it, as ["1500-1800", "2800-3900"]; '
+        "without them the whole spectrum.",
+    )
+    stop: bool = setting(
+        False, "End the run (code 0) when all are reached at two looks in a row."
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        for name in ("ir", "raman"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"convergence.{name}", "from 0 to below 1", value)
+        if self.stop and not self.targets:
+            raise SettingsError(
+                "convergence.stop needs something to reach: give convergence.ir, "
+                "convergence.raman, or both."
+            )
+        _ = self.ranges
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """Wanted errors by the name of the spectrum."""
+        targets = {"ir": self.ir, "raman_vv": self.raman}
+        return {name: value for name, value in targets.items() if value > 0}
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The bands as numbers, cm⁻¹."""
+        return tuple(_range(band) for band in self.bands)
+
+
+def _range(text: str) -> tuple[float, float]:
+    """`1500-1800` as two numbers."""
+    low, _, high = text.partition("-")
+    try:
+        band = (float(low), float(high))
+    except ValueError:
+        band = (0.0, 0.0)
+    if not 0 <= band[0] < band[1] < math.inf:
+        raise SettingsError(
+            "convergence.bands must be ranges in cm^-1 with the lower end first, as "
+            f'"1500-1800", but one is "{text}".'
+        )
+    return band
