@@ -1,7 +1,7 @@
 """Result files: everything a run has found, in one HDF5 file.
 
-The only module that knows HDF5. A file is built in memory and appears whole; it carries
-a SHA-256 of its content, because HDF5 itself does not notice a flipped bit.
+The only module that knows these files. One is built in memory and appears whole; it
+carries a SHA-256 of its content, because HDF5 itself does not notice a flipped bit.
 
     /                     format, schema_version, sha256
     /volume               Å³

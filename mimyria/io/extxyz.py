@@ -9,6 +9,7 @@ digits here and come back to the bit.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,15 +19,22 @@ from typing import Any, Final
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from ase.io import iread
+from ase.io.extxyz import read_xyz
 
 from mimyria.errors import FormatError, MimyriaError, ShapeError
 from mimyria.files import replacing
 from mimyria.frame import Array, Frame
+from mimyria.io.compressed import TextSource
 from mimyria.io.layouts import TENSOR_LAYOUTS, VELOCITY_UNIT, velocity_factor
 from mimyria.tensors import Tensors
 
-__all__ = ["LABEL_PREFIX", "LabelledFrame", "read_extxyz", "write_extxyz"]
+__all__ = [
+    "LABEL_PREFIX",
+    "LabelledFrame",
+    "read_extxyz",
+    "read_frames",
+    "write_extxyz",
+]
 
 LABEL_PREFIX: Final = "REF_"
 
@@ -80,22 +88,62 @@ def read_extxyz(path: str | Path, **overrides: str) -> Iterator[LabelledFrame]:
 
 
 def _read(path: Path, overrides: dict[str, str]) -> Iterator[LabelledFrame]:
-    index = 0
+    source = TextSource(path)
     try:
-        for atoms in iread(str(path), index=":", format="extxyz"):
-            yield _labelled(atoms, index, overrides)
-            index += 1
-    except MimyriaError as error:
-        raise type(error)(f"{path}, frame {index}: {error}") from error
-    except Exception as error:  # ASE raises nearly anything for a damaged file
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk, not of the format
-        raise FormatError(
-            f"{path}, frame {index}: not readable as extended XYZ ({error}). "
-            "Is the file complete?"
-        ) from error
+        for index, atoms in enumerate(_blocks(source)):
+            try:
+                yield _labelled(atoms, index, overrides)
+            except MimyriaError as error:
+                raise type(error)(f"{path}, frame {index}: {error}") from error
+    finally:
+        source.close()
+
+
+def read_frames(source: TextSource, velocities_unit: str | None) -> Iterator[Frame]:
+    """The frames alone, from an open file.
+
+    Args:
+        source: the file.
+        velocities_unit: unit of the velocities, where the frames do not say it.
+    """
+    overrides = {"velocities_unit": velocities_unit} if velocities_unit else {}
+    for index, atoms in enumerate(_blocks(source)):
+        try:
+            frame = _labelled(atoms, index, overrides).frame
+        except MimyriaError as error:
+            raise type(error)(f"{source.path}, frame {index}: {error}") from error
+        yield frame
+
+
+def _blocks(source: TextSource) -> Iterator[Atoms]:
+    """Frame after frame by ASE, which alone would read the file twice.
+
+    It also keeps the place of every frame of a file; here memory stays constant, and
+    compressed streams can be read, in which nobody can go back.
+    """
+    index = 0
+    while True:
+        first = source.line()
+        if not first.strip():
+            break
+        try:
+            block = [first, *source.lines(int(first) + 1)]
+            if len(block) < int(first) + 2:
+                raise ValueError(f"{len(block) - 2} atoms instead of {int(first)}")
+            (atoms,) = read_xyz(io.StringIO("".join(block)), slice(0, 1))
+        except MimyriaError:
+            raise
+        except Exception as error:  # ASE raises nearly anything for a damaged file
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of the format
+            raise FormatError(
+                f"{source.path}, frame {index}: not readable as extended XYZ "
+                f"({error}). Is the file complete?"
+            ) from error
+        yield atoms
+        index += 1
     if index == 0:
-        raise FormatError(f"{path} holds no frame. Is it the right file?")
+        raise FormatError(f"{source.path} holds no frame. Is it the right file?")
 
 
 def _labelled(atoms: Atoms, index: int, overrides: dict[str, str]) -> LabelledFrame:

@@ -3,6 +3,7 @@ import pytest
 
 from mimyria.errors import FormatError, FrameError, UnitError
 from mimyria_driver.replay import ReplaySource
+from mimyria_driver.sequence import Sequencer
 from mimyria_driver.sources import Arrived, Ended, Started
 
 
@@ -93,3 +94,43 @@ def test_velocities_without_unit_are_refused_unless_told(tmp_path):
     with pytest.raises(UnitError, match="velocities_unit"):
         ReplaySource(path, 0.5, 4)
     drain(ReplaySource(path, 0.5, 4, velocities_unit="Angstrom/fs"))
+
+
+def test_several_trajectories_are_segments_of_their_own(tmp_path):
+    first = write(tmp_path / "a.extxyz", [40, 50, 60])
+    second = write(tmp_path / "b.extxyz", [40, 50])
+    third = write(tmp_path / "c.extxyz", range(3), numbered=False)
+    source = ReplaySource([first, second, third], 0.5, 10)
+    assert 0 <= source.progress <= 1 / 3
+    description, arrived = drain(source)
+    assert description.engine == "replay of a.extxyz and 2 more"
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [
+        *((40, -1), (50, 40), (60, 50)),
+        *((80, -1), (90, 80)),
+        *((110, -1), (120, 110), (130, 120)),
+    ]
+    assert source.progress == 1.0
+    sequencer = Sequencer(10)
+    places = [
+        sequencer.place(a.frame.step, a.previous_step, bytes(8)).previous_step
+        for a in arrived
+    ]
+    assert places == [-1, 40, 50, -1, 80, -1, 110, 120]
+
+
+def test_several_trajectories_go_on_behind_what_is_durable(tmp_path):
+    paths = [write(tmp_path / f"{name}.extxyz", [0, 10, 20]) for name in "ab"]
+    _, arrived = drain(ReplaySource(paths, 0.5, 10), durable=50)
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [(60, 50)]
+    _, arrived = drain(ReplaySource(paths, 0.5, 10), durable=20)
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [
+        (40, -1),
+        (50, 40),
+        (60, 50),
+    ]
+
+
+def test_a_trajectory_without_velocities_is_refused(tmp_path):
+    path = write(tmp_path / "a.extxyz", [0, 10], velocities=False, unit=None)
+    with pytest.raises(FrameError, match="has no velocities"):
+        ReplaySource(path, 0.5, 10)
