@@ -67,6 +67,8 @@ class Quantity:
         linear: whether it is proportional to the correlation, so that a quantum
             correction is a factor.
         denominator: for a ratio, the spectrum below which it is masked.
+        n_components: equivalent directions, if it is proportional to the power
+            spectrum of so many; gives the error of theory.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Quantity:
     from_zero: bool = True
     linear: bool = True
     denominator: str | None = None
+    n_components: int | None = None
 
 
 def _optical(function: Callable[[Correlation, Grid, Cell], Array]) -> Function:
@@ -126,6 +129,7 @@ def _direction(axes: str) -> Function:
     )
 
 
+_VECTOR: Final = 3  # components of the dipole
 _EPS: Final = ("eps_inf",)
 _MOLAR: Final = ("eps_inf", "n_molecules")
 
@@ -133,7 +137,7 @@ _MOLAR: Final = ("eps_inf", "n_molecules")
 def _listed() -> Iterable[Quantity]:
     d, optical = dielectric, _optical
     yield Quantity("ir", "dipole", "cm^-1", "absorption times index, α·n",
-                   optical(d.absorption_times_index))  # fmt: skip
+                   optical(d.absorption_times_index), n_components=_VECTOR)  # fmt: skip
     for name, unit, title, function, needs, linear in (
         ("absorption", "cm^-1", "Naperian absorption, α", d.absorption, _EPS, False),
         ("permittivity_real", "1", "permittivity, real part ε'",
@@ -148,17 +152,19 @@ def _listed() -> Iterable[Quantity]:
          d.molar_absorption, _MOLAR, False),
     ):  # fmt: skip
         yield Quantity(
-            name, "dipole", unit, title, optical(function), needs, False, linear
-        )
+            name, "dipole", unit, title, optical(function), needs, False, linear,
+            n_components=_VECTOR if linear else None,
+        )  # fmt: skip
     yield Quantity("naperian_molar", "dipole", "km mol^-1 cm",
                    "molar absorption; its integral is in km/mol",
-                   optical(d.naperian_molar), ("n_molecules",))  # fmt: skip
+                   optical(d.naperian_molar), ("n_molecules",),
+                   n_components=_VECTOR)  # fmt: skip
     yield Quantity("conductivity", "dipole", "S m^-1", "conductivity, real part",
-                   optical(d.conductivity))  # fmt: skip
+                   optical(d.conductivity), n_components=_VECTOR)  # fmt: skip
     for axes in ("xx", "yy", "zz", "xy", "xz", "yz"):
         yield Quantity(f"permittivity_imag_{axes}", "dipole", "1",
-                       f"ε'' of the directions {axes}", _direction(axes), (),
-                       False)  # fmt: skip
+                       f"ε'' of the directions {axes}", _direction(axes), (), False,
+                       n_components=1 if axes[0] == axes[1] else None)  # fmt: skip
     for name, title in (
         ("raman_iso", "isotropic Raman"),
         ("raman_aniso", "anisotropic Raman, γ²"),
@@ -186,10 +192,12 @@ QUANTITIES: Final = MappingProxyType({q.name: q for q in _listed()})
 
 def geometry_quantity(geometry: Geometry) -> Quantity:
     """The quantity `raman_<geometry>` of one experiment on an oriented sample."""
+    single = len(geometry.incident) == len(geometry.scattered) == 1
     return Quantity(
         f"raman_{geometry.name}",
         "polarizability",
         scattering.KIND_UNITS["lineshape"],
         f"Raman, {geometry.name}",
         _form(geometry.form()),
+        n_components=1 if single else None,
     )

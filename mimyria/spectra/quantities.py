@@ -30,8 +30,6 @@ __all__ = ["compute_quantities", "geometry_spectra", "missing_for"]
 _POINTS_PER_WIDTH: Final = 8
 _RATIO_FLOOR: Final = 1e-3  # of the highest intensity; below, a ratio is of noise
 _RATIO_ERRORS: Final = 3.0
-_POWERS: Final = ("ir", "permittivity_imag", "conductivity", "naperian_molar")
-_N_DIPOLE: Final = 3
 _N_ISOTROPIC: Final = 1
 _N_ANISOTROPIC: Final = 5
 
@@ -211,8 +209,8 @@ def _theory_error(
         ]
         combined: Array = np.sqrt(sum(term**2 for term in terms))
         return combined
-    if quantity.name in _POWERS:
-        return of(quantity, _N_DIPOLE)
+    if quantity.n_components is not None:
+        return of(quantity, quantity.n_components)
     return None
 
 

@@ -102,7 +102,13 @@ def test_short_runs_have_the_error_of_theory_where_there_is_one():
     assert with_theory == {
         "ir", "permittivity_imag", "conductivity", "naperian_molar", "raman_iso",
         "raman_aniso", "raman_vv", "raman_vh", "raman_unpolarised", "raman_natural_90",
+        "permittivity_imag_xx", "permittivity_imag_yy", "permittivity_imag_zz",
     }  # fmt: skip
+    geometries = [parse_geometry(text) for text in ("z(xy)z", "z(x,x+y)z")]
+    single, both = geometry_spectra(geometries, alpha, CONDITIONS).values()
+    iso = spectra["raman_iso"]
+    assert single.error / single.intensity == pytest.approx(iso.error / iso.intensity)
+    assert both.error is None
     relative = spectra["ir"].error[5:] / spectra["ir"].intensity[5:]
     assert relative == pytest.approx(
         spectra["conductivity"].error[5:] / spectra["conductivity"].intensity[5:]
