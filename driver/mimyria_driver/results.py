@@ -1,10 +1,13 @@
-"""Results: the pictures beside a result file."""
+"""Results: the pictures beside a result file, and a sign for the engine."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-__all__ = ["draw_plots"]
+__all__ = ["draw_plots", "make_exit_file"]
+
+_log = logging.getLogger(__name__)
 
 
 def draw_plots(path: Path) -> list[Path]:
@@ -31,3 +34,11 @@ def draw_plots(path: Path) -> list[Path]:
             plot(result, path.with_name(name))
             drawn.append(path.with_name(name))
     return drawn
+
+
+def make_exit_file(path: Path) -> None:
+    """Make the file that tells an engine to end; a run is not lost where it fails."""
+    try:
+        path.touch()
+    except OSError as error:
+        _log.warning("%s could not be made, so the engine goes on: %s", path, error)

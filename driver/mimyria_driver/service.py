@@ -26,7 +26,7 @@ from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor, Snapshot
-from mimyria_driver.results import draw_plots
+from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import StopRequest
@@ -331,7 +331,7 @@ class Service:
             self._failure = self._failure or error
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
-            self._monitor.say(report(self._session.pipeline.diagnostics()))
+            self._monitor.say(report(self._session.diagnostics))
 
     def _conclude(self) -> None:
         session = self._session
@@ -341,6 +341,9 @@ class Service:
         path = session.write_result(self._state)
         if path is not None and self._settings.spectrum.plots:
             draw_plots(path)
+        exit_file = self._settings.convergence.exit_file
+        if exit_file is not None and session.progress.reason:
+            make_exit_file(exit_file)
 
     def _release(self) -> None:
         if self._journal is not None:
@@ -355,6 +358,7 @@ class Service:
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
+            progress=getattr(self._source, "progress", None),
         )
         if self._session is None:
             return snapshot

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from mimyria.errors import SettingsError
-from mimyria_driver.settings_fields import choice, require, setting
+from mimyria_driver.settings_fields import about, choice, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
@@ -104,6 +105,13 @@ class ConvergenceSettings:
     stop: bool = setting(
         False, "End the run (code 0) when all are reached at two looks in a row."
     )
+    exit_file: Path | None = field(
+        default=None,
+        metadata=about(
+            "File to make then, so that the engine ends, too: EXIT of i-PI, or what a "
+            "fix halt of LAMMPS looks for."
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Check limits."""
@@ -114,6 +122,11 @@ class ConvergenceSettings:
             raise SettingsError(
                 "convergence.stop needs something to reach: give convergence.ir, "
                 "convergence.raman, or both."
+            )
+        if self.exit_file is not None and not self.stop:
+            raise SettingsError(
+                "convergence.exit_file belongs to convergence.stop = true: give both "
+                "or neither."
             )
         _ = self.ranges
 

@@ -1,6 +1,7 @@
 """The driver's view of convergence, from results alone."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,7 @@ def test_a_later_start_looks_behind_what_there_is():
         ({"ir": 1.5}, "convergence.ir must be from 0 to below 1"),
         ({"bands": ("1800-1500",)}, "lower end first"),
         ({"bands": ("OH",)}, "lower end first"),
+        ({"exit_file": Path("EXIT")}, "exit_file belongs to convergence.stop"),
         ({"stop": True, "ir": 0.0, "raman": 0.0}, "needs something to reach"),
     ],
 )
