@@ -331,7 +331,7 @@ class Service:
             self._failure = self._failure or error
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
-            self._monitor.say(report(self._session.diagnostics))
+            self._monitor.say(report(self._session.pipeline.diagnostics()))
 
     def _conclude(self) -> None:
         session = self._session
@@ -358,7 +358,6 @@ class Service:
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
-            progress=getattr(self._source, "progress", None),
         )
         if self._session is None:
             return snapshot
