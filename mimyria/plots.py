@@ -244,10 +244,13 @@ def _finish(axes: Axes, limits: tuple[float, float]) -> None:
 
 
 def _write_note(axes: Axes, spectrum: Spectrum) -> None:
+    note = f"resolution {spectrum.resolution:.0f} cm$^{{-1}}$"
+    if spectrum.error is not None:
+        note += "; band: ±1 standard error"
     axes.text(
         1.0,
         1.015,
-        f"resolution {spectrum.resolution:.0f} cm$^{{-1}}$; band: ±1 standard error",
+        note,
         transform=axes.transAxes,
         ha="right",
         va="bottom",

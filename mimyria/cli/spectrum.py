@@ -21,7 +21,7 @@ from mimyria.cli.precision import add_precision_options, precision_report
 from mimyria.diagnostics import report
 from mimyria.errors import FormatError, SettingsError
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
-from mimyria.spectra.catalogue import QUANTITIES
+from mimyria.spectra.catalogue import QUANTITIES, Quantity
 from mimyria.spectra.integrator import correct_axis
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ examples:
   mimyria spectrum run/spectrum.h5 --quantity all --eps-inf 1.78 --molecules 64
   mimyria spectrum run/spectrum.h5 --raman-kind stokes --laser 532 --plots .
   mimyria spectrum run/spectrum.h5 --geometry 'z(xy)z' --geometry 'z(x,x+y)z'"""
+_ROUND = (200.0, 700.0, 1000.0, 1650.0, 2500.0, 3400.0)
+_NEAR = 20.0
 _TITLES = {"ir": "IR, α·n / cm⁻¹", "raman_vv": "Raman, VV", "raman_vh": "Raman, VH"}
 
 
@@ -208,7 +210,9 @@ def _report(result: Result, title: str, asked: Sequence[str]) -> list[str]:
     for name in asked:
         if name not in _TITLES:
             spectrum = result.spectra[name]
-            lines += _band_table(spectrum, f"{_title(name)} / {spectrum.unit}")
+            heading = f"{_title(name)} ({name}) / {spectrum.unit}"
+            describe = _band_table if _has_bands(spectrum) else _value_table
+            lines += describe(spectrum, heading)
     return lines
 
 
@@ -249,10 +253,32 @@ def _largest(spectrum: Spectrum) -> float:
     return float(spectrum.wavenumbers[np.argmax(np.abs(spectrum.intensity))])
 
 
-def _title(name: str) -> str:
-    """What a name means; a kind or a correction may follow the quantity's name."""
+def _quantity(name: str) -> Quantity | None:
+    """The quantity of a spectrum; a kind or a correction may follow its name."""
     known = [q for q in QUANTITIES if name == q or name.startswith(f"{q}_")]
-    return f"{QUANTITIES[max(known, key=len)].title} ({name})" if known else name
+    return QUANTITIES[max(known, key=len)] if known else None
+
+
+def _title(name: str) -> str:
+    quantity = _quantity(name)
+    return quantity.title if quantity is not None else name
+
+
+def _has_bands(spectrum: Spectrum) -> bool:
+    """Whether maxima mean bands, and not a dispersion, a ratio or a sign."""
+    quantity = _quantity(spectrum.name)
+    return quantity is None or quantity.is_band
+
+
+def _value_table(spectrum: Spectrum, heading: str) -> list[str]:
+    """Values at round wavenumbers, and the range."""
+    known = np.isfinite(spectrum.intensity)
+    lines = ["", f"{heading}  ({_error_text(spectrum)})", "      at / cm⁻¹   value"]
+    for wavenumber in _ROUND:
+        at = int(np.argmin(np.abs(spectrum.wavenumbers - wavenumber)))
+        if known[at] and abs(spectrum.wavenumbers[at] - wavenumber) < _NEAR:
+            lines.append(f"  {wavenumber:11.0f}   {spectrum.intensity[at]:.4g}")
+    return lines
 
 
 def _band_table(spectrum: Spectrum, heading: str) -> list[str]:

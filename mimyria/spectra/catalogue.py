@@ -49,6 +49,16 @@ class Conditions:
     max_wavenumber: float = 4500.0
 
 
+_NO_BANDS: Final = frozenset(
+    {
+        "permittivity_real",
+        "refractive_index",
+        "permittivity_imag_xy",
+        "permittivity_imag_xz",
+        "permittivity_imag_yz",
+    }
+)
+
 Function = Callable[[Correlation, Grid, Conditions], Array]
 
 
@@ -81,6 +91,11 @@ class Quantity:
     linear: bool = True
     denominator: str | None = None
     n_components: int | None = None
+
+    @property
+    def is_band(self) -> bool:
+        """Whether its maxima are bands; not for dispersions, ratios and crosses."""
+        return self.name not in _NO_BANDS and self.denominator is None
 
 
 def _optical(function: Callable[[Correlation, Grid, Cell], Array]) -> Function:
