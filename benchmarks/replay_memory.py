@@ -21,7 +21,6 @@ import numpy as np
 from mimyria.correlators import Correlator
 from mimyria.currents import dipole_velocity
 from mimyria.io.trajectory import Trajectory
-from mimyria.tensors import Tensors
 from mimyria.units import DIPOLE_CORRELATION_UNIT
 
 N_ATOMS, N_LAGS, POINTS = 3, 1024, 20
@@ -82,7 +81,7 @@ def replay(path, kind, n_frames):
     memory = []
     begin = time.perf_counter()
     for index, frame in enumerate(trajectory, 1):
-        correlator.push(dipole_velocity(frame, Tensors(apt, None)))
+        correlator.push(dipole_velocity(apt, frame.velocities))
         if index % every == 0:
             memory.append((index, resident_kilobytes()))
     seconds = time.perf_counter() - begin

@@ -44,11 +44,17 @@ def build_source(settings: Settings) -> Source:
         return IpiClient(
             source.address, numbers, masses, source.time_step, source.stride
         )
+    from mimyria.io.trajectory import parse_elements
     from mimyria_driver.replay import ReplaySource
 
     assert source.path is not None
     return ReplaySource(
-        source.path, source.time_step, source.stride, source.velocities_unit
+        [source.path, *map(Path, source.more)],
+        source.time_step,
+        source.stride,
+        source.velocities_unit,
+        kind=source.format,
+        elements=parse_elements(source.types),
     )
 
 

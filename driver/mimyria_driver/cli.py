@@ -54,12 +54,21 @@ start again; others say what is wrong: 65 data, 66 model, 69 device, 70 evaluato
 """
 
 _REPLAY = """\
-Send a stored trajectory through the very same service. It must be extended XYZ with
-the columns species, pos, velocities:R:3 and velocities_unit="Angstrom/fs" in the
-comment line (or say --velocities-unit). A stopped replay goes on where it was.
+Send stored trajectories through the very same service. They must hold velocities:
+
+  extended XYZ (.extxyz, .xyz)    columns species, pos, velocities:R:3 and
+                                  velocities_unit="Angstrom/fs" in the comment line
+  LAMMPS dump (.dump, .lammpstrj) columns id, type or element, x y z, vx vy vz; with
+                                  `dump_modify ... units yes`
+  H5MD (.h5md, .h5)               with the attributes unit
+
+Text may be compressed (.gz, .bz2, .xz, .zst). Several trajectories of the same atoms
+are taken one after the other, and no pair of frames crosses from one to the next. A
+stopped replay goes on where it was.
 
   mimyria-driver replay water.extxyz --apt water-compact-apt --time-step 0.5 \\
       --stride 4 --temperature 300 --directory spectrum
+  mimyria-driver replay a.dump b.dump.xz --types 1=O 2=H --apt ...
 """
 
 _STATUS = """\
@@ -128,7 +137,14 @@ def _add_run(subparsers: Any) -> None:  # noqa: ANN401
 def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
     parser = _add(subparsers, "replay", "serve a stored trajectory", _REPLAY)
     add = parser.add_argument
-    add("trajectory", type=Path, help="extended XYZ file with velocities")
+    add("trajectory", type=Path, nargs="+", help="files with velocities")
+    add("--format", help="extxyz, lammps or h5md (default: by the ending)")
+    add(
+        "--types",
+        nargs="+",
+        metavar="TYPE=ELEMENT",
+        help="elements of the types of a dump, as 1=O 2=H",
+    )
     add("--apt", help="model of the polar tensors (IR): file or shipped name")
     add("--pgt", help="model of the polarizability gradients (Raman)")
     add("--time-step", type=float, required=True, help="of the dynamics, in fs")
@@ -169,7 +185,10 @@ def _replay(arguments: argparse.Namespace) -> int:
         "run": {"directory": arguments.directory},
         "source": {
             "kind": "replay",
-            "path": arguments.trajectory,
+            "path": arguments.trajectory[0],
+            "more": [str(path) for path in arguments.trajectory[1:]],
+            "format": arguments.format,
+            "types": arguments.types,
             "time_step": arguments.time_step,
             "stride": arguments.stride,
             "velocities_unit": arguments.velocities_unit,

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from mimyria.errors import OutputError
@@ -73,6 +74,7 @@ class Snapshot:
         restarts: evaluators that had to be replaced.
         device: where the networks run.
         message: a warning, or why the run is over.
+        progress: part of the frames that were read, 0 to 1; None: not known.
     """
 
     state: str = "loading"
@@ -95,6 +97,7 @@ class Snapshot:
     restarts: int = 0
     device: str = ""
     message: str = ""
+    progress: float | None = None
 
 
 class Monitor:
@@ -203,6 +206,7 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     parts = [
         snapshot.state,
         f"{snapshot.durable} frames",
+        *([] if snapshot.progress is None else [f"{snapshot.progress:.0%}"]),
         f"{rate:.1f}/s",
         f"{snapshot.sampled:.2f} ps",
         _lag(snapshot),
@@ -253,7 +257,7 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
     table = Table(title=f"mimyria-driver · {snapshot.state}", show_header=False)
     table.add_column(style="bold")
     table.add_column()
-    rows = {
+    rows: dict[str, str | ProgressBar] = {
         "engine": f"{snapshot.engine}, {snapshot.atoms} atoms"
         if snapshot.engine
         else "none yet",
@@ -264,6 +268,8 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         "temperature": f"{snapshot.temperature:.0f} K (kinetic mean)",
         _error_kind(snapshot): ", ".join(_errors(snapshot, rate)) or "-",
     }
+    if snapshot.progress is not None:
+        rows["read"] = ProgressBar(total=1.0, completed=snapshot.progress, width=40)
     if snapshot.checks:
         rows["checks"] = snapshot.checks
     if snapshot.missing:

@@ -358,6 +358,7 @@ class Service:
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
+            progress=getattr(self._source, "progress", None),
         )
         if self._session is None:
             return snapshot

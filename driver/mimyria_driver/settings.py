@@ -93,7 +93,20 @@ class SourceSettings:
         None, 'ipi: the ffsocket, as "unix:NAME" or "HOST:PORT".'
     )
     path: Path | None = field(
-        default=None, metadata=_about("replay: extxyz file with a velocities column.")
+        default=None,
+        metadata=_about(
+            "replay: trajectory with velocities: extxyz, LAMMPS dump, H5MD; also .gz, "
+            ".xz, .zst."
+        ),
+    )
+    more: tuple[str, ...] = _setting(
+        (), "replay: further trajectories of the same atoms; no pair crosses over."
+    )
+    format: str | None = _setting(
+        None, 'replay: "extxyz", "lammps" or "h5md", where the ending does not say it.'
+    )
+    types: tuple[str, ...] = _setting(
+        (), 'replay: elements of the types of a dump, as ["1=O", "2=H"].'
     )
     elements: tuple[str, ...] = _setting(
         (), "ipi: element symbols of all atoms in order (or give structure)."
@@ -250,7 +263,9 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
     )
     source = sections["source"]
     sections["source"] = dataclasses.replace(
-        source, endpoint=_socket_path(source.endpoint, folder)
+        source,
+        endpoint=_socket_path(source.endpoint, folder),
+        more=tuple(str(folder / Path(name).expanduser()) for name in source.more),
     )
     return Settings(**sections)
 

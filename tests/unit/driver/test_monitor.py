@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -102,3 +103,16 @@ def test_status_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
 def test_folder_without_status_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="there is no status to read"):
         read_status(tmp_path)
+
+
+def test_what_was_read_of_a_file_is_shown(tmp_path):
+    snapshot = Snapshot(state="running", engine="replay", durable=5, progress=0.25)
+    assert "25%" in describe(snapshot, 1.0)
+    assert "%" not in describe(replace(snapshot, progress=None), 1.0).split("±")[0]
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monitor = Monitor(tmp_path, console=console)
+    monitor.tick(lambda: snapshot, force=True)
+    monitor.close()
+    assert "read" in screen.getvalue()
+    assert "━" in screen.getvalue()

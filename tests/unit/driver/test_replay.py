@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from mimyria.errors import FormatError, FrameError, UnitError
+from mimyria_driver.assembly import build_source
 from mimyria_driver.replay import ReplaySource
 from mimyria_driver.sequence import Sequencer
+from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Arrived, Ended, Started
 
 
@@ -134,3 +136,36 @@ def test_a_trajectory_without_velocities_is_refused(tmp_path):
     path = write(tmp_path / "a.extxyz", [0, 10], velocities=False, unit=None)
     with pytest.raises(FrameError, match="has no velocities"):
         ReplaySource(path, 0.5, 10)
+
+
+def test_settings_name_several_trajectories_and_the_elements_of_types(tmp_path):
+    for name in ("a.dump", "b.txt"):
+        lines = []
+        for step in (0, 4):
+            lines += [f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2"]
+            lines += ["ITEM: BOX BOUNDS pp pp pp\n0 8\n0 8\n0 8"]
+            lines += ["ITEM: ATOMS id type x y z vx vy vz"]
+            lines += ["2 1 1 0 0 4 5 6\n1 2 0 0 0 1 2 3"]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    document = {
+        "source": {
+            "kind": "replay",
+            "path": "a.dump",
+            "more": ["b.txt"],
+            "format": "lammps",
+            "types": ["1=O", "2=H"],
+            "velocities_unit": "Angstrom/ps",
+            "time_step": 0.5,
+            "stride": 4,
+        },
+        "models": {"apt": "water-compact-apt"},
+    }
+    description, arrived = drain(build_source(parse_settings(document, tmp_path)))
+    assert description.numbers.tolist() == [1, 8]
+    assert [(a.frame.step, a.previous_step) for a in arrived] == [
+        (0, -1),
+        (4, 0),
+        (12, -1),
+        (16, 12),
+    ]
+    np.testing.assert_allclose(arrived[0].frame.velocities[1], [4e-3, 5e-3, 6e-3])
