@@ -22,6 +22,7 @@ from mimyria.diagnostics import Diagnostic
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
 from mimyria.partcorrelators import PartCorrelators
+from mimyria.positivity import positivity
 from mimyria.spectra import compute_spectra
 from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
 from mimyria.storage import Result
@@ -215,7 +216,8 @@ class Pipeline:
             interval=self.identity.interval,
             provenance={**counts, **provenance},
             parts=None if self._parts is None else self._parts.parts(),
-            diagnostics=self.diagnostics(),
+            diagnostics=self.diagnostics()
+            + positivity(spectra, self.n_frames, self.n_lags),
         )
 
     def state(self) -> dict[str, dict[str, NDArray[Any]]]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import mimyria
 from mimyria.contributions import Sample
-from mimyria.diagnostics import summary
+from mimyria.diagnostics import Diagnostic, summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.storage import write_result
@@ -64,6 +64,7 @@ class Session:
         progress: how well the spectra are known.
         warning: what the user should look at, or None.
         kinetic_temperature: of the last frame, K.
+        diagnostics: of the last result that was written.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Session:
             pipeline.n_frames,
         )
         self.warning: str | None = None
+        self.diagnostics: tuple[Diagnostic, ...] = ()
         self.kinetic_temperature = pipeline.kinetic_temperature
         self._sequencer = Sequencer(
             description.stride, journal.last_step, pipeline.digests
@@ -217,6 +219,7 @@ class Session:
         path = self._settings.run.directory / RESULT_NAME
         result = self.pipeline.result(self._provenance(status))
         self.progress.update(result)
+        self.diagnostics = result.diagnostics
         write_result(path, result)
         return path
 

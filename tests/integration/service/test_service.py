@@ -73,7 +73,12 @@ def bits(directory, settings=None):
         for target, arrays in pipeline.state().items()
         for name, array in arrays.items()
     }
-    means = (pipeline.kinetic_temperature, pipeline._volume, pipeline.n_frames)
+    means = (
+        pipeline.kinetic_temperature,
+        pipeline._volume,
+        pipeline.n_frames,
+        repr(pipeline.diagnostics()),
+    )
     return state, means
 
 
