@@ -60,9 +60,9 @@ class Blocks:
         )
 
     def at_least(self, n_samples: int) -> Blocks:
-        """Blocks that are in the mean this long, as many as there can be."""
+        """Blocks most of which are this long, as many as there can be."""
         blocks = self
-        while blocks.n_blocks > 1 and blocks.samples.mean() < n_samples:
+        while blocks.n_blocks > 1 and np.median(blocks.samples) < n_samples:
             blocks = blocks.paired()
         return blocks
 

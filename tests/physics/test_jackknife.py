@@ -91,6 +91,16 @@ def test_few_or_short_blocks_leave_the_error_of_theory():
     assert usable_blocks(dipole(9000), 5000) is None
 
 
+@pytest.mark.parametrize("windows", [33, 40, 50, 55, 63, 65, 100])
+def test_a_run_of_over_32_windows_has_block_errors(windows):
+    n_lags = 301
+    correlation = dipole(windows * n_lags, n_lags)
+    blocks = usable_blocks(correlation, n_lags)
+    assert 8 <= blocks.n_blocks < 32
+    assert np.median(blocks.samples) >= 4 * n_lags
+    assert usable_blocks(dipole(24 * n_lags, n_lags), n_lags) is None
+
+
 def test_every_spectrum_of_a_run_has_block_errors():
     rng = np.random.default_rng(5)
     alpha = Correlator(6, 50, 0.5, POLARIZABILITY_CORRELATION_UNIT)
