@@ -4,8 +4,12 @@ Pure functions from `Correlation` to `Spectrum`; nothing here knows a file or a 
 """
 
 from mimyria.spectra.analysis import compute_spectra
+from mimyria.spectra.catalogue import QUANTITIES, Conditions, Quantity
+from mimyria.spectra.dielectric import Cell
 from mimyria.spectra.ir import ir_absorption
 from mimyria.spectra.peaks import Band, find_band, find_bands
+from mimyria.spectra.porto import Geometry, parse_geometry
+from mimyria.spectra.quantities import compute_quantities, geometry_spectra
 from mimyria.spectra.raman import (
     anisotropic_correlation,
     isotropic_correlation,
@@ -25,20 +29,28 @@ from mimyria.spectra.windows import (
 )
 
 __all__ = [
+    "QUANTITIES",
     "WINDOWS",
     "Band",
+    "Cell",
+    "Conditions",
+    "Geometry",
     "LagWindow",
+    "Quantity",
     "Spectrum",
     "anisotropic_correlation",
+    "compute_quantities",
     "compute_spectra",
     "find_band",
     "find_bands",
     "finest_resolution",
+    "geometry_spectra",
     "ir_absorption",
     "isotropic_correlation",
     "lags_for_resolution",
     "mass_weighted",
     "no_window",
+    "parse_geometry",
     "raman_cross_section",
     "raman_spectra",
     "velocity_correlator",

@@ -143,3 +143,38 @@ def test_only_the_axis_of_a_spectrum_is_mapped():
         observed_wavenumber(3700.0, 5.0)
     with pytest.raises(SettingsError, match="time step must be above 0"):
         correct_axis(spectrum, 0.0)
+
+
+def verlet(omega, time_step, n_steps):
+    """Positions, full-step and half-step velocities of one oscillator."""
+    x, v = 1.0, 0.0
+    rows = []
+    for _ in range(n_steps):
+        half = v - 0.5 * time_step * omega**2 * x
+        x += time_step * half
+        v = half - 0.5 * time_step * omega**2 * x
+        rows.append((x, v, half))
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize(("time_step", "sinc"), [(0.5, 0.966), (1.0, 0.866)])
+def test_amplitudes_of_positions_and_velocities_are_as_stated(time_step, sinc):
+    """(A_v/(ω A_x))² = sinc²(ω dt); full step over half step cos²(ω dt/2).
+
+    It is why J = P v needs no correction, and half-step velocities do. The true
+    wavenumber is 3400 cm⁻¹, ω the observed one.
+    """
+    per_wavenumber = 2 * np.pi * 2.99792458e-5
+    omega = per_wavenumber * float(observed_wavenumber(3400.0, time_step))
+    x, full, half = verlet(per_wavenumber * 3400.0, time_step, 200_000)
+    power = {
+        name: np.mean(a**2) for name, a in (("x", x), ("full", full), ("half", half))
+    }
+    phase = omega * time_step
+    found = power["full"] / (omega**2 * power["x"])
+    assert found == pytest.approx((np.sin(phase) / phase) ** 2, rel=1e-4)
+    assert found == pytest.approx(sinc, abs=1e-3)
+    ratio = power["full"] / power["half"]
+    assert ratio == pytest.approx(np.cos(0.5 * phase) ** 2, rel=1e-4)
+    central = (x[2:] - x[:-2]) / (2 * time_step)
+    assert np.abs(central - full[1:-1]).max() < 1e-11
