@@ -12,7 +12,7 @@ from mimyria_driver.settings_fields import about, choice, require, setting
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
 GROUPS = ("species", "molecules", "solute", "custom", "none")
-WINDOWS = ("gaussian", "hann", "bohman")
+WINDOWS = ("gaussian", "hann", "bohman", "parzen", "blackman-harris")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,10 @@ class SpectrumSettings:
     resolution: float = setting(
         10.0, "Full width at half maximum of a sharp line in the spectrum, in cm^-1."
     )
-    window: str = setting("gaussian", 'Window: "gaussian", "hann" or "bohman".')
+    window: str = setting(
+        "gaussian",
+        'Window: "gaussian", "hann", "bohman", "parzen" or "blackman-harris".',
+    )
     max_lag: float | None = setting(
         None, "Longest time lag in fs; without it what the resolution needs."
     )
