@@ -71,6 +71,15 @@ stopped replay goes on where it was.
   mimyria-driver replay a.dump b.dump.xz --types 1=O 2=H --apt ...
 """
 
+_JOIN = """\
+Make one run folder from several, from their journals. A run that continues the one
+before it (its first frame is the next one, or it repeats the last ones to the bit) is
+put behind it without a border: the result is that of the whole run, to the bit. Any
+other run becomes a segment of its own, as by `mimyria merge`.
+
+  mimyria-driver join monday tuesday --directory both --temperature 300
+"""
+
 _STATUS = """\
 Show what a driver is doing, from the status.json in its run folder. The exit code is 0
 while it is well or has ended well, 1 where it has not been heard of for 30 s, and 2
@@ -99,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(subparsers)
     _add_replay(subparsers)
+    _add_join(subparsers)
     _add_status(subparsers)
     _add_hook(subparsers)
     command = subparsers.add_parser("settings", help="print all settings of a run.toml")
@@ -159,6 +169,16 @@ def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
     parser.set_defaults(run=_replay)
 
 
+def _add_join(subparsers: Any) -> None:  # noqa: ANN401
+    parser = _add(subparsers, "join", "make one run folder from several", _JOIN)
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUNDIR")
+    add("--directory", type=Path, required=True, help="new run folder")
+    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
+    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    parser.set_defaults(run=_join)
+
+
 def _add_status(subparsers: Any) -> None:  # noqa: ANN401
     parser = _add(subparsers, "status", "show what a driver is doing", _STATUS)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")
@@ -215,6 +235,24 @@ def _replay(arguments: argparse.Namespace) -> int:
         for name, section in sections.items()
     }
     return run(parse_settings(document, Path.cwd()))
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.joining import join_runs
+    from mimyria_driver.settings import SpectrumSettings
+
+    settings = SpectrumSettings(
+        temperature=arguments.temperature, resolution=arguments.resolution
+    )
+    joined, pipeline = join_runs(arguments.runs, arguments.directory, settings)
+    for index, run in enumerate(joined):
+        how = "continues the one before" if run.continues else "a segment of its own"
+        print(f"{run.folder}: {run.n_frames} frames" + (f", {how}" if index else ""))
+    print(
+        f"{arguments.directory}: {pipeline.n_frames} frames in {pipeline.n_segments} "
+        f"segment(s), {pipeline.sampled_time:.2f} ps"
+    )
+    return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
