@@ -5,6 +5,8 @@ second order, whose correlation function is known in closed form. The truth is t
 expectation of the estimate: the exact correlation under the same window.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -12,6 +14,9 @@ from scipy.signal import lfilter
 from mimyria.correlation import Correlation, all_pairs
 from mimyria.correlators import Correlator
 from mimyria.spectra import compute_spectra
+from mimyria.spectra.catalogue import Conditions
+from mimyria.spectra.dielectric import Cell
+from mimyria.spectra.quantities import compute_quantities
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 INTERVAL = 1.0
@@ -108,3 +113,40 @@ def test_the_truth_lies_within_two_errors_of_the_raman_and_the_ratio():
 @pytest.mark.parametrize("raman", [False, True])
 def test_the_truth_lies_within_two_errors_for_any_length(n_samples, n_segments, raman):
     check(coverage(200, n_samples, n_segments, raman=raman))
+
+
+def test_the_truth_lies_within_two_errors_of_n_and_kappa_which_are_not_linear():
+    # Weak enough for a real liquid: n near √ε∞, κ up to some tenths.
+    scale = 1e-5
+    conditions = Conditions(
+        Cell(1000.0, 300.0, eps_inf=1.78), resolution=250.0, max_wavenumber=4000.0
+    )
+    names = ("refractive_index", "extinction", "permittivity_real", "absorption")
+
+    def spectra(correlation):
+        found = compute_quantities(names, scaled(correlation, scale), None, conditions)
+        # Below 500 cm⁻¹ ε has the whole absorption in its tail, over ω.
+        return {name: s.between(500.0, 4000.0) for name, s in found.items()}
+
+    truth = spectra(truth_of(3, DIPOLE_CORRELATION_UNIT))
+    inside = {name: [] for name in truth}
+    rng = np.random.default_rng(9)
+    for _ in range(60):
+        found = spectra(run(rng, 24_000, 1, 3, DIPOLE_CORRELATION_UNIT))
+        for name, spectrum in found.items():
+            assert spectrum.error_dof >= 11
+            off = np.abs(spectrum.intensity - truth[name].intensity)
+            inside[name].append(off <= 2 * spectrum.error)
+    check({name: float(np.concatenate(hits).mean()) for name, hits in inside.items()})
+
+
+def scaled(correlation, factor):
+    """The correlation in another size, with its blocks."""
+    blocks = correlation.blocks
+    return replace(
+        correlation,
+        values=factor * correlation.values,
+        blocks=None
+        if blocks is None
+        else replace(blocks, values=factor * blocks.values),
+    )
