@@ -27,6 +27,7 @@ _LENGTHS: Final = {
     "Angstrom": 1.0, "angstrom": 1.0, "Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01,
     "bohr": ANGSTROM_PER_BOHR, "a0": ANGSTROM_PER_BOHR,
 }  # fmt: skip
+_CACHE: Final = 2**20
 _TIMES: Final = {"fs": 1.0, "ps": 1e3}
 
 
@@ -64,6 +65,7 @@ class H5mdSource:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise FormatError(f"{path}: not readable as HDF5 ({error}).") from error
+        _bound_cache(self._file)
         try:
             self._open(velocities_unit, elements, group)
         except (KeyError, TypeError, AttributeError) as error:
@@ -158,6 +160,14 @@ class H5mdSource:
             offset = int(self._steps.attrs.get("offset", 0))
             return offset + index * int(self._steps[()])
         return int(self._steps[index])
+
+
+def _bound_cache(file: h5py.File) -> None:
+    """Keep HDF5's index of chunks at 1 MiB; it would grow with the frames read."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _CACHE
+    file.id.set_mdc_config(config)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - attributes come as bytes or text
