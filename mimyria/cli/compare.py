@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimyria.errors import FormatError, SettingsError
+from mimyria.errors import FormatError, IncompatibleError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 
 if TYPE_CHECKING:
@@ -75,28 +75,39 @@ def _run(arguments: argparse.Namespace) -> int:
         experiment = load_experiment(name)
         print("\n".join(_beside(_read(arguments.first, arguments), experiment)))
         return 0
-    one = _read(arguments.first, arguments)
-    two = _read(arguments.second, arguments)
-    pairs = _matched(one, two, arguments)
+    pairs = _matched(
+        _read(arguments.first, arguments),
+        _read(arguments.second, arguments),
+        arguments,
+    )
     low, high = arguments.range or (None, None)
     from mimyria.comparison import compare
 
-    results = [
-        (key, compare(a, b, low=low, high=high, normalisation=arguments.normalise))
-        for key, a, b in pairs
-    ]
-    print("\n".join(_table(results, arguments)))
-    if arguments.plot is not None:
+    results, left_out = [], []
+    for key, a, b in pairs:
+        try:
+            scores = compare(
+                a, b, low=low, high=high, normalisation=arguments.normalise
+            )
+        except IncompatibleError as error:
+            if arguments.spectrum or len(pairs) == 1:
+                raise
+            left_out.append(f"note: {key} is left out: {error}")
+            continue
+        results.append((key, scores))
+    print("\n".join([*_table(results, arguments), *left_out]))
+    if arguments.plot is not None and results:
         from mimyria.plots import plot_overlay
 
-        scaled = results[0][1].normalisation == "area"
-        low, high = results[0][1].low, results[0][1].high
+        drawn, scores = results[0]
+        low, high = scores.low, scores.high
+        one, two = next((a, b) for key, a, b in pairs if key == drawn)
         plot_overlay(
-            pairs[0][1].between(low, high),
-            pairs[0][2].between(low, high),
+            one.between(low, high),
+            two.between(low, high),
             arguments.plot,
             labels=(arguments.first.name, arguments.second.name),
-            normalise=scaled,
+            normalise=scores.normalisation == "area",
         )
         print(f"wrote {arguments.plot}")
     return 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mimyria.cli import compare as command
-from mimyria.errors import FormatError, SettingsError
+from mimyria.errors import FormatError, IncompatibleError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 from mimyria.io.jcamp import write_jcamp
 from mimyria.io.tables import write_table
@@ -51,6 +51,17 @@ def test_two_results_are_compared_by_all_common_spectra(stored, tmp_path, capsys
     assert "+20.0 ±" in line
     assert "raman_vv" not in out
     assert (tmp_path / "both.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_spectrum_that_is_masked_everywhere_is_left_out(tmp_path, capsys):
+    masked = Spectrum(GRID, np.full(1601, np.nan), "1", "rho", None, 10.0)
+    for name in "ab":
+        both = Result(None, None, {"ir": ir(), "rho": masked}, 1e3, 300.0, 2.0)
+        write_result(tmp_path / f"{name}.h5", both)
+    assert run(tmp_path / "a.h5", tmp_path / "b.h5") == 0
+    assert "note: rho is left out: rho and rho have no 3" in capsys.readouterr().out
+    with pytest.raises(IncompatibleError, match="no 3 points in common"):
+        run(tmp_path / "a.h5", tmp_path / "b.h5", "--spectrum", "rho")
 
 
 @pytest.mark.parametrize("kind", ["csv", "jdx"])
