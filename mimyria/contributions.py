@@ -4,6 +4,7 @@ Written as one flat vector for each frame, since it is stored for every frame:
 
     currents  (n_cells, 9)    e Å/fs and e² a0² Eh⁻¹ fs⁻¹ — dM/dt, dα/dt of each cell
     sums      (n_species, 7)  Σ m v²; Σ‖P‖²/m, ‖ΣP‖²; the same of Q/3 traced, and of Q
+    probes    (n_probes, 9)   currents of all molecules with the signs of each probe
     totals    (7,)            Tr ΣP / 3; ‖ΣP‖², ‖Σ Tr Q/3‖², ‖ΣQ‖²; M v²  of the centre
                               of mass; Σ‖P‖², Σ‖Q‖²
 
@@ -53,24 +54,28 @@ class Layout:
     Attributes:
         n_cells: cells of the grouping.
         n_species: species of the grouping.
+        n_probes: random-sign probes.
     """
 
     n_cells: int
     n_species: int
+    n_probes: int = 0
 
     @classmethod
     def of(cls, grouping: Grouping | None) -> Layout:
         """Of a grouping; without one nothing is kept."""
         if grouping is None:
             return cls(0, 0)
-        return cls(len(grouping.cells), len(grouping.species_names))
+        n_probes = 0 if grouping.probes is None else grouping.probes.n_probes
+        return cls(len(grouping.cells), len(grouping.species_names), n_probes)
 
     @property
     def size(self) -> int:
         """Numbers in the vector of one frame."""
         if not self.n_cells:
             return 0
-        return 9 * self.n_cells + len(SUMS) * self.n_species + len(TOTALS)
+        n_sums = len(SUMS) * self.n_species + len(TOTALS)
+        return 9 * (self.n_cells + self.n_probes) + n_sums
 
     def currents(self, rows: Array) -> Array:
         """(n, n_cells, 9) of (n, size)."""
@@ -81,6 +86,12 @@ class Layout:
         begin = 9 * self.n_cells
         part = rows[:, begin : begin + len(SUMS) * self.n_species]
         return part.reshape(len(rows), self.n_species, len(SUMS))
+
+    def probes(self, rows: Array) -> Array:
+        """(n, n_probes, 9) of (n, size)."""
+        begin = 9 * self.n_cells + len(SUMS) * self.n_species
+        part = rows[:, begin : begin + 9 * self.n_probes]
+        return part.reshape(len(rows), self.n_probes, 9)
 
     def totals(self, rows: Array) -> Array:
         """(n, len(TOTALS)) of (n, size)."""
@@ -129,10 +140,15 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     for row, atoms in zip(sums, members, strict=True):
         row[0] = doubled[atoms].sum()
     shares = layout.currents(rows)[0]
+    probes = layout.probes(rows)[0]
+    signs = None if grouping.probes is None else grouping.probes.signs(frame.step)
     cells = grouping.cell_atoms()
     if tensors.apt is not None:
         apt = tensors.apt
-        _add(shares[:, :3], np.einsum("iab,ib->ia", apt, velocities), cells)
+        each = np.einsum("iab,ib->ia", apt, velocities)
+        _add(shares[:, :3], each, cells)
+        if signs is not None:
+            probes[:, :3] = signs @ each
         total, square = _norms(sums[:, 1:3], apt.reshape(-1, 9), masses, members)
         totals[0] = np.trace(total.reshape(3, 3)) / 3.0
         totals[1], totals[5] = total @ total, square
@@ -140,6 +156,8 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
         pgt = 0.5 * (tensors.pgt + tensors.pgt.swapaxes(1, 2))
         moved = to_voigt(np.einsum("iabc,ic->iab", pgt, velocities))
         _add(shares[:, 3:], moved, cells)
+        if signs is not None:
+            probes[:, 3:] = signs @ moved
         trace = np.einsum("iaac->ic", pgt) / 3.0
         total, _ = _norms(sums[:, 3:5], trace, masses, members)
         totals[2] = total @ total

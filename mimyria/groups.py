@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Array
+from mimyria.probes import Indices, Probes
 
 __all__ = ["Grouping", "Indices", "group_atoms"]
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +30,7 @@ class Grouping:
         species_names: symbols of the species.
         species: (n_atoms,) — index into `species_names`.
         masses: (n_atoms,) amu.
+        probes: random-sign probes of the molecules, or None.
     """
 
     names: tuple[str, ...]
@@ -39,6 +38,7 @@ class Grouping:
     species_names: tuple[str, ...]
     species: Indices
     masses: Array
+    probes: Probes | None = None
 
     def __post_init__(self) -> None:
         """Check sizes once."""
@@ -69,12 +69,14 @@ class Grouping:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
+        probes = {} if self.probes is None else {"probes": self.probes.as_dict()}
         return {
             "names": list(self.names),
             "group": self.group.tolist(),
             "species_names": list(self.species_names),
             "species": self.species.tolist(),
             "masses": self.masses.tolist(),
+            **probes,
         }
 
     @classmethod
@@ -91,6 +93,7 @@ class Grouping:
                 tuple(document["species_names"]),
                 np.array(document["species"], np.int64),
                 np.array(document["masses"], np.float64),
+                Probes.from_dict(document["probes"]) if "probes" in document else None,
             )
         except KeyError as error:
             raise FormatError(

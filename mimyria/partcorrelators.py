@@ -19,15 +19,27 @@ from mimyria.groups import Grouping
 from mimyria.parts import Parts
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
-__all__ = ["PartCorrelators"]
+__all__ = ["PART_CORRELATIONS", "PartCorrelators", "split_currents"]
 
-_KINDS: Final = {
+PART_CORRELATIONS: Final = {
     "dipole": ("apt", (1.0, 1.0, 1.0), DIPOLE_CORRELATION_UNIT),
     "isotropic": ("pgt", (1.0,), POLARIZABILITY_CORRELATION_UNIT),
     "anisotropic": ("pgt", VOIGT_WEIGHTS, POLARIZABILITY_CORRELATION_UNIT),
 }
 _MOST_GROUPS: Final = 4
 """With more groups blocks would take too much memory; only means are kept then."""
+
+
+def split_currents(currents: Array) -> dict[str, Array]:
+    """Dipole, mean and traceless polarizability velocities of (..., 9) currents."""
+    trace = (currents[..., 3] + currents[..., 4] + currents[..., 5]) / 3.0
+    traceless = currents[..., 3:].copy()
+    traceless[..., :3] -= trace[..., np.newaxis]
+    return {
+        "dipole": currents[..., :3],
+        "isotropic": trace,
+        "anisotropic": traceless,
+    }
 
 
 class PartCorrelators:
@@ -60,7 +72,7 @@ class PartCorrelators:
                 components=weights,
                 max_blocks=32 if n_groups <= _MOST_GROUPS else 0,
             )
-            for name, (target, weights, unit) in _KINDS.items()
+            for name, (target, weights, unit) in PART_CORRELATIONS.items()
             if target in targets
         }
 
@@ -76,14 +88,7 @@ class PartCorrelators:
         groups = np.zeros((len(flat), len(self._grouping.names), 9))
         for cell, (group, _) in enumerate(self._grouping.cells):
             groups[:, group] += cells[:, cell]
-        trace = (groups[..., 3] + groups[..., 4] + groups[..., 5]) / 3.0
-        traceless = groups[..., 3:].copy()
-        traceless[..., :3] -= trace[..., np.newaxis]
-        samples = {
-            "dipole": groups[..., :3],
-            "isotropic": trace,
-            "anisotropic": traceless,
-        }
+        samples = split_currents(groups)
         for name, correlator in self._correlators.items():
             correlator.push(samples[name].reshape(len(flat), -1))
 

@@ -37,7 +37,7 @@ def positivity(
             continue
         intensity = spectra[name].intensity
         area = float(np.abs(intensity).sum())
-        share = float(-np.minimum(intensity, 0.0).sum()) / area if area else 0.0
+        share = float(np.maximum(-intensity, 0.0).sum()) / area if area else 0.0
         verdict = "ok" if share < _LOOK else "look"
         if share >= _WRONG and n_samples >= _LENGTH * n_lags:
             verdict = "wrong"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping, group_atoms
+from mimyria.molecules import find_molecules
+from mimyria.probes import Probes
 from mimyria.selections import (
     molecule_labels,
     selection_labels,
@@ -16,7 +20,7 @@ __all__ = ["build_grouping", "describe_groups"]
 
 
 def build_grouping(
-    settings: GroupsSettings, frame: Frame, masses: Array
+    settings: GroupsSettings, frame: Frame, masses: Array, probe_steps: int
 ) -> Grouping | None:
     """The groups of the atoms; None if the settings want none.
 
@@ -24,6 +28,7 @@ def build_grouping(
         settings: of the groups.
         frame: the first one of the run, which bonds are taken from.
         masses: (n_atoms,) amu.
+        probe_steps: MD steps for which random signs stay.
 
     Raises:
         SettingsError: an atom, an element or a molecule is not there.
@@ -39,7 +44,11 @@ def build_grouping(
         labels = selection_labels(frame, settings.select, settings.bond_factor)
     else:
         labels = symbols
-    return group_atoms(labels, symbols, masses)
+    grouping = group_atoms(labels, symbols, masses)
+    if settings.kind != "intra":
+        return grouping
+    molecules = find_molecules(frame, settings.bond_factor)
+    return replace(grouping, probes=Probes(molecules, settings.probes, probe_steps))
 
 
 def describe_groups(settings: GroupsSettings) -> str:

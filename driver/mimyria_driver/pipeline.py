@@ -17,12 +17,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.correlators import Correlator
+from mimyria.correlators import Correlation, Correlator
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
 from mimyria.partcorrelators import PartCorrelators
+from mimyria.parts import Parts
 from mimyria.positivity import positivity
+from mimyria.selfcorrelators import SelfCorrelators
 from mimyria.spectra import compute_spectra
 from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
 from mimyria.storage import Result
@@ -83,7 +85,14 @@ class Pipeline:
         self._rules = SumRules(grouping)
         self._parts = (
             PartCorrelators(grouping, identity.models, self.n_lags, identity.interval)
-            if grouping is not None and len(grouping.names) > 1
+            if grouping is not None
+            and len(grouping.names) > 1
+            and grouping.probes is None
+            else None
+        )
+        self._selves = (
+            SelfCorrelators(grouping, identity.models, self.n_lags, identity.interval)
+            if grouping is not None and grouping.probes is not None
             else None
         )
 
@@ -113,6 +122,7 @@ class Pipeline:
             _row(record.currents.dipole, 3),
             _row(record.currents.polarizability, 6),
             None if flat is None else flat[np.newaxis],
+            np.array([record.step]),
         )
         self._count(record.step, record.digest, record.volume)
         self._temperature += record.kinetic_temperature
@@ -134,6 +144,7 @@ class Pipeline:
                 part["dipole"],
                 part["polarizability"],
                 np.ascontiguousarray(part["contributions"]) if grouped else None,
+                part["step"],
             )
             # One by one, as `push` does it: sums of numpy would round otherwise.
             columns = [
@@ -215,7 +226,7 @@ class Pipeline:
             temperature=temperature,
             interval=self.identity.interval,
             provenance={**counts, **provenance},
-            parts=None if self._parts is None else self._parts.parts(),
+            parts=self._find_parts(dipole, polarizability),
             diagnostics=self.diagnostics()
             + positivity(spectra, self.n_frames, self.n_lags),
         )
@@ -226,16 +237,31 @@ class Pipeline:
             target: correlator.state()
             for target, correlator in self._correlators.items()
         }
-        parts = {} if self._parts is None else self._parts.state()
+        kept = self._parts or self._selves
+        parts = {} if kept is None else kept.state()
         return {**states, **{f"parts {name}": state for name, state in parts.items()}}
 
+    def _find_parts(
+        self, dipole: Correlation | None, polarizability: Correlation | None
+    ) -> Parts | None:
+        if self._selves is not None:
+            return self._selves.parts(dipole, polarizability)
+        return None if self._parts is None else self._parts.parts()
+
     def _push_parts(
-        self, dipole: Array, polarizability: Array, flat: Array | None
+        self,
+        dipole: Array,
+        polarizability: Array,
+        flat: Array | None,
+        steps: NDArray[np.int64],
     ) -> None:
         self._rules.push(dipole, polarizability, flat)
         if self._parts is not None:
             assert flat is not None
             self._parts.push(flat)
+        if self._selves is not None:
+            assert flat is not None
+            self._selves.push(flat, steps)
 
     def _border(self, step: int, previous_step: int) -> None:
         if previous_step >= 0:
@@ -245,6 +271,8 @@ class Pipeline:
                 correlator.end_segment()
             if self._parts is not None:
                 self._parts.end_segment()
+            if self._selves is not None:
+                self._selves.end_segment()
             apart = (step - self.last_step) // self.identity.stride
             self.n_missing += max(0, apart - 1)
         self.n_segments += 1

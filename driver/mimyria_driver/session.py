@@ -41,6 +41,8 @@ _SYNC_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.02
 _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
+_WINDOWS_PER_SIGN: Final = 16
+"""How long random signs stay: few pairs of frames are lost where they change."""
 
 _log = logging.getLogger(__name__)
 
@@ -270,7 +272,12 @@ class Session:
 
     def _begin(self, frame: Frame) -> None:
         """Find the groups of a new run in its first frame."""
-        grouping = build_grouping(self._settings.groups, frame, self.description.masses)
+        grouping = build_grouping(
+            self._settings.groups,
+            frame,
+            self.description.masses,
+            _WINDOWS_PER_SIGN * self.pipeline.n_lags * self.description.stride,
+        )
         if grouping is None:
             return
         self.journal.begin(replace(self.journal.identity, grouping=grouping))

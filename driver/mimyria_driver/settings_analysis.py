@@ -11,7 +11,7 @@ from mimyria_driver.settings_fields import about, choice, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
-GROUPS = ("species", "molecules", "solute", "custom", "none")
+GROUPS = ("species", "molecules", "solute", "custom", "intra", "none")
 WINDOWS = ("gaussian", "hann", "bohman", "parzen", "blackman-harris")
 
 
@@ -60,8 +60,9 @@ class GroupsSettings:
 
     kind: str = setting(
         "species",
-        'By "species", by formula of the "molecules", "solute" and solvent, "custom" '
-        'or "none" (smallest journal, but no sum rules).',
+        'By "species", by formula of the "molecules", "solute" and solvent, "custom", '
+        '"intra" (within and between molecules) or "none" (smallest journal, but no '
+        "sum rules).",
     )
     solute: tuple[str, ...] = setting(
         (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'
@@ -70,6 +71,11 @@ class GroupsSettings:
         (),
         'custom: lines "NAME: element H", "NAME: molecule H2O", "NAME: index 0-5 9" or '
         '"NAME: id 1-6"; the first that fits counts, other atoms are the rest.',
+    )
+    probes: int = setting(
+        4,
+        "intra: random-sign probes, 72 bytes each a frame; with a power of two that is "
+        "not below the number of molecules the parts are exact.",
     )
     bond_factor: float = setting(
         1.25, "Longest bond in units of the sum of the covalent radii."
@@ -83,6 +89,9 @@ class GroupsSettings:
             "groups.bond_factor",
             "from 0.5 to 3",
             self.bond_factor,
+        )
+        require(
+            1 <= self.probes <= 4096, "groups.probes", "from 1 to 4096", self.probes
         )
         for kind, name in (("solute", "solute"), ("custom", "select")):
             if bool(getattr(self, name)) != (self.kind == kind):
