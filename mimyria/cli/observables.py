@@ -200,6 +200,7 @@ def other_program(
         "--geometry": arguments.geometry,
         "--correct-integrator": arguments.correct_integrator,
         "--laser": arguments.laser,
+        "--parts": arguments.parts or None,
         "--raman-kind": _unless(arguments.raman_kind, "lineshape"),
         "--quantum-correction": _unless(arguments.quantum_correction, "harmonic"),
     }

@@ -121,7 +121,8 @@ def test_the_command_prints_the_spectra_of_the_peer(
 @pytest.mark.parametrize(
     "words",
     [["--quantity", "ir"], ["--resolution", "20"], ["--raman-kind", "reduced"],
-     ["--geometry", "z(xx)z"], ["--quantum-correction", "standard"]],
+     ["--geometry", "z(xx)z"], ["--quantum-correction", "standard"],
+     ["--parts"]],
 )  # fmt: skip
 def test_options_without_meaning_for_the_peer_are_refused(series, words, tmp_path):
     stored = tmp_path / "run.h5"
