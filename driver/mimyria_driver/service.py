@@ -331,7 +331,7 @@ class Service:
             self._failure = self._failure or error
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
-            self._monitor.say(report(self._session.pipeline.diagnostics()))
+            self._monitor.say(report(self._session.diagnostics))
 
     def _conclude(self) -> None:
         session = self._session

@@ -555,7 +555,7 @@ def test_replay_without_velocities_is_refused(tmp_path):
         tmp_path / "replay",
         source={"kind": "replay", "path": str(path), "time_step": 0.5, "stride": 4},
     )
-    with pytest.raises(FrameError, match=r"step 0: the frame has no velocities"):
+    with pytest.raises(FrameError, match=r"md.extxyz has no velocities"):
         serve(settings, build_source(settings))
 
 
