@@ -17,6 +17,7 @@ from analytic import (
     trajectory,
 )
 
+from mimyria.cli import main as mimyria_command
 from mimyria.contributions import Layout, contributions
 from mimyria.errors import SettingsError
 from mimyria.groups import group_atoms
@@ -182,3 +183,14 @@ def test_journal_of_version_1_goes_on_without_groups(tmp_path, caplog):
     )
     np.testing.assert_array_equal(new.dipole.values, again.dipole.values)
     assert again.parts is None
+
+
+def test_spectrum_command_prints_parts_and_checks(tmp_path, capsys):
+    run_with(tmp_path, {"kind": "intra", "probes": 2})
+    capsys.readouterr()
+    assert mimyria_command(["spectrum", str(tmp_path / "spectrum.h5"), "--parts"]) == 0
+    said = capsys.readouterr().out
+    assert "Parts, by who moves" in said
+    assert "intermolecular" in said
+    assert "Checks: " in said
+    assert "f-sum dipole" in said
