@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "merge",
     "table",
     "plot",
+    "vdos",
 )
 
 _DESCRIPTION = """\

@@ -26,6 +26,7 @@ from mimyria.units import SPEED_OF_LIGHT
 
 __all__ = [
     "VELOCITY_CORRELATION_UNIT",
+    "kinetic_correlator",
     "mass_weighted",
     "velocity_correlator",
     "velocity_spectrum",
@@ -61,17 +62,33 @@ def velocity_correlator(n_atoms: int, n_lags: int, interval: float) -> Correlato
     )
 
 
+def kinetic_correlator(n_atoms: int, n_lags: int, interval: float) -> Correlator:
+    """A correlator of one channel that holds `mass_weighted` of all atoms at once.
+
+    It gives the sum of their autocorrelations only, which is what a spectrum needs, in
+    a fraction of the memory and with blocks for the error.
+    """
+    components = (1.0,) * (3 * n_atoms)
+    unit = VELOCITY_CORRELATION_UNIT
+    return Correlator(1, n_lags, interval, unit, components=components)
+
+
 def velocity_spectrum(
-    correlation: Correlation, *, window: LagWindow, spacing: float | None = None
+    correlation: Correlation,
+    *,
+    window: LagWindow,
+    spacing: float | None = None,
+    n_modes: int | None = None,
 ) -> Spectrum:
     """Vibrational density of states, one mode for every channel.
 
     g(ν) = 2 c n_modes ∫ c(t) cos(2π c ν t) dt,  c(t) = Σ m v(0)·v(t) / Σ m v(0)·v(0)
 
     Args:
-        correlation: result of a `velocity_correlator`.
+        correlation: result of a `velocity_correlator` or a `kinetic_correlator`.
         window: weights of the lags.
         spacing: largest distance of grid points, cm⁻¹; None takes the lags as they are.
+        n_modes: 3 n_atoms; None: one for each pair of the correlation.
 
     Returns:
         Modes per cm⁻¹; the integral from zero to Nyquist is 3 n_atoms. The error takes
@@ -85,7 +102,7 @@ def velocity_spectrum(
     total = correlation.values.sum(axis=1)
     if not total[0] > 0:
         raise FrameError("no atom moves: a velocity spectrum needs nonzero velocities.")
-    n_modes = correlation.values.shape[1]
+    n_modes = n_modes or correlation.values.shape[1]
     interval = correlation.interval
     n_intervals = padded_intervals(correlation.n_lags, interval, spacing)
     transformed = cosine_transform(total / total[0], interval, window, n_intervals)

@@ -1,0 +1,147 @@
+"""`mimyria vdos`: the velocity spectrum of a stored trajectory, element by element."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mimyria import __version__
+from mimyria.errors import FormatError
+from mimyria.frame import Frame
+from mimyria.spectra import WINDOWS, find_bands, lags_for_resolution
+from mimyria.spectra.elements import VelocitySpectra
+
+__all__ = ["add_parser"]
+
+_POINTS_PER_WIDTH = 8
+_MOST_BANDS = 5
+_DESCRIPTION = """\
+Vibrational density of states from the velocities of a trajectory: where the atoms move,
+without any network. A band of an IR or Raman spectrum can only be where this one has
+one. Each element gives a spectrum whose area is its number of modes, 3 N.
+"""
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the command and its arguments."""
+    parser = subparsers.add_parser(
+        "vdos",
+        help="velocity spectrum of a trajectory",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: mimyria vdos water.dump --interval 2 --types 1=O 2=H "
+        "--plot vdos.png",
+    )
+    add = parser.add_argument
+    add("trajectories", type=Path, nargs="+", help="extxyz, LAMMPS dump or H5MD")
+    add(
+        "--interval",
+        type=float,
+        required=True,
+        metavar="FS",
+        help="time from one frame to the next",
+    )
+    add("--types", nargs="+", default=[], metavar="1=O", help="element of each type")
+    add("--velocities-unit", help="where the file does not say it")
+    add("--resolution", type=float, default=10.0, metavar="CM-1", help="(10)")
+    add("--window", choices=list(WINDOWS), default="gaussian")
+    add("--max-wavenumber", type=float, default=4500.0, metavar="CM-1", help="(4500)")
+    add("--csv", type=Path, metavar="FILE", help="write a table")
+    add("--plot", type=Path, metavar="FILE", help="draw: .png, .pdf, .svg or .eps")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    accumulated = _read(arguments)
+    spectra = accumulated.spectra(
+        arguments.window,
+        arguments.resolution,
+        arguments.resolution / _POINTS_PER_WIDTH,
+        arguments.max_wavenumber,
+    )
+    for spectrum in spectra:
+        strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)
+        positions = sorted(band.position for band in strongest[:_MOST_BANDS])
+        bands = ", ".join(f"{position:.0f}" for position in positions) or "none"
+        area = float(np.sum(spectrum.intensity)) * spectrum.spacing
+        print(f"{spectrum.name:10s} {area:8.1f} modes; bands at {bands} cm⁻¹")
+    if arguments.csv is not None:
+        from mimyria.io.tables import write_table
+
+        write_table(arguments.csv, spectra, remarks=[f"mimyria {__version__} vdos"])
+        print(f"wrote {arguments.csv}")
+    if arguments.plot is not None:
+        from mimyria.figures import draw_figure
+
+        draw_figure(spectra, arguments.plot)
+        print(f"wrote {arguments.plot}")
+    return 0
+
+
+def _read(arguments: argparse.Namespace) -> VelocitySpectra:
+    """All frames of all trajectories, each a segment of its own."""
+    first: Frame | None = None
+    accumulated: VelocitySpectra | None = None
+    for frame in _frames(arguments):
+        if accumulated is None or first is None:
+            if frame is None:
+                continue
+            first, accumulated = frame, _begin(frame, arguments)
+        if frame is None:  # the border between two trajectories
+            accumulated.end_segment()
+            continue
+        if not np.array_equal(frame.numbers, first.numbers):
+            raise FormatError(
+                f"step {frame.step}: the atoms must be the same in every frame, but "
+                "their number or order has changed."
+            )
+        if frame.velocities is None:
+            raise FormatError(f"step {frame.step}: the frame has no velocities.")
+        accumulated.push(frame.velocities)
+    if accumulated is None:
+        raise FormatError("the trajectory holds no frame.")
+    return accumulated
+
+
+def _begin(frame: Frame, arguments: argparse.Namespace) -> VelocitySpectra:
+    from ase.data import atomic_masses, chemical_symbols
+
+    n_lags = lags_for_resolution(
+        arguments.window, arguments.resolution, arguments.interval
+    )
+    labels = [chemical_symbols[number] for number in frame.numbers]
+    masses = atomic_masses[frame.numbers]
+    return VelocitySpectra(labels, masses, n_lags, arguments.interval)
+
+
+def _frames(arguments: argparse.Namespace) -> Iterator[Frame | None]:
+    """Frames of all trajectories with a progress bar; None between two of them."""
+    from mimyria.io.trajectory import Trajectory, parse_elements
+
+    elements = parse_elements(arguments.types)
+    with _progress(len(arguments.trajectories)) as advance:
+        for position, path in enumerate(arguments.trajectories):
+            if position:
+                yield None
+            trajectory = Trajectory(
+                path, velocities_unit=arguments.velocities_unit, elements=elements
+            )
+            for frame in trajectory:
+                advance(position + trajectory.fraction)
+                yield frame
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[float], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=total)
+        yield lambda done: bar.update(task, completed=done)

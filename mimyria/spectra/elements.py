@@ -1,0 +1,92 @@
+"""Velocity spectra of the elements of a trajectory, accumulated frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mimyria.correlation import Correlation
+from mimyria.frame import Array
+from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.spectrum import Spectrum
+from mimyria.spectra.vdos import kinetic_correlator, mass_weighted, velocity_spectrum
+from mimyria.spectra.windows import window_for_resolution
+
+__all__ = ["VelocitySpectra"]
+
+
+class VelocitySpectra:
+    """Accumulates velocities and gives one density of states for each label."""
+
+    def __init__(
+        self, labels: Sequence[str], masses: Array, n_lags: int, interval: float
+    ) -> None:
+        """Begin with no frame.
+
+        Args:
+            labels: (n_atoms,) — what each atom belongs to, such as its element.
+            masses: (n_atoms,) amu.
+            n_lags: lags to keep.
+            interval: time between frames, fs.
+        """
+        names = np.array(labels)
+        self._masses = masses
+        self._members = {
+            str(name): np.flatnonzero(names == name) for name in np.unique(names)
+        }
+        self._correlators = {
+            name: kinetic_correlator(len(members), n_lags, interval)
+            for name, members in self._members.items()
+        }
+
+    def push(self, velocities: Array) -> None:
+        """Add a frame.
+
+        Args:
+            velocities: (n_atoms, 3) Å/fs.
+        """
+        for name, members in self._members.items():
+            sample = mass_weighted(velocities[members], self._masses[members])
+            self._correlators[name].push(sample)
+
+    def end_segment(self) -> None:
+        """What follows is not correlated with what was."""
+        for correlator in self._correlators.values():
+            correlator.end_segment()
+
+    def spectra(
+        self, window: str, resolution: float, spacing: float, max_wavenumber: float
+    ) -> list[Spectrum]:
+        """Density of states of each label; changes nothing.
+
+        Args:
+            window: key of `WINDOWS`.
+            resolution: full width at half maximum of a sharp line, cm⁻¹.
+            spacing: largest distance of grid points, cm⁻¹.
+            max_wavenumber: end of the spectra, cm⁻¹.
+
+        Returns:
+            Spectra `vdos_<label>` in modes per cm⁻¹; the area of each is three times
+            its number of atoms.
+        """
+        found: list[Spectrum] = []
+        for name, correlator in self._correlators.items():
+            n_modes = 3 * len(self._members[name])
+
+            def compute(
+                part: Correlation, n_modes: int = n_modes
+            ) -> dict[str, Spectrum]:
+                lags = window_for_resolution(
+                    window, resolution, part.n_lags, part.interval
+                )
+                spectrum = velocity_spectrum(
+                    part, window=lags, spacing=spacing, n_modes=n_modes
+                )
+                return {"vdos": spectrum.between(0.0, max_wavenumber)}
+
+            whole = correlator.result()
+            spectrum = with_block_errors(compute, whole, whole.n_lags)["vdos"]
+            found.append(replace(spectrum, name=f"vdos_{name}"))
+        return found
