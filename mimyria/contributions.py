@@ -122,7 +122,8 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     Returns:
         (size,) as `Layout` says.
 
-    Source: docs/theory.md, eq. (40) and docs/theory.md, eq. (43).
+    Source: docs/theory.md, eq. (40), docs/theory.md, eq. (43) and docs/theory.md,
+    eq. (49).
     """
     layout = Layout.of(grouping)
     flat = np.full(layout.size, np.nan)
@@ -142,7 +143,7 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     shares = layout.currents(rows)[0]
     probes = layout.probes(rows)[0]
     signs = None if grouping.probes is None else grouping.probes.signs(frame.step)
-    cells = grouping.cell_atoms()
+    cells = grouping.memberships(frame)
     if tensors.apt is not None:
         apt = tensors.apt
         each = np.einsum("iab,ib->ia", apt, velocities)
@@ -166,10 +167,10 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     return flat
 
 
-def _add(shares: Array, each: Array, cells: list[Indices]) -> None:
-    """Sum of the contributions of single atoms over each cell."""
-    for row, atoms in zip(shares, cells, strict=True):
-        row[:] = each[atoms].sum(axis=0)
+def _add(shares: Array, each: Array, cells: list[tuple[Indices, Array]]) -> None:
+    """Weighted sum of the contributions of single atoms over each cell."""
+    for row, (atoms, weights) in zip(shares, cells, strict=True):
+        row[:] = (weights[:, np.newaxis] * each[atoms]).sum(axis=0)
 
 
 def _norms(

@@ -1,23 +1,30 @@
-"""Groups: disjoint sets of atoms that a spectrum is split into.
+"""Groups: sets of atoms that a spectrum is split into.
 
 A grouping gives every atom one group and one species. Atoms of the same group and the
 same species make a cell, the finest set that sums are kept for: groups and species are
-both sums of cells. The split is by who moves, not by where the charge is.
+both sums of cells. An atom counts in a cell with a weight; it is 1, but where groups
+are shells, molecules are shared between these and the weights change from frame to
+frame. The weights of an atom add up to 1. The split is by who moves, not by where the
+charge is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from mimyria.errors import FormatError, SettingsError, ShapeError
-from mimyria.frame import Array
+from mimyria.frame import Array, Frame
 from mimyria.probes import Indices, Probes
+from mimyria.shells import Shells
 
-__all__ = ["Grouping", "Indices", "group_atoms"]
+__all__ = ["FIRST_SHELL", "Grouping", "Indices", "group_atoms"]
+
+FIRST_SHELL: Final = 1
+"""Index of the group of the first shell; the group before it is the solute."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +33,12 @@ class Grouping:
 
     Attributes:
         names: of the groups.
-        group: (n_atoms,) — index into `names`.
+        group: (n_atoms,) — index into `names`; `FIRST_SHELL` for all shells together.
         species_names: symbols of the species.
         species: (n_atoms,) — index into `species_names`.
         masses: (n_atoms,) amu.
         probes: random-sign probes of the molecules, or None.
+        shells: what shares the molecules between the last groups, or None.
     """
 
     names: tuple[str, ...]
@@ -39,6 +47,7 @@ class Grouping:
     species: Indices
     masses: Array
     probes: Probes | None = None
+    shells: Shells | None = None
 
     def __post_init__(self) -> None:
         """Check sizes once."""
@@ -57,19 +66,46 @@ class Grouping:
     @property
     def cells(self) -> tuple[tuple[int, int], ...]:
         """(group, species) of each cell, in rising order."""
-        pairs = zip(self.group.tolist(), self.species.tolist(), strict=True)
-        return tuple(sorted(set(pairs)))
+        pairs = set(zip(self.group.tolist(), self.species.tolist(), strict=True))
+        if self.shells is not None:
+            pairs |= {
+                (FIRST_SHELL + shell, species)
+                for group, species in pairs
+                for shell in range(self.shells.n_shells)
+                if group == FIRST_SHELL
+            }
+        return tuple(sorted(pairs))
 
     def cell_atoms(self) -> list[Indices]:
-        """Atoms of each cell, in the order of `cells`."""
+        """Atoms that may count in each cell, in the order of `cells`."""
+        cells = self.cells
+        if self.shells is not None:
+            cells = tuple((min(group, FIRST_SHELL), s) for group, s in cells)
         return [
             np.flatnonzero((self.group == group) & (self.species == species))
-            for group, species in self.cells
+            for group, species in cells
+        ]
+
+    def memberships(self, frame: Frame) -> list[tuple[Indices, Array]]:
+        """Atoms of each cell and their weights in one frame, in the order of `cells`.
+
+        Source: docs/theory.md, eq. (40) and docs/theory.md, eq. (49).
+        """
+        pairs = zip(self.cells, self.cell_atoms(), strict=True)
+        if self.shells is None:
+            return [(atoms, np.ones(len(atoms))) for _, atoms in pairs]
+        shares = self.shells.weights(frame, self.masses)
+        return [
+            (atoms, np.ones(len(atoms)))
+            if group < FIRST_SHELL
+            else (atoms, shares[group - FIRST_SHELL, atoms])
+            for (group, _), atoms in pairs
         ]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         probes = {} if self.probes is None else {"probes": self.probes.as_dict()}
+        shells = {} if self.shells is None else {"shells": self.shells.as_dict()}
         return {
             "names": list(self.names),
             "group": self.group.tolist(),
@@ -77,6 +113,7 @@ class Grouping:
             "species": self.species.tolist(),
             "masses": self.masses.tolist(),
             **probes,
+            **shells,
         }
 
     @classmethod
@@ -94,6 +131,7 @@ class Grouping:
                 np.array(document["species"], np.int64),
                 np.array(document["masses"], np.float64),
                 Probes.from_dict(document["probes"]) if "probes" in document else None,
+                Shells.from_dict(document["shells"]) if "shells" in document else None,
             )
         except KeyError as error:
             raise FormatError(

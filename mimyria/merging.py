@@ -231,11 +231,12 @@ def _merge_parts(
                 f"{names[0]} are {', '.join(there[0].names)}. Choose the same groups "
                 "for every run."
             )
-    merged = [
+    dipole, isotropic, anisotropic = (
         _merge_optional([getattr(p, kind) for p in there], names, f"parts/{kind}", [])
         for kind in ("dipole", "isotropic", "anisotropic")
-    ]
-    return Parts(there[0].names, *merged)
+    )
+    reliable_from = max(parts.reliable_from for parts in there)
+    return Parts(there[0].names, dipole, isotropic, anisotropic, reliable_from)
 
 
 def _check_identity(

@@ -17,6 +17,7 @@ from mimyria.correlators import Correlator, State
 from mimyria.frame import Array
 from mimyria.groups import Grouping
 from mimyria.parts import Parts
+from mimyria.shells import RELIABLE_FROM
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 __all__ = ["PART_CORRELATIONS", "PartCorrelators", "split_currents"]
@@ -105,6 +106,7 @@ class PartCorrelators:
             found.get("dipole"),
             found.get("isotropic"),
             found.get("anisotropic"),
+            0.0 if self._grouping.shells is None else RELIABLE_FROM,
         )
 
     def state(self) -> dict[str, State]:

@@ -20,9 +20,12 @@ class Parts:
         dipole: Σ_a over x, y, z of the dipole velocities, or None.
         isotropic: of the mean polarizability velocities, or None.
         anisotropic: Σ_ab of the traceless polarizability velocities, or None.
+        reliable_from: cm⁻¹; below it spectra of single parts show how atoms change the
+            group, and not how they move. 0 where groups do not change.
     """
 
     names: tuple[str, ...]
     dipole: Correlation | None
     isotropic: Correlation | None
     anisotropic: Correlation | None
+    reliable_from: float = 0.0

@@ -50,7 +50,7 @@ def part_spectra(
 
     A pair of different groups stands for both of its orders, g with h and h with g.
     The cross terms may be negative. Errors come from blocks, and are absent while these
-    are too few.
+    are too few. Below `Parts.reliable_from` only their sum has a meaning.
 
     Args:
         parts: correlations between groups.

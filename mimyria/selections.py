@@ -14,23 +14,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from mimyria.errors import SettingsError
-from mimyria.frame import Frame
+from mimyria.frame import Array, Frame
+from mimyria.groups import FIRST_SHELL, Grouping, group_atoms
 from mimyria.molecules import (
     BOND_FACTOR,
+    find_bond_tree,
     find_molecules,
     molecule_formulas,
     symbols_of,
 )
+from mimyria.shells import Shells
 
 __all__ = [
     "REST",
     "molecule_labels",
     "selection_labels",
+    "shell_grouping",
     "solute_labels",
     "species_labels",
 ]
@@ -97,6 +103,53 @@ def selection_labels(
         for atom in free:
             labels[atom] = name
     return [label or REST for label in labels]
+
+
+def shell_grouping(
+    frame: Frame,
+    masses: Array,
+    around: str,
+    borders: Sequence[float],
+    width: float,
+    factor: float = BOND_FACTOR,
+) -> Grouping:
+    """The solute, and all other molecules shared between shells around it.
+
+    Args:
+        frame: which molecules are taken from.
+        masses: (n_atoms,) amu.
+        around: formula of the solute, or a rule as in a selection: the atoms that
+            distances are from. All atoms of their molecules are the solute.
+        borders: of the shells, Å, rising.
+        width: of the ramps between shells, Å.
+        factor: longest bond in units of the sum of covalent radii.
+
+    Raises:
+        SettingsError: there is no such atom, or nothing around it.
+    """
+    rule = around if len(around.split()) > 1 else f"molecule {around}"
+    labels = selection_labels(frame, [f"solute: {rule}"], factor)
+    centres = np.flatnonzero(np.array(labels) == "solute")
+    molecule, parent = find_bond_tree(frame, factor)
+    inner = np.isin(molecule, molecule[centres])
+    if inner.all():
+        raise SettingsError(
+            f"around '{around}' there is nothing to make shells of: every molecule has "
+            "such an atom. Choose the atoms of the solute alone."
+        )
+    limits = [f"{border:g}" for border in borders]
+    names = (
+        "solute",
+        f"below {limits[0]} Å",
+        *(f"{low} to {high} Å" for low, high in pairwise(limits)),
+        f"above {limits[-1]} Å",
+    )
+    return replace(
+        group_atoms(labels, species_labels(frame), masses),
+        names=names,
+        group=np.where(inner, 0, FIRST_SHELL),
+        shells=Shells(centres, tuple(borders), width, molecule, parent),
+    )
 
 
 def _parse(line: str) -> tuple[str, str, list[str]]:

@@ -8,7 +8,8 @@ carries a SHA-256 of its content, because HDF5 itself does not notice a flipped 
     /temperature          K
     /interval             fs
     /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same)
-    /parts/<name>         the same for groups of atoms; attribute names: a JSON list
+    /parts/<name>         the same for groups of atoms; attributes names: a JSON list,
+                          reliable_from: cm^-1, 0 where it is not there
     /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
     /diagnostics/<nn>     attributes: name, value, expected, error, verdict, sentence
     /provenance           attributes: versions, models, settings
@@ -119,6 +120,8 @@ def _encode(result: Result) -> bytes:
         if result.parts is not None:
             parts = file.create_group("parts")
             parts.attrs["names"] = json.dumps(result.parts.names, ensure_ascii=False)
+            parts.attrs["reliable_from"] = result.parts.reliable_from
+            parts.attrs["reliable_from_unit"] = "cm^-1"
             _write_correlations(parts, result.parts, _PARTS)
         spectra = file.create_group("spectra", track_order=True)
         for name, spectrum in result.spectra.items():
@@ -242,7 +245,9 @@ def _decode(file: h5py.File) -> Result:
 def _read_parts(group: h5py.Group) -> Parts:
     found = _read_correlations(group)
     names = tuple(str(name) for name in json.loads(group.attrs["names"]))
-    return Parts(names, *(found.get(name) for name in _PARTS))
+    dipole, isotropic, anisotropic = (found.get(name) for name in _PARTS)
+    reliable_from = float(group.attrs.get("reliable_from", 0.0))
+    return Parts(names, dipole, isotropic, anisotropic, reliable_from)
 
 
 def _read_correlations(group: h5py.Group) -> dict[str, Correlation]:

@@ -11,6 +11,7 @@ from mimyria.probes import Probes
 from mimyria.selections import (
     molecule_labels,
     selection_labels,
+    shell_grouping,
     solute_labels,
     species_labels,
 )
@@ -35,6 +36,15 @@ def build_grouping(
     """
     if settings.kind == "none":
         return None
+    if settings.kind == "shells":
+        return shell_grouping(
+            frame,
+            masses,
+            settings.around or "",
+            settings.borders,
+            settings.width,
+            settings.bond_factor,
+        )
     symbols = species_labels(frame)
     if settings.kind == "molecules":
         labels = molecule_labels(frame, settings.bond_factor)
@@ -53,5 +63,6 @@ def build_grouping(
 
 def describe_groups(settings: GroupsSettings) -> str:
     """The settings in one line, to tell whether a run was begun with others."""
-    details = {"solute": settings.solute, "custom": settings.select}
+    shells = (settings.around or "", *map(str, settings.borders), str(settings.width))
+    details = {"solute": settings.solute, "custom": settings.select, "shells": shells}
     return " · ".join([settings.kind, *details.get(settings.kind, ())])

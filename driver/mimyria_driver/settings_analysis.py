@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from mimyria.errors import SettingsError
@@ -11,7 +12,7 @@ from mimyria_driver.settings_fields import about, choice, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
-GROUPS = ("species", "molecules", "solute", "custom", "intra", "none")
+GROUPS = ("species", "molecules", "solute", "custom", "intra", "shells", "none")
 WINDOWS = ("gaussian", "hann", "bohman", "parzen", "blackman-harris")
 
 
@@ -61,8 +62,8 @@ class GroupsSettings:
     kind: str = setting(
         "species",
         'By "species", by formula of the "molecules", "solute" and solvent, "custom", '
-        '"intra" (within and between molecules) or "none" (smallest journal, but no '
-        "sum rules).",
+        '"intra" (within and between molecules), "shells" around a solute or "none" '
+        "(smallest journal, but no sum rules).",
     )
     solute: tuple[str, ...] = setting(
         (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'
@@ -76,6 +77,17 @@ class GroupsSettings:
         4,
         "intra: random-sign probes, 72 bytes each a frame; with a power of two that is "
         "not below the number of molecules the parts are exact.",
+    )
+    around: str | None = setting(
+        None,
+        'shells: formula of the solute, as "O4S", or "element Na", "index 0-4" or '
+        '"id 1-5"; the nearest of these atoms counts.',
+    )
+    borders: tuple[float, ...] = setting(
+        (), "shells: rising distances in Å, as [3.5, 5.5], from centres of mass."
+    )
+    width: float = setting(
+        0.5, "shells: how wide in Å a molecule goes over from one to the next."
     )
     bond_factor: float = setting(
         1.25, "Longest bond in units of the sum of the covalent radii."
@@ -93,7 +105,15 @@ class GroupsSettings:
         require(
             1 <= self.probes <= 4096, "groups.probes", "from 1 to 4096", self.probes
         )
-        for kind, name in (("solute", "solute"), ("custom", "select")):
+        rising = all(a < b for a, b in pairwise((0.0, *self.borders)))
+        require(rising, "groups.borders", "above 0 and rising", list(self.borders))
+        require(self.width > 0, "groups.width", "above 0", self.width)
+        for kind, name in (
+            ("solute", "solute"),
+            ("custom", "select"),
+            ("shells", "around"),
+            ("shells", "borders"),
+        ):
             if bool(getattr(self, name)) != (self.kind == kind):
                 raise SettingsError(
                     f'groups.{name} and groups.kind = "{kind}" belong together: give '

@@ -65,11 +65,7 @@ def _convert(label: str, value: object, wanted: Any) -> Any:  # noqa: ANN401
     if hint is Path and isinstance(value, str) and value:
         return Path(value)
     if typing.get_origin(hint) is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise SettingsError(
-            f"{label} must be a list of strings, but is {kind_of(value)}."
-        )
+        return _convert_list(label, value, typing.get_args(hint)[0])
     if type(value) is hint and (not isinstance(value, float) or math.isfinite(value)):
         return value
     names = {
@@ -80,6 +76,20 @@ def _convert(label: str, value: object, wanted: Any) -> Any:  # noqa: ANN401
         bool: "true or false",
     }
     raise SettingsError(f"{label} must be {names[hint]}, but is {kind_of(value)}.")
+
+
+def _convert_list(label: str, value: object, item: type) -> tuple[Any, ...]:
+    """A list of strings, or one of numbers."""
+    if isinstance(value, list) and item is float:
+        kinds = [type(each) for each in value]
+        if all(kind in (int, float) for kind in kinds) and all(
+            map(math.isfinite, value)
+        ):
+            return tuple(float(each) for each in value)
+    elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    wanted = "numbers" if item is float else "strings"
+    raise SettingsError(f"{label} must be a list of {wanted}, but is {kind_of(value)}.")
 
 
 def kind_of(value: object) -> str:

@@ -226,6 +226,11 @@ def _parts_report(result: Result) -> list[str]:
             "[groups] in the run.toml of a new run."
         )
     lines = ["", "Parts, by who moves (not where the charge is): share of the integral"]
+    if result.parts.reliable_from:
+        lines.append(
+            f"  single parts are unreliable below {result.parts.reliable_from:.0f} "
+            "cm⁻¹, where molecules that change the shell show; their sum is not"
+        )
     for kind in PART_KINDS:
         for assigned in (False, True):
             found = part_spectra(

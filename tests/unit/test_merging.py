@@ -189,7 +189,7 @@ def parts(segment, names=("O", "H")):
     pairs = ((0, 0), (1, 1), (0, 1))
     correlator = Correlator(2, N_LAGS, INTERVAL, DIPOLE_CORRELATION_UNIT, pairs)
     correlator.push(segment[:, :2])
-    return Parts(names, correlator.result(), None, None)
+    return Parts(names, correlator.result(), None, None, 50.0)
 
 
 def test_parts_are_merged_or_refused_or_left_out(series):
@@ -201,6 +201,7 @@ def test_parts_are_merged_or_refused_or_left_out(series):
     assert merged.names == ("O", "H")
     assert merged.dipole.n_samples == 9000
     assert merged.isotropic is None
+    assert merged.reliable_from == 50.0
     wrong = replace(runs[1], parts=replace(runs[1].parts, names=("O", "D")))
     with pytest.raises(IncompatibleError, match=r"the groups of b are O, D"):
         merge_results([runs[0], wrong], ["a", "b"])

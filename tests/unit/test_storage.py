@@ -92,6 +92,13 @@ def test_a_result_comes_back_to_the_bit(tmp_path):
     assert_same(read_result(path), example())
 
 
+def test_limit_of_parts_that_change_comes_back(tmp_path):
+    changing = full_example()
+    changing = replace(changing, parts=replace(changing.parts, reliable_from=50.0))
+    write_result(tmp_path / "result.h5", changing)
+    assert_same(read_result(tmp_path / "result.h5"), changing)
+
+
 def test_the_same_result_gives_the_same_bytes(tmp_path):
     write_result(tmp_path / "one.h5", example())
     write_result(tmp_path / "two.h5", example())

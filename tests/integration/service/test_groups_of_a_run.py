@@ -31,6 +31,7 @@ from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 60
+SHELLS = {"kind": "shells", "around": "index 0", "borders": [3, 4.1], "width": 0.5}
 
 
 def whole_run(frames):
@@ -61,6 +62,7 @@ def summed(correlation):
         ({}, ("H", "O")),
         ({"kind": "custom", "select": ["a: index 0-2"]}, ("a", "rest")),
         ({"kind": "intra", "probes": 8}, ("intramolecular", "intermolecular")),
+        (SHELLS, ("solute", "below 3 Å", "3 to 4.1 Å", "above 4.1 Å")),
         (
             {"kind": "custom", "select": ["x: id 1", "y: element O", "z: id 2-6"]},
             ("x", "y", "z"),
@@ -100,9 +102,9 @@ def test_journal_holds_what_the_library_gives(tmp_path):
         )
 
 
-@pytest.mark.parametrize("kind", ["species", "intra"])
-def test_rebuilt_parts_and_checks_are_those_of_the_run(kind, tmp_path):
-    settings = run_with(tmp_path, {"kind": kind})
+@pytest.mark.parametrize("groups", [{}, {"kind": "intra"}, SHELLS])
+def test_rebuilt_parts_and_checks_are_those_of_the_run(groups, tmp_path):
+    settings = run_with(tmp_path, groups)
     result = read_result(tmp_path / "spectrum.h5")
     identity, _ = read_header(tmp_path / "journal")
     again = rebuild(tmp_path / "journal", identity, settings.spectrum).result({})
@@ -116,6 +118,38 @@ def test_rebuilt_parts_and_checks_are_those_of_the_run(kind, tmp_path):
     assert "f-sum dipole H" in names
     assert "temperature O" in names
     assert "translation polarizability" in names
+
+
+def test_journal_holds_the_currents_of_shells_in_every_frame(tmp_path, capsys):
+    """By brute force over images; in these frames every atom is its own molecule."""
+    run_with(tmp_path, SHELLS)
+    identity, _ = read_header(tmp_path / "journal")
+    grouping = identity.grouping
+    layout = Layout.of(grouping)
+    steps = np.array(list(np.ndindex(5, 5, 5))) - 2.0
+    moved = []
+    for frame, record in zip(
+        trajectory(N_FRAMES), read_journal(tmp_path / "journal"), strict=True
+    ):
+        apart = frame.positions - frame.positions[0]
+        images = apart[:, None] + steps @ frame.cell
+        r = np.linalg.norm(images, axis=2).min(axis=1)
+        ramps = [np.clip((r - border) / 0.5 + 0.5, 0.0, 1.0) for border in (3.0, 4.1)]
+        s = [r > 0.0, *(0.5 - 0.5 * np.cos(np.pi * ramp) for ramp in ramps), 0.0 * r]
+        weights = np.array([r == 0.0, *(s[b] - 1.0 * s[b + 1] for b in range(3))])
+        each = np.einsum("iab,ib->ia", tensor("apt", frame), frame.velocities)
+        found = np.zeros((4, 9))
+        cells = layout.currents(record.contributions[None])[0]
+        for (group, _), row in zip(grouping.cells, cells, strict=True):
+            found[group] += row
+        np.testing.assert_allclose(found[:, :3], weights @ each, atol=1e-15)
+        moved.append(weights[1:, 1:])
+    changes = np.ptp(moved, axis=0)
+    assert changes.max() > 0.05  # weights that do change
+    assert read_result(tmp_path / "spectrum.h5").parts.reliable_from == 50.0
+    capsys.readouterr()
+    assert mimyria_command(["spectrum", str(tmp_path / "spectrum.h5"), "--parts"]) == 0
+    assert "single parts are unreliable below 50 cm⁻¹" in capsys.readouterr().out
 
 
 def test_checks_are_printed_at_the_end(tmp_path, capfd):

@@ -59,6 +59,8 @@ def test_long_socket_path_is_given_from_here(monkeypatch, tmp_path):
 
 def test_whole_numbers_are_numbers_too():
     assert parsed(spectrum={"temperature": 300}).spectrum.temperature == 300.0
+    shells = {"kind": "shells", "around": "O4S", "borders": [3, 5.5]}
+    assert repr(parsed(groups=shells).groups.borders) == "(3.0, 5.5)"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,17 @@ def test_whole_numbers_are_numbers_too():
         ),
         ({"source": {"stride": 0}}, "source.stride must be 1 or more"),
         ({"source": {"elements": "OHH"}}, "source.elements must be a list of strings"),
+        (
+            {"groups": {"kind": "shells", "around": "Na"}},
+            'groups.borders and groups.kind = "shells" belong together',
+        ),
+        ({"groups": {"around": "Na"}}, "groups.around and groups.kind"),
+        ({"groups": {"borders": 3.5}}, "groups.borders must be a list of numbers"),
+        ({"groups": {"borders": ["3"]}}, "groups.borders must be a list of numbers"),
+        ({"groups": {"borders": [True]}}, "groups.borders must be a list of numbers"),
+        ({"groups": {"borders": [5.5, 3.5]}}, "groups.borders must be above 0 and ris"),
+        ({"groups": {"borders": [0, 3.5]}}, "groups.borders must be above 0 and ris"),
+        ({"groups": {"width": 0.0}}, "groups.width must be above 0, but is 0.0"),
     ],
 )
 def test_mistake_is_named_with_its_remedy(sections, text):
