@@ -27,8 +27,9 @@ PART_CORRELATIONS: Final = {
     "isotropic": ("pgt", (1.0,), POLARIZABILITY_CORRELATION_UNIT),
     "anisotropic": ("pgt", VOIGT_WEIGHTS, POLARIZABILITY_CORRELATION_UNIT),
 }
-_MOST_GROUPS: Final = 4
-"""With more groups blocks would take too much memory; only means are kept then."""
+_MOST_GROUPS: Final = 10
+"""With more groups only means are kept, without blocks: 55 pairs, 2500 lags and 32 blocks
+take 35 MB for each of the three correlations, and more with the square of the groups."""
 
 
 def split_currents(currents: Array) -> dict[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from mimyria.errors import MimyriaError
 __all__ = ["run_command"]
 
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 def run_command(
@@ -39,6 +41,11 @@ def run_command(
         if debug:
             raise
         return _report(f"There is no file '{error.filename}'.", 66)
+    except BrokenPipeError:
+        # Who read our output has gone, as `head` does: no failure worth a word. What
+        # is still in the buffer goes nowhere, so that the exit stays silent, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except OSError as error:
         if debug:
             raise

@@ -1,6 +1,8 @@
 """How a command ends: one clear line and an exit code, no traceback."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +51,22 @@ def test_every_error_has_an_exit_code_of_its_kind():
     for kind in MimyriaError.__subclasses__():
         assert 65 <= kind.exit_code <= 78, kind.__name__
         assert kind.__doc__
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    """As in `mimyria info | head -1`."""
+    script = (
+        "import argparse, sys\n"
+        "from mimyria.cli.errors import run_command\n"
+        "def talk(arguments):\n"
+        "    while True:\n"
+        "        print('a line', flush=True)\n"
+        "sys.exit(run_command(talk, argparse.Namespace(), debug=False))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=30) == 141
