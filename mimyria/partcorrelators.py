@@ -28,8 +28,8 @@ PART_CORRELATIONS: Final = {
     "anisotropic": ("pgt", VOIGT_WEIGHTS, POLARIZABILITY_CORRELATION_UNIT),
 }
 _MOST_GROUPS: Final = 10
-"""With more groups only means are kept, without blocks: 55 pairs, 2500 lags and 32 blocks
-take 35 MB for each of the three correlations, and more with the square of the groups."""
+"""With more groups only means are kept, without blocks: ten groups, 2500 lags and 32
+blocks take 35 MB for each of three correlations, which grows with their square."""
 
 
 def split_currents(currents: Array) -> dict[str, Array]:
