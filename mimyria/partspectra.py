@@ -10,22 +10,16 @@ import numpy as np
 from mimyria.correlation import Correlation
 from mimyria.parts import Parts
 from mimyria.spectra import Spectrum, window_for_resolution
+from mimyria.spectra.grid import grid_for
 from mimyria.spectra.jackknife import with_block_errors
-from mimyria.spectra.raman import RAMAN_UNIT
-from mimyria.spectra.transform import (
-    cosine_transform,
-    padded_intervals,
-    wavenumber_grid,
-)
+from mimyria.spectra.scattering import PLACZEK, RAMAN_UNIT
+from mimyria.spectra.windows import grid_spacing
 from mimyria.units import IR_CONSTANT
 
 __all__ = ["PART_KINDS", "part_spectra"]
 
 PART_KINDS = {"ir": "dipole", "raman_iso": "isotropic", "raman_aniso": "anisotropic"}
 """Spectra that can be told apart, and the field of `Parts` that each comes from."""
-
-_POINTS_PER_WIDTH = 8
-_PLACZEK = 1.5  # γ² = (3/2) Tr ββ
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +68,14 @@ def part_spectra(
         return {}
     if assigned:
         correlation = _assigned(correlation, len(parts.names))
-    factors = {"ir": IR_CONSTANT / (volume * temperature), "raman_aniso": _PLACZEK}
+    factors = {"ir": IR_CONSTANT / (volume * temperature), "raman_aniso": PLACZEK}
     unit = "cm^-1" if kind == "ir" else RAMAN_UNIT
     described = _Kind(kind, unit, factors.get(kind, 1.0))
     compute = _transform(parts, described, resolution, window, max_wavenumber)
     lag_window = window_for_resolution(
         window, resolution, correlation.n_lags, correlation.interval
     )
-    n_lags = int(np.count_nonzero(lag_window.weights))
-    return with_block_errors(compute, correlation, n_lags)
+    return with_block_errors(compute, correlation, lag_window.reach)
 
 
 def _assigned(correlation: Correlation, n_groups: int) -> Correlation:
@@ -105,21 +98,24 @@ def _transform(
     parts: Parts, kind: _Kind, resolution: float, window: str, end: float
 ) -> Callable[[Correlation], dict[str, Spectrum]]:
     def compute(correlation: Correlation) -> dict[str, Spectrum]:
-        interval = correlation.interval
-        weights = window_for_resolution(
-            window, resolution, correlation.n_lags, interval
+        lag_window = window_for_resolution(
+            window, resolution, correlation.n_lags, correlation.interval
         )
-        spacing = resolution / _POINTS_PER_WIDTH
-        n_intervals = padded_intervals(correlation.n_lags, interval, spacing)
-        grid = wavenumber_grid(n_intervals, interval)
+        spacing = grid_spacing(resolution)
+        grid = grid_for(correlation, lag_window, spacing=spacing, high=end)
         found = {}
         for column, (g, h) in zip(correlation.values.T, correlation.pairs, strict=True):
-            values = cosine_transform(column, interval, weights, n_intervals)
+            values = grid.cosine(column)
             scale = kind.factor * (1.0 if g == h else 2.0)
             label = parts.names[g] if g == h else f"{parts.names[g]} × {parts.names[h]}"
             found[label] = Spectrum(
-                grid, scale * values, kind.unit, kind.name, None, weights.resolution
-            ).between(0.0, end)
+                grid.wavenumbers,
+                scale * values,
+                kind.unit,
+                kind.name,
+                None,
+                lag_window.resolution,
+            )
         return found
 
     return compute

@@ -21,11 +21,11 @@ from mimyria.partcorrelators import PART_CORRELATIONS, split_currents
 from mimyria.parts import Parts
 from mimyria.probes import Indices
 from mimyria.spectra.raman import anisotropic_correlation, isotropic_correlation
+from mimyria.spectra.scattering import PLACZEK
 
 __all__ = ["SELF_NAMES", "SelfCorrelators"]
 
 SELF_NAMES: Final = ("intramolecular", "intermolecular")
-_PLACZEK: Final = 1.5  # γ² = (3/2) Tr ββ
 
 
 class SelfCorrelators:
@@ -111,7 +111,7 @@ class SelfCorrelators:
             )
         if polarizability is not None:
             whole["isotropic"] = isotropic_correlation(polarizability)
-            whole["anisotropic"] = anisotropic_correlation(polarizability) / _PLACZEK
+            whole["anisotropic"] = anisotropic_correlation(polarizability) / PLACZEK
         found = {
             name: _self_and_rest(correlator.result(), whole[name])
             for name, correlator in self._correlators.items()

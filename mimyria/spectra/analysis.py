@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.spectra.ir import ir_absorption
 from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.raman import raman_spectra
 from mimyria.spectra.spectrum import Spectrum
-from mimyria.spectra.windows import LagWindow, window_for_resolution
+from mimyria.spectra.windows import (
+    LagWindow,
+    grid_spacing,
+    window_for_resolution,
+)
 
 __all__ = ["compute_spectra"]
-
-_POINTS_PER_WIDTH = 8
 
 
 def compute_spectra(
@@ -52,7 +52,7 @@ def compute_spectra(
     """
     if dipole is None and polarizability is None:
         raise SettingsError("spectra need at least one correlation, but both are None.")
-    spacing = resolution / _POINTS_PER_WIDTH
+    spacing = grid_spacing(resolution)
 
     def lag_window(correlation: Correlation) -> LagWindow:
         return window_for_resolution(
@@ -78,6 +78,6 @@ def compute_spectra(
     spectra: dict[str, Spectrum] = {}
     for compute, correlation in ((infrared, dipole), (raman, polarizability)):
         if correlation is not None:
-            n_lags = int(np.count_nonzero(lag_window(correlation).weights))
-            spectra |= with_block_errors(compute, correlation, n_lags)
+            reach = lag_window(correlation).reach
+            spectra |= with_block_errors(compute, correlation, reach)
     return spectra

@@ -144,15 +144,14 @@ def _direction(axes: str) -> Function:
     )
 
 
-_VECTOR: Final = 3  # components of the dipole
 _EPS: Final = ("eps_inf",)
 _MOLAR: Final = ("eps_inf", "n_molecules")
 
 
 def _listed() -> Iterable[Quantity]:
-    d, optical = dielectric, _optical
+    d, optical, vector = dielectric, _optical, dielectric.N_COMPONENTS
     yield Quantity("ir", "dipole", "cm^-1", "absorption times index, α·n",
-                   optical(d.absorption_times_index), n_components=_VECTOR)  # fmt: skip
+                   optical(d.absorption_times_index), n_components=vector)  # fmt: skip
     for name, unit, title, function, needs, linear in (
         ("absorption", "cm^-1", "Naperian absorption, α", d.absorption, _EPS, False),
         ("permittivity_real", "1", "permittivity, real part ε'",
@@ -168,14 +167,14 @@ def _listed() -> Iterable[Quantity]:
     ):  # fmt: skip
         yield Quantity(
             name, "dipole", unit, title, optical(function), needs, False, linear,
-            n_components=_VECTOR if linear else None,
+            n_components=vector if linear else None,
         )  # fmt: skip
     yield Quantity("naperian_molar", "dipole", "km mol^-1 cm",
                    "molar absorption; its integral is in km/mol",
                    optical(d.naperian_molar), ("n_molecules",),
-                   n_components=_VECTOR)  # fmt: skip
+                   n_components=vector)  # fmt: skip
     yield Quantity("conductivity", "dipole", "S m^-1", "conductivity, real part",
-                   optical(d.conductivity), n_components=_VECTOR)  # fmt: skip
+                   optical(d.conductivity), n_components=vector)  # fmt: skip
     for axes in ("xx", "yy", "zz", "xy", "xz", "yz"):
         yield Quantity(f"permittivity_imag_{axes}", "dipole", "1",
                        f"ε'' of the directions {axes}", _direction(axes), (), False,

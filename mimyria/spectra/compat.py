@@ -23,7 +23,8 @@ from mimyria.correlators import Correlator
 from mimyria.errors import IncompatibleError, SettingsError
 from mimyria.frame import Array
 from mimyria.spectra.ir import ir_absorption
-from mimyria.spectra.raman import RAMAN_UNIT, raman_spectra
+from mimyria.spectra.raman import raman_spectra
+from mimyria.spectra.scattering import RAMAN_UNIT
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.windows import LagWindow
 from mimyria.units import SPEED_OF_LIGHT

@@ -30,6 +30,7 @@ from mimyria.units import (
 )
 
 __all__ = [
+    "N_COMPONENTS",
     "Cell",
     "absorption",
     "absorption_times_index",
@@ -43,7 +44,7 @@ __all__ = [
     "refractive_index",
 ]
 
-_N_COMPONENTS: Final = 3
+N_COMPONENTS: Final = 3  # of the dipole
 _AXES: Final = {"x": 0, "y": 1, "z": 2}
 
 
@@ -217,14 +218,14 @@ def directional_imaginary(
         raise SettingsError(f"axes must be two of x, y, z, such as 'xy', not '{axes}'.")
     values = correlation.column(*(_AXES[axis] for axis in axes))
     scale = DIELECTRIC_CONSTANT / (cell.volume * cell.temperature * _above_zero(grid))
-    imaginary: Array = _N_COMPONENTS * scale * 0.5 * grid.cosine(values)
+    imaginary: Array = N_COMPONENTS * scale * 0.5 * grid.cosine(values)
     return imaginary
 
 
 def _dot_product(correlation: Correlation) -> Array:
     """⟨J(0)·J(t)⟩ from the columns xx, yy, zz."""
     _check_unit(correlation)
-    return np.asarray(sum(correlation.column(a, a) for a in range(_N_COMPONENTS)))
+    return np.asarray(sum(correlation.column(a, a) for a in range(N_COMPONENTS)))
 
 
 def _check_unit(correlation: Correlation) -> None:

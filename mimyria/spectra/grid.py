@@ -15,8 +15,10 @@ from scipy import fft
 from mimyria.correlation import Correlation
 from mimyria.frame import Array
 from mimyria.spectra.transform import (
+    absolute_error,
     cosine_transform,
     padded_intervals,
+    relative_error,
     wavenumber_grid,
 )
 from mimyria.spectra.windows import LagWindow
@@ -85,6 +87,23 @@ class Grid:
         slope = self.angular_frequencies * values[0]
         corrected: Array = part + self.interval**2 / 12 * slope
         return corrected
+
+    def theory_error(
+        self, correlation: Correlation, n_components: int, intensity: Array
+    ) -> Array:
+        """Standard error of an intensity if the motion is Gaussian noise.
+
+        Args:
+            correlation: whose pairs were averaged.
+            n_components: independent components in the intensity.
+            intensity: (last − first,), proportional to a power spectrum.
+
+        Source: docs/theory.md, eq. (8).
+        """
+        relative = relative_error(
+            correlation.counts, self.window, self.n_intervals, n_components
+        )
+        return absolute_error(relative[self.first : self.last], intensity)
 
 
 def grid_for(

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mimyria.correlation import Correlation
-from mimyria.errors import SettingsError, UnitError
+from mimyria.spectra.dielectric import N_COMPONENTS, Cell, absorption_times_index
+from mimyria.spectra.grid import grid_for
 from mimyria.spectra.spectrum import Spectrum
-from mimyria.spectra.transform import (
-    absolute_error,
-    cosine_transform,
-    padded_intervals,
-    relative_error,
-    wavenumber_grid,
-)
 from mimyria.spectra.windows import LagWindow
-from mimyria.units import DIPOLE_CORRELATION_UNIT, IR_CONSTANT
 
 __all__ = ["ir_absorption"]
-
-_N_COMPONENTS = 3
 
 
 def ir_absorption(
@@ -48,25 +37,13 @@ def ir_absorption(
 
     Source: docs/theory.md, eq. (4).
     """
-    if correlation.unit != DIPOLE_CORRELATION_UNIT:
-        raise UnitError(
-            f"the IR needs a correlation in {DIPOLE_CORRELATION_UNIT}, but this one "
-            f"is in {correlation.unit}. Is it the polarizability's?"
-        )
-    for name, value in (("volume", volume), ("temperature", temperature)):
-        if not (np.isfinite(value) and value > 0):
-            raise SettingsError(f"{name} must be above 0, but is {value}.")
-    interval = correlation.interval
-    n_intervals = padded_intervals(correlation.n_lags, interval, spacing)
-    dot_product = sum(correlation.column(a, a) for a in range(_N_COMPONENTS))
-    spectrum = cosine_transform(np.asarray(dot_product), interval, window, n_intervals)
-    intensity = IR_CONSTANT / (volume * temperature) * spectrum
-    relative = relative_error(correlation.counts, window, n_intervals, _N_COMPONENTS)
+    grid = grid_for(correlation, window, spacing=spacing)
+    intensity = absorption_times_index(correlation, grid, Cell(volume, temperature))
     return Spectrum(
-        wavenumber_grid(n_intervals, interval),
+        grid.wavenumbers,
         intensity,
         "cm^-1",
         "ir",
-        absolute_error(relative, intensity),
+        grid.theory_error(correlation, N_COMPONENTS, intensity),
         window.resolution,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
@@ -22,16 +21,9 @@ from mimyria.spectra.grid import Grid, grid_for
 from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.porto import Geometry
 from mimyria.spectra.spectrum import Spectrum
-from mimyria.spectra.transform import absolute_error, relative_error
-from mimyria.spectra.windows import window_for_resolution
+from mimyria.spectra.windows import grid_spacing, window_for_resolution
 
 __all__ = ["compute_quantities", "geometry_spectra", "missing_for"]
-
-_POINTS_PER_WIDTH: Final = 8
-_RATIO_FLOOR: Final = 1e-3  # of the highest intensity; below, a ratio is of noise
-_RATIO_ERRORS: Final = 3.0
-_N_ISOTROPIC: Final = 1
-_N_ANISOTROPIC: Final = 5
 
 
 def missing_for(
@@ -134,8 +126,7 @@ def _with_errors(
     if not quantities:
         return {}
     window = _grid(correlation, conditions, 0.0).window
-    n_lags = int(np.count_nonzero(window.weights))
-    found = with_block_errors(compute, correlation, n_lags)
+    found = with_block_errors(compute, correlation, window.reach)
     for quantity in quantities:
         if quantity.denominator is not None:
             below = found[f"below {quantity.denominator}"]
@@ -172,7 +163,7 @@ def _grid(correlation: Correlation, conditions: Conditions, low: float | None) -
     return grid_for(
         correlation,
         window,
-        spacing=conditions.resolution / _POINTS_PER_WIDTH,
+        spacing=grid_spacing(conditions.resolution),
         low=conditions.min_wavenumber if low is None else low,
         high=conditions.max_wavenumber,
     )
@@ -192,23 +183,14 @@ def _theory_error(
 
     def of(source: Quantity, n_components: int) -> Array:
         intensity = source.function(correlation, grid, conditions)
-        relative = relative_error(
-            correlation.counts, grid.window, grid.n_intervals, n_components
-        )
-        return absolute_error(relative[grid.first : grid.last], intensity)
+        return grid.theory_error(correlation, n_components, intensity)
 
     if quantity.name in scattering.WEIGHTS:
-        isotropic, anisotropic = scattering.WEIGHTS[quantity.name]
-        terms = [
-            weight * of(QUANTITIES[name], n_components)
-            for weight, name, n_components in (
-                (isotropic, "raman_iso", _N_ISOTROPIC),
-                (anisotropic, "raman_aniso", _N_ANISOTROPIC),
-            )
-            if weight
-        ]
-        combined: Array = np.sqrt(sum(term**2 for term in terms))
-        return combined
+        return scattering.combined_error(
+            scattering.WEIGHTS[quantity.name],
+            of(QUANTITIES["raman_iso"], scattering.N_ISOTROPIC),
+            of(QUANTITIES["raman_aniso"], scattering.N_ANISOTROPIC),
+        )
     if quantity.n_components is not None:
         return of(quantity, quantity.n_components)
     return None
@@ -217,8 +199,7 @@ def _theory_error(
 def _masked(ratio: Spectrum, below: Spectrum) -> Spectrum:
     """NaN where the spectrum below is noise or leakage."""
     error = np.zeros(len(below.intensity)) if below.error is None else below.error
-    floor = np.maximum(_RATIO_ERRORS * error, _RATIO_FLOOR * below.intensity.max())
-    known = np.isfinite(floor) & (below.intensity > floor)
+    known = scattering.stands_out(below.intensity, error)
     return replace(
         ratio,
         intensity=np.where(known, ratio.intensity, np.nan),

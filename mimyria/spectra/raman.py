@@ -6,42 +6,42 @@ to a constant. `raman_cross_section` leads to what a spectrometer sees.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mimyria.correlation import Correlation
-from mimyria.errors import SettingsError, UnitError
+from mimyria.errors import UnitError
 from mimyria.frame import Array
+from mimyria.spectra.grid import grid_for
+from mimyria.spectra.scattering import (
+    FORMS,
+    N_ANISOTROPIC,
+    N_ISOTROPIC,
+    RAMAN_UNIT,
+    WEIGHTS,
+    combined_error,
+    contract,
+    raman_factor,
+    stands_out,
+)
 from mimyria.spectra.spectrum import Spectrum
-from mimyria.spectra.transform import (
-    absolute_error,
-    cosine_transform,
-    padded_intervals,
-    relative_error,
-    wavenumber_grid,
-)
 from mimyria.spectra.windows import LagWindow
-from mimyria.units import (
-    HC_OVER_KB,
-    POLARIZABILITY_CORRELATION_UNIT,
-    RAMAN_CONSTANT,
-)
 
 __all__ = [
-    "RAMAN_UNIT",
     "anisotropic_correlation",
     "isotropic_correlation",
     "raman_cross_section",
     "raman_spectra",
 ]
 
-RAMAN_UNIT = "e^4 a0^4 Eh^-2 fs^-1"
-
-_N_ISOTROPIC = 1
-_N_ANISOTROPIC = 5
-# Below this part of the highest VV, or within three standard errors of zero, the
-# depolarisation ratio is a ratio of noise and leakage.
-_RATIO_FLOOR = 1e-3
-_RATIO_ERRORS = 3.0
+_NAMES: Final = (
+    "raman_iso",
+    "raman_aniso",
+    "raman_vv",
+    "raman_vh",
+    "raman_unpolarised",
+)
 
 
 def isotropic_correlation(correlation: Correlation) -> Array:
@@ -57,10 +57,7 @@ def isotropic_correlation(correlation: Correlation) -> Array:
 
     Source: docs/theory.md, eq. (5).
     """
-    c = correlation.column
-    diagonal = c(0, 0) + c(1, 1) + c(2, 2)
-    result: Array = (diagonal + 2 * (c(0, 1) + c(0, 2) + c(1, 2))) / 9
-    return result
+    return contract(correlation, FORMS["raman_iso"])
 
 
 def anisotropic_correlation(correlation: Correlation) -> Array:
@@ -76,12 +73,7 @@ def anisotropic_correlation(correlation: Correlation) -> Array:
 
     Source: docs/theory.md, eq. (5).
     """
-    c = correlation.column
-    diagonal = c(0, 0) + c(1, 1) + c(2, 2)
-    off_diagonal = c(3, 3) + c(4, 4) + c(5, 5)
-    trace = diagonal + 2 * off_diagonal - 3 * isotropic_correlation(correlation)
-    result: Array = 1.5 * trace
-    return result
+    return contract(correlation, FORMS["raman_aniso"])
 
 
 def raman_spectra(
@@ -104,47 +96,20 @@ def raman_spectra(
 
     Source: docs/theory.md, eq. (6).
     """
-    if correlation.unit != POLARIZABILITY_CORRELATION_UNIT:
-        raise UnitError(
-            "Raman spectra need a correlation in "
-            f"{POLARIZABILITY_CORRELATION_UNIT}, but this one is in "
-            f"{correlation.unit}. Is it the dipole's?"
-        )
-    interval = correlation.interval
-    n_intervals = padded_intervals(correlation.n_lags, interval, spacing)
-    wavenumbers = wavenumber_grid(n_intervals, interval)
-    iso, g2 = (
-        cosine_transform(values, interval, window, n_intervals)
-        for values in (
-            isotropic_correlation(correlation),
-            anisotropic_correlation(correlation),
-        )
-    )
-    relative_iso, relative_g2 = (
-        relative_error(correlation.counts, window, n_intervals, n_components)
-        for n_components in (_N_ISOTROPIC, _N_ANISOTROPIC)
-    )
-    iso_error = absolute_error(relative_iso, iso)
-    g2_error = absolute_error(relative_g2, g2)
+    grid = grid_for(correlation, window, spacing=spacing)
+    iso = grid.cosine(isotropic_correlation(correlation))
+    g2 = grid.cosine(anisotropic_correlation(correlation))
+    iso_error = grid.theory_error(correlation, N_ISOTROPIC, iso)
+    g2_error = grid.theory_error(correlation, N_ANISOTROPIC, g2)
 
     def spectrum(name: str, values: Array, error: Array, unit: str) -> Spectrum:
-        return Spectrum(wavenumbers, values, unit, name, error, window.resolution)
+        return Spectrum(grid.wavenumbers, values, unit, name, error, window.resolution)
 
-    spectra = {
-        name: spectrum(
-            name,
-            a * iso + b * g2,
-            _combined(a, iso_error, b, g2_error),
-            RAMAN_UNIT,
-        )
-        for name, a, b in (
-            ("raman_iso", 1.0, 0.0),
-            ("raman_aniso", 0.0, 1.0),
-            ("raman_vv", 1.0, 4 / 45),
-            ("raman_vh", 0.0, 1 / 15),
-            ("raman_unpolarised", 1.0, 7 / 45),
-        )
-    }
+    spectra = {}
+    for name in _NAMES:
+        a, b = WEIGHTS[name]
+        error = combined_error((a, b), iso_error, g2_error)
+        spectra[name] = spectrum(name, a * iso + b * g2, error, RAMAN_UNIT)
     ratio, ratio_error = _depolarisation(
         spectra["raman_vv"], iso, g2, iso_error, g2_error
     )
@@ -153,20 +118,12 @@ def raman_spectra(
     return spectra
 
 
-def _combined(a: float, first: Array, b: float, second: Array) -> Array:
-    """Error of a x + b y; a term of weight zero is left out, even an infinite one."""
-    terms = [weight * error for weight, error in ((a, first), (b, second)) if weight]
-    combined: Array = np.sqrt(sum(term**2 for term in terms))
-    return combined
-
-
 def _depolarisation(
     vv: Spectrum, iso: Array, g2: Array, iso_error: Array, g2_error: Array
 ) -> tuple[Array, Array]:
     """ρ = VH/VV and its error; d ρ = [iso dVH − VH d iso] / VV²."""
     assert vv.error is not None  # raman_spectra gives one to every spectrum
-    floor = np.maximum(_RATIO_ERRORS * vv.error, _RATIO_FLOOR * vv.intensity.max())
-    meaningful = np.isfinite(floor) & (vv.intensity > floor)
+    meaningful = stands_out(vv.intensity, vv.error)
     safe = np.where(meaningful, vv.intensity, 1.0)
     iso_error, g2_error = (
         np.where(meaningful, error, 0.0) for error in (iso_error, g2_error)
@@ -198,16 +155,9 @@ def raman_cross_section(
             f"a cross section needs a Raman spectrum in {RAMAN_UNIT}, but "
             f"{spectrum.name} is in {spectrum.unit}."
         )
-    laser = 1e7 / laser_wavelength
-    if not 0 < spectrum.wavenumbers[-1] < laser:
-        raise SettingsError(
-            f"the Stokes shift must stay below the laser at {laser:.0f} cm⁻¹, but the "
-            f"spectrum reaches {spectrum.wavenumbers[-1]:.0f} cm⁻¹. Cut it first."
-        )
     shifted = spectrum.wavenumbers > 0
     nu = spectrum.wavenumbers[shifted]
-    factor = RAMAN_CONSTANT / temperature * (laser - nu) ** 4
-    factor = factor / (nu * -np.expm1(-HC_OVER_KB * nu / temperature))
+    factor = raman_factor("stokes", nu, temperature, laser_wavelength=laser_wavelength)
     return Spectrum(
         nu,
         factor * spectrum.intensity[shifted],

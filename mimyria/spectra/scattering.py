@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError, UnitError
@@ -24,18 +25,29 @@ from mimyria.units import POLARIZABILITY_CORRELATION_UNIT, RAMAN_CONSTANT
 __all__ = [
     "FORMS",
     "KIND_UNITS",
+    "N_ANISOTROPIC",
+    "N_ISOTROPIC",
+    "PLACZEK",
+    "RAMAN_UNIT",
     "WEIGHTS",
+    "combined_error",
     "contract",
     "depolarisation_linear",
     "depolarisation_natural",
     "form_spectrum",
     "polarised_form",
     "raman_factor",
+    "stands_out",
 ]
 
+PLACZEK: Final = 1.5
+"""γ² = (3/2) Tr ββ."""
+
+_RATIO_FLOOR: Final = 1e-3
+_RATIO_ERRORS: Final = 3.0
 _TRACE: Final = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 _ISO: Final = np.outer(_TRACE, _TRACE) / 9.0
-_G2: Final = 1.5 * (np.diag([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) - 3.0 * _ISO)
+_G2: Final = PLACZEK * (np.diag([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) - 3.0 * _ISO)
 
 WEIGHTS: Final = MappingProxyType(
     {
@@ -49,6 +61,11 @@ WEIGHTS: Final = MappingProxyType(
 )
 """Weights of the mean square a² and of Placzek's γ² in the spectra of a liquid."""
 
+N_ISOTROPIC: Final = 1
+N_ANISOTROPIC: Final = 5
+"""Independent components of a² and of γ², for the error of theory."""
+
+
 FORMS: Final = MappingProxyType(
     {name: a * _ISO + b * _G2 for name, (a, b) in WEIGHTS.items()}
 )
@@ -58,9 +75,12 @@ analyser parallel (VV), crossed (VH) or absent, and natural light at 90°, no an
 Source: docs/theory.md, eq. (19).
 """
 
+RAMAN_UNIT: Final = "e^4 a0^4 Eh^-2 fs^-1"
+"""Unit of the spectrum of dα/dt of the whole cell."""
+
 KIND_UNITS: Final = MappingProxyType(
     {
-        "lineshape": "e^4 a0^4 Eh^-2 fs^-1",
+        "lineshape": RAMAN_UNIT,
         "reduced": "cm^6 sr^-1",
         "stokes": "cm^2 sr^-1 cm",
         "anti-stokes": "cm^2 sr^-1 cm",
@@ -93,6 +113,32 @@ def contract(correlation: Correlation, form: Array) -> Array:
             if weight:
                 total += weight * correlation.column(u, v)
     return total
+
+
+def combined_error(
+    weights: tuple[float, float], iso_error: Array, g2_error: Array
+) -> Array:
+    """Error of a sum of a² and γ² with these weights, taken as independent.
+
+    A term of weight zero is left out, even where its error is infinite.
+    """
+    terms = [
+        weight * error
+        for weight, error in zip(weights, (iso_error, g2_error), strict=True)
+        if weight
+    ]
+    combined: Array = np.sqrt(sum(term**2 for term in terms))
+    return combined
+
+
+def stands_out(intensity: Array, error: Array) -> NDArray[np.bool_]:
+    """Where an intensity is more than noise and leakage, so that a ratio has a meaning.
+
+    Noise is three standard errors; leakage is a thousandth of the highest intensity.
+    """
+    floor = np.maximum(_RATIO_ERRORS * error, _RATIO_FLOOR * intensity.max())
+    known: NDArray[np.bool_] = np.isfinite(floor) & (intensity > floor)
+    return known
 
 
 def form_spectrum(

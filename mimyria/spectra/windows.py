@@ -35,6 +35,7 @@ __all__ = [
     "bohman",
     "finest_resolution",
     "gaussian",
+    "grid_spacing",
     "hann",
     "lags_for_resolution",
     "no_window",
@@ -43,6 +44,7 @@ __all__ = [
     "window_of_length",
 ]
 
+_POINTS_PER_WIDTH: Final = 8
 _NO_WINDOW_FACTOR: Final = 1.2067091288032286  # width of sin(x)/x, as f above
 _BLACKMAN_HARRIS: Final = (0.35875, 0.48829, 0.14128, 0.01168)
 
@@ -105,6 +107,16 @@ class LagWindow:
     name: str
     weights: Array
     resolution: float
+
+    @property
+    def reach(self) -> int:
+        """Number of lags that it uses."""
+        return int(np.count_nonzero(self.weights))
+
+
+def grid_spacing(resolution: float) -> float:
+    """Distance of grid points, cm⁻¹, that draws a line of this width smoothly."""
+    return resolution / _POINTS_PER_WIDTH
 
 
 def no_window(n_lags: int, interval: float) -> LagWindow:

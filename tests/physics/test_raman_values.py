@@ -17,7 +17,7 @@ from mimyria.spectra import (
     raman_spectra,
     window_of_length,
 )
-from mimyria.spectra.raman import RAMAN_UNIT
+from mimyria.spectra.scattering import RAMAN_UNIT
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.units import POLARIZABILITY_CORRELATION_UNIT, RAMAN_CONSTANT
 
