@@ -17,7 +17,6 @@ from mimyria.spectra.elements import VelocitySpectra
 
 __all__ = ["add_parser"]
 
-_POINTS_PER_WIDTH = 8
 _MOST_BANDS = 5
 _DESCRIPTION = """\
 Vibrational density of states from the velocities of a trajectory: where the atoms move,
@@ -60,10 +59,7 @@ def add_parser(
 def _run(arguments: argparse.Namespace) -> int:
     accumulated = _read(arguments)
     spectra = accumulated.spectra(
-        arguments.window,
-        arguments.resolution,
-        arguments.resolution / _POINTS_PER_WIDTH,
-        arguments.max_wavenumber,
+        arguments.window, arguments.resolution, arguments.max_wavenumber
     )
     for spectrum in spectra:
         strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)

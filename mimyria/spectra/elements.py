@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from mimyria.correlation import Correlation
 from mimyria.frame import Array
 from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.spectrum import Spectrum
-from mimyria.spectra.vdos import kinetic_correlator, mass_weighted, velocity_spectrum
-from mimyria.spectra.windows import window_for_resolution
+from mimyria.spectra.vdos import mass_weighted, velocity_correlator, velocity_spectrum
+from mimyria.spectra.windows import (
+    LagWindow,
+    grid_spacing,
+    window_for_resolution,
+)
 
 __all__ = ["VelocitySpectra"]
 
@@ -37,18 +42,18 @@ class VelocitySpectra:
             str(name): np.flatnonzero(names == name) for name in np.unique(names)
         }
         self._correlators = {
-            name: kinetic_correlator(len(members), n_lags, interval)
+            name: velocity_correlator(len(members), n_lags, interval)
             for name, members in self._members.items()
         }
 
     def push(self, velocities: Array) -> None:
-        """Add a frame.
+        """Add one frame or several.
 
         Args:
-            velocities: (n_atoms, 3) Å/fs.
+            velocities: (n_atoms, 3) or (n_frames, n_atoms, 3) Å/fs.
         """
         for name, members in self._members.items():
-            sample = mass_weighted(velocities[members], self._masses[members])
+            sample = mass_weighted(velocities[..., members, :], self._masses[members])
             self._correlators[name].push(sample)
 
     def end_segment(self) -> None:
@@ -57,14 +62,13 @@ class VelocitySpectra:
             correlator.end_segment()
 
     def spectra(
-        self, window: str, resolution: float, spacing: float, max_wavenumber: float
+        self, window: str, resolution: float, max_wavenumber: float
     ) -> list[Spectrum]:
         """Density of states of each label; changes nothing.
 
         Args:
             window: key of `WINDOWS`.
             resolution: full width at half maximum of a sharp line, cm⁻¹.
-            spacing: largest distance of grid points, cm⁻¹.
             max_wavenumber: end of the spectra, cm⁻¹.
 
         Returns:
@@ -73,20 +77,26 @@ class VelocitySpectra:
         """
         found: list[Spectrum] = []
         for name, correlator in self._correlators.items():
-            n_modes = 3 * len(self._members[name])
-
-            def compute(
-                part: Correlation, n_modes: int = n_modes
-            ) -> dict[str, Spectrum]:
-                lags = window_for_resolution(
-                    window, resolution, part.n_lags, part.interval
-                )
-                spectrum = velocity_spectrum(
-                    part, window=lags, spacing=spacing, n_modes=n_modes
-                )
-                return {"vdos": spectrum.between(0.0, max_wavenumber)}
-
             whole = correlator.result()
-            spectrum = with_block_errors(compute, whole, whole.n_lags)["vdos"]
+            lags = window_for_resolution(
+                window, resolution, whole.n_lags, whole.interval
+            )
+            compute = partial(
+                _density,
+                n_atoms=len(self._members[name]),
+                window=lags,
+                max_wavenumber=max_wavenumber,
+            )
+            spectrum = with_block_errors(compute, whole, lags.reach)["vdos"]
             found.append(replace(spectrum, name=f"vdos_{name}"))
         return found
+
+
+def _density(
+    correlation: Correlation, *, n_atoms: int, window: LagWindow, max_wavenumber: float
+) -> dict[str, Spectrum]:
+    spacing = grid_spacing(window.resolution)
+    spectrum = velocity_spectrum(
+        correlation, n_atoms=n_atoms, window=window, spacing=spacing
+    )
+    return {"vdos": spectrum.between(0.0, max_wavenumber)}

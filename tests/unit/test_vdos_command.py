@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from mimyria.cli import main
+from mimyria.correlators import Correlator
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, write_extxyz
 from mimyria.io.tables import read_table
 from mimyria.spectra import (
     mass_weighted,
-    velocity_correlator,
     velocity_spectrum,
     window_for_resolution,
 )
 from mimyria.spectra.elements import VelocitySpectra
+from mimyria.spectra.vdos import VELOCITY_CORRELATION_UNIT
 from mimyria.tensors import Tensors
 from mimyria.units import angular_frequency
 
@@ -69,13 +70,16 @@ def test_one_channel_for_all_atoms_equals_one_for_each(rng):
     velocities = rng.normal(size=(400, 3, 3))
     masses = np.array([16.0, 1.0, 1.0])
     accumulated = VelocitySpectra(["a"] * 3, masses, 120, INTERVAL)
-    separate = velocity_correlator(3, 120, INTERVAL)
+    own = [(channel, channel) for channel in range(9)]
+    separate = Correlator(9, 120, INTERVAL, VELOCITY_CORRELATION_UNIT, own)
     for frame in velocities:
         accumulated.push(frame)
         separate.push(mass_weighted(frame, masses))
     window = window_for_resolution("gaussian", 250.0, 120, INTERVAL)
-    expected = velocity_spectrum(separate.result(), window=window, spacing=30.0)
-    (found,) = accumulated.spectra("gaussian", 250.0, 30.0, 9000.0)
+    expected = velocity_spectrum(
+        separate.result(), n_atoms=3, window=window, spacing=250.0 / 8
+    )
+    (found,) = accumulated.spectra("gaussian", 250.0, 9000.0)
     np.testing.assert_allclose(found.intensity, expected.intensity, rtol=1e-12)
 
 

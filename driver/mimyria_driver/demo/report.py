@@ -16,21 +16,14 @@ import numpy as np
 
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
-from mimyria.spectra import (
-    Spectrum,
-    find_band,
-    mass_weighted,
-    velocity_correlator,
-    velocity_spectrum,
-    window_for_resolution,
-)
+from mimyria.spectra import Spectrum, find_band
+from mimyria.spectra.elements import VelocitySpectra
 from mimyria.spectra.peaks import WATER_BANDS
 from mimyria.storage import Result, read_result
 from mimyria_driver.session import RESULT_NAME
 
 __all__ = ["report"]
 
-_POINTS_PER_WIDTH: Final = 8
 _EXPERIMENT: Final = {"libration": 670.0, "bend": 1645.0, "OH stretch": 3400.0}
 _MAX_WAVENUMBER: Final = 4500.0
 
@@ -115,18 +108,11 @@ def _velocity_spectra(path: Path, result: Result) -> tuple[Spectrum, Spectrum]:
 
 def _velocity_spectrum(velocities: Array, masses: Array, result: Result) -> Spectrum:
     """The same lags, window and grid as those of the IR spectrum."""
-    resolution = result.spectra["ir"].resolution
     assert result.dipole is not None
-    n_lags = result.dipole.n_lags
-    correlator = velocity_correlator(len(masses), n_lags, result.interval)
-    correlator.push(mass_weighted(velocities, masses))
-    window = window_for_resolution(
-        str(result.provenance["window"]),
-        resolution,
-        n_lags,
-        result.interval,
-    )
-    spectrum = velocity_spectrum(
-        correlator.result(), window=window, spacing=resolution / _POINTS_PER_WIDTH
-    )
-    return spectrum.between(0.0, _MAX_WAVENUMBER)
+    n_lags, interval = result.dipole.n_lags, result.interval
+    accumulated = VelocitySpectra(["all"] * len(masses), masses, n_lags, interval)
+    accumulated.push(velocities)
+    window = str(result.provenance["window"])
+    resolution = result.spectra["ir"].resolution
+    (spectrum,) = accumulated.spectra(window, resolution, _MAX_WAVENUMBER)
+    return spectrum
