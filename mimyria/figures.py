@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, Final
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mimyria.drawing import COLOURS, WAVENUMBER_LABEL, save_figure
 from mimyria.errors import SettingsError
-from mimyria.files import replace_file
 from mimyria.frame import Array
 from mimyria.spectra import Spectrum
 
@@ -23,10 +21,6 @@ __all__ = ["FORMATS", "FigureStyle", "draw_figure"]
 
 FORMATS: Final = ("pdf", "svg", "png", "eps")
 _DECADES: Final = 1e-5  # of the highest point, lower end of a logarithmic ordinate
-# Told apart by colour-blind eyes as well (Okabe and Ito).
-_COLOURS: Final = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#404040",
-)  # fmt: skip
 _LABELS: Final = {
     "ir": r"$\alpha(\tilde\nu)\,n(\tilde\nu)$",
     "raman_iso": "isotropic Raman",
@@ -117,7 +111,6 @@ def draw_figure(
     with rc_context(options):
         width, height = (length / 2.54 for length in style.size)
         figure = Figure(figsize=(width, height), dpi=style.dots, layout="constrained")
-        FigureCanvasAgg(figure)
         all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, group in zip(all_axes, panels.values(), strict=True):
             _draw_panel(axes, group, style)
@@ -126,8 +119,8 @@ def draw_figure(
             _draw_parts(all_axes[0], first, style)
         for axes in all_axes:
             _finish(axes, style)
-        all_axes[-1].set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
-        _save(figure, path, kind)
+        all_axes[-1].set_xlabel(WAVENUMBER_LABEL)
+        save_figure(figure, path, dots=style.dots)
 
 
 def _draw_panel(axes: Axes, group: list[Spectrum], style: FigureStyle) -> None:
@@ -196,7 +189,7 @@ def _clipped(spectrum: Spectrum, style: FigureStyle) -> Spectrum:
 
 
 def _cycle(number: int, first: int = 0) -> list[str]:
-    return [_COLOURS[(first + i) % len(_COLOURS)] for i in range(number)]
+    return [COLOURS[(first + i) % len(COLOURS)] for i in range(number)]
 
 
 def _unit_text(unit: str) -> str:
@@ -206,12 +199,3 @@ def _unit_text(unit: str) -> str:
         base, _, power = word.partition("^")
         words.append(f"{base}$^{{{power}}}$" if power else base)
     return " ".join(words).replace("a0", "$a_0$").replace("Eh", "$E_h$")
-
-
-def _save(figure: Figure, path: Path, kind: str) -> None:
-    buffer = io.BytesIO()
-    # Without the date the same data give the same file.
-    dates = {"pdf": "CreationDate", "svg": "Date"}
-    metadata = {dates[kind]: None} if kind in dates else None
-    figure.savefig(buffer, format=kind, metadata=metadata)
-    replace_file(path, buffer.getvalue())

@@ -1,23 +1,18 @@
-"""Plots of spectra with their error bands, as picture files.
-
-Figures are made without pyplot: no global state, no window, safe in any process.
-"""
+"""Plots of spectra with their error bands, as picture files."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.integrate import trapezoid
 
+from mimyria.drawing import COLOURS, WAVENUMBER_LABEL, save_figure
 from mimyria.errors import SettingsError
-from mimyria.files import replace_file
 from mimyria.spectra import Spectrum, find_bands
 
 __all__ = ["HasSpectra", "plot_ir", "plot_overlay", "plot_raman", "plot_spectrum"]
@@ -28,13 +23,13 @@ _MOST_LABELS: Final = 5
 _LABEL_HEIGHT: Final = 0.04  # of the highest point; lower bands get no label
 _STRETCHES: Final = 2500.0  # cm⁻¹; stretches of X–H dwarf what lies below
 _MAGNIFICATIONS: Final = (2, 5, 10, 20, 50, 100, 200)
-# Told apart by colour-blind eyes as well (Okabe and Ito).
+_BLUE, _RED, _GREEN, *_, _GREY = COLOURS
 _COLOURS: Final = {
-    "ir": "#0072B2",
-    "raman_vv": "#0072B2",
-    "raman_vh": "#D55E00",
-    "raman_iso": "#009E73",
-    "depolarisation_ratio": "#404040",
+    "ir": _BLUE,
+    "raman_vv": _BLUE,
+    "raman_vh": _RED,
+    "raman_iso": _GREEN,
+    "depolarisation_ratio": _GREY,
 }
 
 
@@ -66,10 +61,10 @@ def plot_ir(
     _draw(axes, spectrum, None)
     _label_bands(axes, spectrum)
     axes.set_ylabel(r"$\alpha(\tilde\nu)\,n(\tilde\nu)$ / cm$^{-1}$")
-    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    axes.set_xlabel(WAVENUMBER_LABEL)
     _finish(axes, limits)
     _write_note(axes, spectrum)
-    _save(figure, Path(path))
+    save_figure(figure, Path(path), dots=_DPI)
 
 
 def plot_raman(
@@ -99,10 +94,10 @@ def plot_raman(
     _draw(below, ratio, None)
     below.axhline(0.75, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
     below.set_ylabel(r"$\rho$ = VH/VV")
-    below.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    below.set_xlabel(WAVENUMBER_LABEL)
     _finish(below, limits)
     below.set_ylim(0.0, 0.85)
-    _save(figure, Path(path))
+    save_figure(figure, Path(path), dots=_DPI)
 
 
 def plot_spectrum(
@@ -125,12 +120,12 @@ def plot_spectrum(
     axes = figure.subplots()
     _draw(axes, part, None)
     axes.set_ylabel(title if part.unit == "1" else f"{title} / {part.unit}")
-    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    axes.set_xlabel(WAVENUMBER_LABEL)
     axes.set_xlim(*limits)
     axes.minorticks_on()
     axes.tick_params(which="both", direction="in", top=True, right=True)
     _write_note(axes, part)
-    _save(figure, Path(path))
+    save_figure(figure, Path(path), dots=_DPI)
 
 
 def plot_overlay(
@@ -153,17 +148,17 @@ def plot_overlay(
     figure = Figure(figsize=(7.0, 3.8), layout="constrained")
     axes = figure.subplots()
     for spectrum, label, colour in zip(
-        (first, second), labels, ("#0072B2", "#D55E00"), strict=True
+        (first, second), labels, (_BLUE, _RED), strict=True
     ):
         area = trapezoid(np.nan_to_num(spectrum.intensity), spectrum.wavenumbers)
         _draw(axes, spectrum, label, colour=colour, scale=area if normalise else 1.0)
     axes.legend(frameon=False)
     axes.set_ylabel("intensity / area" if normalise else f"intensity / {first.unit}")
-    axes.set_xlabel(r"$\tilde\nu$ / cm$^{-1}$")
+    axes.set_xlabel(WAVENUMBER_LABEL)
     low = min(first.wavenumbers[0], second.wavenumbers[0])
     high = max(first.wavenumbers[-1], second.wavenumbers[-1])
     _finish(axes, (float(low), float(high)))
-    _save(figure, Path(path))
+    save_figure(figure, Path(path), dots=_DPI)
 
 
 def _pick(source: HasSpectra | Mapping[str, Spectrum], name: str) -> Spectrum:
@@ -185,7 +180,7 @@ def _draw(
     scale: float = 1.0,
 ) -> None:
     """A line, and a band of one standard error on both sides; both over `scale`."""
-    colour = colour or _COLOURS.get(spectrum.name, "#0072B2")
+    colour = colour or _COLOURS.get(spectrum.name, _BLUE)
     x, y = spectrum.wavenumbers, spectrum.intensity / scale
     axes.plot(x, y, color=colour, linewidth=1.2, label=label)
     if spectrum.error is not None and np.isfinite(spectrum.error).any():
@@ -257,10 +252,3 @@ def _write_note(axes: Axes, spectrum: Spectrum) -> None:
         fontsize=7.5,
         color="0.4",
     )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=_DPI)
-    replace_file(path, buffer.getvalue())

@@ -147,3 +147,8 @@ def test_the_command_refuses_a_result_without_correlations(tmp_path):
     write_result(path, Result(None, None, {}, 1900.0, 300.0, 2.0))
     with pytest.raises(FormatError, match="holds no correlation"):
         run(path)
+
+
+def test_a_picture_of_an_unknown_kind_is_refused_by_name(result, tmp_path):
+    with pytest.raises(SettingsError, match=r"must end in \.png.* but is ir\.foo"):
+        plot_ir(result, tmp_path / "ir.foo")
