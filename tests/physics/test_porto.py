@@ -95,23 +95,6 @@ def test_forms_of_an_isotropic_sample_are_those_of_the_raman_spectra():
     assert np.allclose(natural, 6 * g2 / (45 * iso + 7 * g2), rtol=1e-10)
 
 
-def orientations():
-    """Quadrature over all orientations, exact for polynomials of degree 4."""
-    angles = 2 * np.pi * np.arange(6) / 6
-    cosines, weights = np.polynomial.legendre.leggauss(4)
-
-    def about_z(angle):
-        c, s = np.cos(angle), np.sin(angle)
-        return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-
-    for cosine, weight in zip(cosines, weights, strict=True):
-        sine = np.sqrt(1 - cosine**2)
-        tilt = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-        for first in angles:
-            for second in angles:
-                yield about_z(first) @ tilt @ about_z(second), weight / (2 * 36)
-
-
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -123,12 +106,12 @@ def orientations():
         ("x(y+z,x+z)y", "raman_natural_90"),
     ],
 )
-def test_the_average_over_orientations_is_the_isotropic_form(text, name):
+def test_the_average_over_orientations_is_the_isotropic_form(text, name, orientations):
     """The rows of the table of experiments, by exact quadrature."""
     form = parse_geometry(text).form()
     tensors = from_voigt(np.eye(6))  # the action of a rotation on the six components
     average = np.zeros((6, 6))
-    for rotation, weight in orientations():
+    for rotation, weight in orientations:
         turned = to_voigt(np.einsum("ax,by,uxy->uab", rotation, rotation, tensors))
         average += weight * turned @ form @ turned.T
     assert np.abs(average - FORMS[name]).max() < 1e-12

@@ -39,31 +39,11 @@ def coloured_series(seed, n_samples=400):
     return to_voigt(smooth + 2.0 * np.eye(3) * rng.normal(size=(n_samples, 1, 1)))
 
 
-def rotations():
-    """Orientations and weights that integrate polynomials of degree 4 in R exactly.
-
-    Trapezoidal rule in the two azimuths, Gauss–Legendre in cos β: Euler z, y, z.
-    """
-    angles = 2 * np.pi * np.arange(6) / 6
-    cosines, weights = np.polynomial.legendre.leggauss(4)
-
-    def about_z(angle):
-        c, s = np.cos(angle), np.sin(angle)
-        return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-
-    for cosine, weight in zip(cosines, weights, strict=True):
-        sine = np.sqrt(1 - cosine**2)
-        tilt = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-        for first in angles:
-            for second in angles:
-                yield about_z(first) @ tilt @ about_z(second), weight / (2 * 36)
-
-
-def test_invariants_are_the_average_over_all_orientations():
+def test_invariants_are_the_average_over_all_orientations(orientations):
     series = coloured_series(1)
     tensors = from_voigt(series)
     vv = vh = 0.0
-    for rotation, weight in rotations():
+    for rotation, weight in orientations:
         turned = to_voigt(np.einsum("ax,by,txy->tab", rotation, rotation, tensors))
         correlation = correlate(turned)
         vv = vv + weight * correlation.column(2, 2)  # light polarised along z, z seen

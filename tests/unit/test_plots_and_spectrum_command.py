@@ -14,32 +14,24 @@ from mimyria.storage import Result, read_result, write_result
 from mimyria.units import (
     DIPOLE_CORRELATION_UNIT,
     POLARIZABILITY_CORRELATION_UNIT,
-    angular_frequency,
 )
 
 N_LAGS, INTERVAL = 400, 2.0
+SERIES = {
+    "n_steps": 4000,
+    "interval": INTERVAL,
+    "noise": 1e-4,
+    "amplitudes": (2e-3, 1e-2),
+}
 CELL = {"volume": 1900.0, "temperature": 300.0}
 
 
-def currents(n_channels, seed):
-    """Two broad bands, at 1650 and 3400 cm⁻¹, over a little noise."""
-    rng = np.random.default_rng(seed)
-    time = INTERVAL * np.arange(4000)
-    series = 1e-4 * rng.normal(size=(4000, n_channels))
-    for nu, amplitude in ((1650.0, 2e-3), (3400.0, 1e-2)):
-        for offset in np.linspace(-40, 40, 17):
-            phases = rng.uniform(0, 2 * np.pi, n_channels)
-            omega = angular_frequency(nu + offset)
-            series += amplitude * np.cos(omega * time[:, np.newaxis] + phases)
-    return series
-
-
 @pytest.fixture(scope="module")
-def result():
+def result(two_bands):
     dipole = Correlator(3, N_LAGS, INTERVAL, DIPOLE_CORRELATION_UNIT)
-    dipole.push(currents(3, 1))
+    dipole.push(two_bands(3, 1, **SERIES))
     alpha = Correlator(6, N_LAGS, INTERVAL, POLARIZABILITY_CORRELATION_UNIT)
-    alpha.push(currents(6, 2))
+    alpha.push(two_bands(6, 2, **SERIES))
     correlations = dipole.result(), alpha.result()
     spectra = compute_spectra(*correlations, **CELL, resolution=100.0, window="bohman")
     return Result(
