@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 
 from mimyria.contributions import VOIGT_WEIGHTS, Layout
+from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator, State
 from mimyria.frame import Array
-from mimyria.groups import Grouping
+from mimyria.groups import Grouping, Indices
 from mimyria.parts import Parts
 from mimyria.shells import RELIABLE_FROM
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
@@ -78,11 +79,12 @@ class PartCorrelators:
             if target in targets
         }
 
-    def push(self, flat: Array) -> None:
+    def push(self, flat: Array, steps: Indices) -> None:
         """Add frames.
 
         Args:
             flat: (n, size) contributions of the cells.
+            steps: (n,) MD steps, which make no difference here.
 
         Source: docs/theory.md, eq. (40).
         """
@@ -99,8 +101,15 @@ class PartCorrelators:
         for correlator in self._correlators.values():
             correlator.end_segment()
 
-    def parts(self) -> Parts:
-        """The correlations so far; changes nothing."""
+    def parts(
+        self, dipole: Correlation | None, polarizability: Correlation | None
+    ) -> Parts:
+        """The correlations so far; changes nothing.
+
+        Args:
+            dipole: of the whole, which makes no difference here.
+            polarizability: likewise.
+        """
         found = {name: c.result() for name, c in self._correlators.items()}
         return Parts(
             self._grouping.names,

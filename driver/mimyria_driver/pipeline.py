@@ -17,12 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.correlators import Correlation, Correlator
+from mimyria.correlators import Correlator
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
 from mimyria.partcorrelators import PartCorrelators
-from mimyria.parts import Parts
 from mimyria.positivity import positivity
 from mimyria.selfcorrelators import SelfCorrelators
 from mimyria.spectra import compute_spectra
@@ -81,20 +80,8 @@ class Pipeline:
             for target, (_, n) in _CHANNELS.items()
             if target in identity.models
         }
-        grouping = identity.grouping
-        self._rules = SumRules(grouping)
-        self._parts = (
-            PartCorrelators(grouping, identity.models, self.n_lags, identity.interval)
-            if grouping is not None
-            and len(grouping.names) > 1
-            and grouping.probes is None
-            else None
-        )
-        self._selves = (
-            SelfCorrelators(grouping, identity.models, self.n_lags, identity.interval)
-            if grouping is not None and grouping.probes is not None
-            else None
-        )
+        self._rules = SumRules(identity.grouping)
+        self._parts = _part_correlators(identity, self.n_lags)
 
     @property
     def sampled_time(self) -> float:
@@ -226,7 +213,9 @@ class Pipeline:
             temperature=temperature,
             interval=self.identity.interval,
             provenance={**counts, **provenance},
-            parts=self._find_parts(dipole, polarizability),
+            parts=None
+            if self._parts is None
+            else self._parts.parts(dipole, polarizability),
             diagnostics=self.diagnostics()
             + positivity(spectra, self.n_frames, self.n_lags),
         )
@@ -237,16 +226,8 @@ class Pipeline:
             target: correlator.state()
             for target, correlator in self._correlators.items()
         }
-        kept = self._parts or self._selves
-        parts = {} if kept is None else kept.state()
+        parts = {} if self._parts is None else self._parts.state()
         return {**states, **{f"parts {name}": state for name, state in parts.items()}}
-
-    def _find_parts(
-        self, dipole: Correlation | None, polarizability: Correlation | None
-    ) -> Parts | None:
-        if self._selves is not None:
-            return self._selves.parts(dipole, polarizability)
-        return None if self._parts is None else self._parts.parts()
 
     def _push_parts(
         self,
@@ -258,10 +239,7 @@ class Pipeline:
         self._rules.push(dipole, polarizability, flat)
         if self._parts is not None:
             assert flat is not None
-            self._parts.push(flat)
-        if self._selves is not None:
-            assert flat is not None
-            self._selves.push(flat, steps)
+            self._parts.push(flat, steps)
 
     def _border(self, step: int, previous_step: int) -> None:
         if previous_step >= 0:
@@ -271,8 +249,6 @@ class Pipeline:
                 correlator.end_segment()
             if self._parts is not None:
                 self._parts.end_segment()
-            if self._selves is not None:
-                self._selves.end_segment()
             apart = (step - self.last_step) // self.identity.stride
             self.n_missing += max(0, apart - 1)
         self.n_segments += 1
@@ -294,6 +270,20 @@ def rebuild(path: Path, identity: Identity, settings: SpectrumSettings) -> Pipel
     for chunk in live_records(path):
         pipeline.push_chunk(chunk)
     return pipeline
+
+
+def _part_correlators(
+    identity: Identity, n_lags: int
+) -> PartCorrelators | SelfCorrelators | None:
+    """What follows the groups of a run: pairs of groups, or molecules by themselves."""
+    grouping = identity.grouping
+    if grouping is None:
+        return None
+    if grouping.probes is not None:
+        return SelfCorrelators(grouping, identity.models, n_lags, identity.interval)
+    if len(grouping.names) > 1:
+        return PartCorrelators(grouping, identity.models, n_lags, identity.interval)
+    return None
 
 
 def _row(sample: Array | None, size: int) -> Array:

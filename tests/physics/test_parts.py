@@ -53,13 +53,13 @@ def run():
         polarizability.push(total.polarizability)
         waiting.append(contributions(frame, tensor, GROUPING))
         if len(waiting) == 7 or step == 1000:
-            parts.push(np.array(waiting))
+            parts.push(np.array(waiting), np.arange(len(waiting)))
             waiting = []
         if step == 1000:
             for one in (dipole, polarizability, parts):
                 one.end_segment()
-    parts.push(np.array(waiting))
-    return parts.parts(), dipole.result(), polarizability.result()
+    parts.push(np.array(waiting), np.arange(len(waiting)))
+    return parts.parts(None, None), dipole.result(), polarizability.result()
 
 
 def total(correlation):
@@ -124,9 +124,9 @@ def test_bits_do_not_depend_on_how_frames_were_cut():
     one, many = (
         PartCorrelators(GROUPING, ("apt", "pgt"), N_LAGS, 1.0) for _ in range(2)
     )
-    one.push(flat)
+    one.push(flat, np.arange(len(flat)))
     for row in flat:
-        many.push(row[None])
+        many.push(row[None], np.arange(1))
     for name, state in one.state().items():
         for key, value in state.items():
             np.testing.assert_array_equal(value, many.state()[name][key])
@@ -138,8 +138,8 @@ def test_without_a_tensor_its_parts_are_absent():
     only = dataclasses.replace(tensor, pgt=None)
     flat = contributions(frame, only, GROUPING)
     assert np.isnan(Layout.of(GROUPING).currents(flat[None])[0, :, 3:]).all()
-    parts.push(flat[None])
-    found = parts.parts()
+    parts.push(flat[None], np.arange(1))
+    found = parts.parts(None, None)
     assert found.isotropic is None
     assert found.dipole is not None
     assert part_spectra(found, "raman_iso", **OPTIONS) == {}

@@ -109,8 +109,9 @@ def test_correlations_of_shells_add_up_to_the_whole(grouping):
         sample = currents(frame, tensors)
         dipole.push(sample.dipole)
         polarizability.push(sample.polarizability)
-        parts.push(contributions(frame, tensors, grouping)[None])
-    found = parts.parts()
+        flat = contributions(frame, tensors, grouping)[None]
+        parts.push(flat, np.array([frame.step]))
+    found = parts.parts(None, None)
     assert found.names[0] == "solute"
     assert found.reliable_from == 50.0
     shells = dipole.result(), polarizability.result()
