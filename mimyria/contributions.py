@@ -132,9 +132,7 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     assert velocities is not None
     masses = grouping.masses
     sums, totals = layout.sums(rows)[0], layout.totals(rows)[0]
-    members = [
-        np.flatnonzero(grouping.species == index) for index in range(layout.n_species)
-    ]
+    members = grouping.members
     doubled = masses * np.einsum("ia,ia->i", velocities, velocities)
     momentum = masses @ velocities
     totals[4] = momentum @ momentum / grouping.total_mass
@@ -174,7 +172,7 @@ def _add(shares: Array, each: Array, cells: list[tuple[Indices, Array]]) -> None
 
 
 def _norms(
-    target: Array, each: Array, masses: Array, members: list[Indices]
+    target: Array, each: Array, masses: Array, members: tuple[Indices, ...]
 ) -> tuple[Array, float]:
     """Σ‖T‖²/m and ‖ΣT‖² of each species; ΣT and Σ‖T‖² of all atoms."""
     squares = np.einsum("ix,ix->i", each, each)

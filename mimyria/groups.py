@@ -11,7 +11,7 @@ charge is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +39,9 @@ class Grouping:
         masses: (n_atoms,) amu.
         probes: random-sign probes of the molecules, or None.
         shells: what shares the molecules between the last groups, or None.
+        cells: (group, species) of each cell, in rising order; follows from the rest.
+        atoms: of each cell, those that may count in it; likewise.
+        members: atoms of each species; likewise.
     """
 
     names: tuple[str, ...]
@@ -48,24 +51,47 @@ class Grouping:
     masses: Array
     probes: Probes | None = None
     shells: Shells | None = None
+    cells: tuple[tuple[int, int], ...] = field(init=False)
+    atoms: tuple[Indices, ...] = field(init=False)
+    members: tuple[Indices, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Check sizes once."""
+        """Check sizes once, and find the cells, which every frame asks for."""
         sizes = {len(self.group), len(self.species), len(self.masses)}
         if len(sizes) != 1:
             raise ShapeError(
                 "group, species and masses must name the same atoms, but have "
                 f"{len(self.group)}, {len(self.species)} and {len(self.masses)}."
             )
+        for name, value in (
+            ("cells", self._find_cells()),
+            ("atoms", self._find_atoms()),
+            ("members", self._find_members()),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def total_mass(self) -> float:
         """Mass of all atoms, amu."""
         return float(self.masses.sum())
 
-    @property
-    def cells(self) -> tuple[tuple[int, int], ...]:
-        """(group, species) of each cell, in rising order."""
+    def memberships(self, frame: Frame) -> list[tuple[Indices, Array]]:
+        """Atoms of each cell and their weights in one frame, in the order of `cells`.
+
+        Source: docs/theory.md, eq. (40) and docs/theory.md, eq. (49).
+        """
+        pairs = zip(self.cells, self.atoms, strict=True)
+        if self.shells is None:
+            return [(atoms, np.ones(len(atoms))) for _, atoms in pairs]
+        shares = self.shells.weights(frame, self.masses)
+        return [
+            (atoms, np.ones(len(atoms)))
+            if group < FIRST_SHELL
+            else (atoms, shares[group - FIRST_SHELL, atoms])
+            for (group, _), atoms in pairs
+        ]
+
+    def _find_cells(self) -> tuple[tuple[int, int], ...]:
         pairs = set(zip(self.group.tolist(), self.species.tolist(), strict=True))
         if self.shells is not None:
             pairs |= {
@@ -76,31 +102,20 @@ class Grouping:
             }
         return tuple(sorted(pairs))
 
-    def cell_atoms(self) -> list[Indices]:
-        """Atoms that may count in each cell, in the order of `cells`."""
-        cells = self.cells
+    def _find_atoms(self) -> tuple[Indices, ...]:
+        cells = self._find_cells()
         if self.shells is not None:
             cells = tuple((min(group, FIRST_SHELL), s) for group, s in cells)
-        return [
+        return tuple(
             np.flatnonzero((self.group == group) & (self.species == species))
             for group, species in cells
-        ]
+        )
 
-    def memberships(self, frame: Frame) -> list[tuple[Indices, Array]]:
-        """Atoms of each cell and their weights in one frame, in the order of `cells`.
-
-        Source: docs/theory.md, eq. (40) and docs/theory.md, eq. (49).
-        """
-        pairs = zip(self.cells, self.cell_atoms(), strict=True)
-        if self.shells is None:
-            return [(atoms, np.ones(len(atoms))) for _, atoms in pairs]
-        shares = self.shells.weights(frame, self.masses)
-        return [
-            (atoms, np.ones(len(atoms)))
-            if group < FIRST_SHELL
-            else (atoms, shares[group - FIRST_SHELL, atoms])
-            for (group, _), atoms in pairs
-        ]
+    def _find_members(self) -> tuple[Indices, ...]:
+        return tuple(
+            np.flatnonzero(self.species == index)
+            for index in range(len(self.species_names))
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -125,9 +125,7 @@ class SumRules:
         grouping = self._grouping
         assert grouping is not None
         mass = grouping.total_mass
-        # How freely the centre of mass moves: 0 where the engine removes its motion.
-        free = min(means["all centre"] / (3.0 * BOLTZMANN * temperature), 1.0)
-        held = (1.0 - free) / mass
+        held = (1.0 - _freedom(means, temperature)) / mass
         thermal = BOLTZMANN * temperature
         everything = {f"{s} {name}_norm": 1.0 for s in range(self._layout.n_species)}
         kinds = [("", f"total {name}", {**everything, f"all {name}_sum": -held})]
@@ -168,12 +166,12 @@ class SumRules:
         """Kinetic temperature of each species; all share the loss of the centre."""
         grouping = self._grouping
         assert grouping is not None
-        free = min(means["all centre"] / (3.0 * BOLTZMANN * temperature), 1.0)
+        free = _freedom(means, temperature)
         found = []
         for index, label in enumerate(grouping.species_names):
-            members = grouping.species == index
+            members = grouping.members[index]
             share = float(grouping.masses[members].sum()) / grouping.total_mass
-            degrees = 3.0 * (int(members.sum()) - (1.0 - free) * share)
+            degrees = 3.0 * (len(members) - (1.0 - free) * share)
             if not degrees > 0:
                 continue
             name = f"{index} kinetic"
@@ -261,6 +259,11 @@ class SumRules:
         return Diagnostic(
             f"translation {label}", value, 0.0, math.nan, verdict, sentence
         )
+
+
+def _freedom(means: dict[str, float], temperature: float) -> float:
+    """How freely the centre of mass moves: 0 where the engine removes its motion."""
+    return min(means["all centre"] / (3.0 * BOLTZMANN * temperature), 1.0)
 
 
 def _squares(currents: Array) -> Array:

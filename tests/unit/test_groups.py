@@ -124,7 +124,7 @@ def test_grouping_survives_json_and_counts_cells():
     assert again.as_dict() == grouping.as_dict()
     assert grouping.names == ("a", "b")
     assert grouping.cells == ((0, 0), (1, 0), (1, 1))
-    assert [atoms.tolist() for atoms in grouping.cell_atoms()] == [[1], [0, 3], [2]]
+    assert [atoms.tolist() for atoms in grouping.atoms] == [[1], [0, 3], [2]]
     assert grouping.total_mass == 10.0
     with pytest.raises(FormatError, match="needs the entry 'masses'"):
         Grouping.from_dict(
