@@ -23,12 +23,12 @@ from mimyria_driver.checks import check_identity
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, Record, read_header, read_journal
+from mimyria_driver.sequence import MEMORY
 from mimyria_driver.session import JOURNAL_NAME, RESULT_NAME
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Joined", "join_runs"]
 
-_MEMORY: Final = 65_536  # as many as a running driver remembers
 _KEPT: Final = ("model_apt", "model_pgt")
 
 
@@ -131,7 +131,7 @@ def _moved(records: Iterator[Record], shift: int) -> Iterator[Record]:
 def _tail(journal: Journal) -> dict[int, bytes]:
     """Digests of the last frames, to recognise those that are repeated."""
     records = read_journal(journal.path)
-    last = deque(((record.step, record.digest) for record in records), maxlen=_MEMORY)
+    last = deque(((record.step, record.digest) for record in records), maxlen=MEMORY)
     return dict(last)
 
 

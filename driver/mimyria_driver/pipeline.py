@@ -34,6 +34,7 @@ from mimyria.units import (
     POLARIZABILITY_CORRELATION_UNIT,
 )
 from mimyria_driver.records import Identity, Record, live_records
+from mimyria_driver.sequence import MEMORY
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Pipeline", "kinetic_temperature", "rebuild"]
@@ -43,7 +44,6 @@ _UNITS: Final = {
     "apt": DIPOLE_CORRELATION_UNIT,
     "pgt": POLARIZABILITY_CORRELATION_UNIT,
 }
-_DIGESTS: Final = 65_536
 
 Scalar = str | int | float
 
@@ -72,7 +72,7 @@ class Pipeline:
         self.n_segments = 0
         self.n_missing = 0
         self.last_step = -1
-        self.digests: deque[tuple[int, bytes]] = deque(maxlen=_DIGESTS)
+        self.digests: deque[tuple[int, bytes]] = deque(maxlen=MEMORY)
         self._volume = 0.0
         self._temperature = 0.0
         self._correlators = {

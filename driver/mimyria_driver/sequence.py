@@ -14,9 +14,9 @@ from typing import Final
 
 from mimyria.errors import FrameError
 
-__all__ = ["Place", "Sequencer"]
+__all__ = ["MEMORY", "Place", "Sequencer"]
 
-_MEMORY: Final = 65_536
+MEMORY: Final = 65_536
 """Digests kept. What is older is not recognised and is replaced by its equal."""
 
 
@@ -108,5 +108,5 @@ class Sequencer:
 
     def _remember(self, step: int, digest: bytes) -> None:
         self._digests[step] = digest
-        if len(self._digests) > _MEMORY:
+        if len(self._digests) > MEMORY:
             self._digests.popitem(last=False)

@@ -10,7 +10,7 @@ from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum, compute_spectra, find_band, find_bands
 from mimyria.spectra.convergence import BandError, band_errors
 from mimyria.spectra.jackknife import Replicates, Spectra, halves, replicates
-from mimyria.spectra.windows import lags_for_resolution
+from mimyria.spectra.windows import window_for_resolution
 
 if TYPE_CHECKING:
     from mimyria.storage import Result
@@ -104,11 +104,14 @@ def _replicates(
     result: Result, name: str, correlation: Correlation
 ) -> Replicates | None:
     spectrum = result.spectra[name]
-    n_lags = lags_for_resolution(
-        str(result.provenance["window"]), spectrum.resolution, correlation.interval
+    window = window_for_resolution(
+        str(result.provenance["window"]),
+        spectrum.resolution,
+        correlation.n_lags,
+        correlation.interval,
     )
     return replicates(
-        lambda part: _compute(result, name, part), correlation, n_lags - 1
+        lambda part: _compute(result, name, part), correlation, window.reach
     )
 
 

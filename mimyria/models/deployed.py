@@ -73,7 +73,7 @@ def export_model(
     dtype = dtype or file.metadata.dtype
     if dtype not in DTYPES:
         raise ModelError(f"Cannot export as '{dtype}'; known are {list(DTYPES)}.")
-    metadata = file.metadata.renamed(dtype=dtype)
+    metadata = file.metadata.with_changes(dtype=dtype)
     scripted = script_network(network_from_file(file, dtype))
     stream = io.BytesIO()
     with _silent_torchscript():

@@ -98,7 +98,7 @@ class ModelMetadata:
             "sha256": self.sha256,
         }
 
-    def renamed(self, **changes: Any) -> ModelMetadata:  # noqa: ANN401
+    def with_changes(self, **changes: Any) -> ModelMetadata:  # noqa: ANN401
         """A copy with some fields changed."""
         return replace(self, **changes)
 

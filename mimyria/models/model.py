@@ -145,7 +145,7 @@ def load_model(
         raise ModelError(f"Cannot compute in '{dtype}'; known are {list(DTYPES)}.")
     if WEIGHTS in read_members(open_archive(path), path):
         file = read_model(path)
-        metadata = file.metadata.renamed(dtype=dtype or file.metadata.dtype)
+        metadata = file.metadata.with_changes(dtype=dtype or file.metadata.dtype)
         network: Network = network_from_file(file, metadata.dtype).to(place)
         example = file.example
     else:

@@ -120,13 +120,13 @@ def save_model(
     """
     members = {
         METADATA: json.dumps(
-            metadata.renamed(sha256="").as_dict(), indent=1, sort_keys=True
+            metadata.with_changes(sha256="").as_dict(), indent=1, sort_keys=True
         ).encode(),
         WEIGHTS: safetensors.numpy.save(weights),
         EXAMPLE: example.to_bytes(),
     }
     replace_file(Path(path), add_members(b"", members))
-    return metadata.renamed(sha256=content_digest(members))
+    return metadata.with_changes(sha256=content_digest(members))
 
 
 def parse_members(
@@ -168,7 +168,9 @@ def read_model(path: str | Path) -> ModelFile:
         weights = safetensors.numpy.load(members[WEIGHTS])
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path}: the weights cannot be read: {error}.") from error
-    return ModelFile(metadata.renamed(sha256=content_digest(members)), weights, example)
+    return ModelFile(
+        metadata.with_changes(sha256=content_digest(members)), weights, example
+    )
 
 
 def read_metadata(path: str | Path) -> ModelMetadata:
@@ -181,7 +183,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     members = read_members(open_archive(path), path)
     metadata, _ = parse_members(members, path)
     if WEIGHTS in members:
-        return metadata.renamed(sha256=content_digest(members))
+        return metadata.with_changes(sha256=content_digest(members))
     return metadata
 
 

@@ -120,16 +120,17 @@ def finish(
             errors[key] = prediction_errors(
                 part, answers, training.species, training.scaling
             )
+            example = Example(
+                part.frames[0], answers[0]
+            )  # a test frame if there is one
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
-    example_frames = (test if len(test) else train).subset([0])
-    (answer,) = predict_with(training, metadata, example_frames)
     weights = {name: value.numpy() for name, value in training.averages.items()}
     return save_model(
         path,
-        metadata.renamed(errors=errors),
+        metadata.with_changes(errors=errors),
         weights,
-        Example(example_frames.frames[0], answer),
+        example,
     )
 
 
