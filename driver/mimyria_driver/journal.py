@@ -23,6 +23,7 @@ import numpy as np
 from mimyria.contributions import Layout
 from mimyria.currents import Currents
 from mimyria.errors import JournalError
+from mimyria.files import replace_file
 from mimyria_driver.records import (
     FRAME,
     ROLLBACK,
@@ -187,23 +188,10 @@ def lock_folder(folder: Path) -> int:
 
 def _create(path: Path, identity: Identity) -> int:
     """A journal without records, complete or absent; a descriptor to append to it."""
-    beside = path.with_name(path.name + ".new")
     try:
-        with beside.open("wb") as file:
-            file.write(pack_header(identity))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-        _sync_folder(path.parent)
+        replace_file(path, pack_header(identity))
         return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     except OSError as error:
-        raise JournalError(f"{path}: cannot be created ({error.strerror}).") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise JournalError(
+            f"{path}: cannot be created ({error.strerror or error})."
+        ) from error

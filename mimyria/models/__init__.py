@@ -3,7 +3,13 @@
 from mimyria.models.card import model_card
 from mimyria.models.deployed import export_model
 from mimyria.models.metadata import ModelMetadata
-from mimyria.models.model import TensorModel, load_model, resolve_model, shipped_models
+from mimyria.models.model import (
+    TensorModel,
+    load_model,
+    resolve_device,
+    resolve_model,
+    shipped_models,
+)
 from mimyria.models.modelfile import (
     Example,
     ModelFile,
@@ -29,6 +35,7 @@ __all__ = [
     "preset",
     "read_metadata",
     "read_model",
+    "resolve_device",
     "resolve_model",
     "save_model",
     "shipped_models",

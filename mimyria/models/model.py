@@ -25,7 +25,13 @@ from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import Example, network_from_file, read_model
 from mimyria.targets import Target
 
-__all__ = ["TensorModel", "load_model", "resolve_model", "shipped_models"]
+__all__ = [
+    "TensorModel",
+    "load_model",
+    "resolve_device",
+    "resolve_model",
+    "shipped_models",
+]
 
 # Largest deviation from the stored answer, relative to its largest component. Single
 # precision on another processor or with another summation order gives about 1e-6.
@@ -140,7 +146,7 @@ def load_model(
         ModelError: the file is missing, altered, or cannot be used.
         DeviceError: there is no such device.
     """
-    path, place = resolve_model(path_or_name), _device(device)
+    path, place = resolve_model(path_or_name), resolve_device(device)
     if dtype is not None and dtype not in DTYPES:
         raise ModelError(f"Cannot compute in '{dtype}'; known are {list(DTYPES)}.")
     if WEIGHTS in read_members(open_archive(path), path):
@@ -160,7 +166,12 @@ def load_model(
     return model
 
 
-def _device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA where there is one.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -19,7 +19,7 @@ import numpy as np
 
 from mimyria.contributions import Sample, contributions
 from mimyria.currents import currents
-from mimyria.errors import DeviceError, EvaluatorError, MimyriaError, ModelError
+from mimyria.errors import EvaluatorError, MimyriaError, ModelError
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping
 from mimyria.tensors import Tensors
@@ -143,23 +143,16 @@ def _torch_factory(device: str, threads: int) -> tuple[Factory, str]:
     """Set torch up and choose the device; torch is imported here and nowhere else."""
     import torch
 
-    from mimyria.models import load_model
+    from mimyria.models import load_model, resolve_device
 
     if threads:
         torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(
-            "models.device asks for CUDA, but torch finds no CUDA device here. "
-            'Use device = "cpu", or "auto".'
-        )
 
     def factory(_target: str, name: str, device: str) -> Model:
         return load_model(name, device=device)
 
-    return factory, device
+    return factory, str(resolve_device(device))
 
 
 if __name__ == "__main__":
