@@ -216,12 +216,12 @@ class IpiClient:
     def _next_frame(self, event: Positions) -> list[Event]:
         self._step += 1
         self._difference.push(self._sample(event))
+        if (self._step - 1) % self._description.stride:
+            return []  # the step before is not sampled, and needs no velocities
         found = self._difference.velocities()
         if found is None:
             return []
         sample, velocities = found
-        if sample.step % self._description.stride:
-            return []
         frame = Frame(
             self._description.numbers,
             sample.positions,
