@@ -10,6 +10,7 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── FormatError              65  a file that is not what it should be
     ├── FrameError               65  a frame the driver refuses (atoms, NaN, stride)
     ├── IncompatibleError        65  data that do not belong together
+    ├── CalculationError         70  an electronic-structure calculation failed
     ├── ModelError               66  a model missing, altered or asked too much
     ├── DeviceError              69  no such compute device
     ├── EvaluatorError           70  the evaluator died or gave no finite numbers
@@ -27,6 +28,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "CalculationError",
     "DeviceError",
     "EngineError",
     "EvaluatorError",
@@ -84,6 +86,12 @@ class IncompatibleError(MimyriaError, ValueError):
     """Two pieces of data cannot be combined."""
 
     exit_code = 65
+
+
+class CalculationError(MimyriaError, RuntimeError):
+    """An electronic-structure calculation failed, or its output cannot be trusted."""
+
+    exit_code = 70
 
 
 class ModelError(MimyriaError, ValueError):

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from mimyria.errors import SettingsError
-from mimyria_driver.settings_analysis import (
-    ConvergenceSettings,
-    GroupsSettings,
-    SpectrumSettings,
-)
-from mimyria_driver.settings_fields import about as _about
-from mimyria_driver.settings_fields import choice as _choice
-from mimyria_driver.settings_fields import require as _require
-from mimyria_driver.settings_fields import setting as _setting
-from mimyria_driver.settings_reader import (
+from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import choice as _choice
+from mimyria.settings.fields import require as _require
+from mimyria.settings.fields import setting as _setting
+from mimyria.settings.reader import (
     kind_of,
     read_section,
     toml_value,
     unknown_name,
+)
+from mimyria_driver.settings_analysis import (
+    ConvergenceSettings,
+    GroupsSettings,
+    SpectrumSettings,
 )
 
 if sys.version_info >= (3, 11):

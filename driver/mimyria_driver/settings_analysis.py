@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mimyria.errors import SettingsError
-from mimyria_driver.settings_fields import about, choice, require, setting
+from mimyria.settings.fields import about, choice, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 from mimyria.errors import SettingsError
-from mimyria_driver.settings_reader import suggestion
+from mimyria.settings.reader import suggestion
 
 __all__ = ["about", "choice", "require", "setting"]
 

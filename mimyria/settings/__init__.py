@@ -1,0 +1,1 @@
+"""Settings of commands and services: TOML tables read into frozen dataclasses."""
