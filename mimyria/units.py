@@ -34,6 +34,7 @@ __all__ = [
     "DIPOLE_CORRELATION_UNIT",
     "DIPOLE_VELOCITY_UNIT",
     "EV_PER_HARTREE",
+    "E_ANGSTROM_PER_DEBYE",
     "FSUM_CONSTANT",
     "FS_PER_ATOMIC_TIME",
     "FS_PER_IPI_TIME",
@@ -66,6 +67,8 @@ ANGSTROM_PER_BOHR: Final = _BOHR_M * 1e10
 BOHR_PER_ANGSTROM: Final = 1.0 / ANGSTROM_PER_BOHR
 FS_PER_ATOMIC_TIME: Final = _ATOMIC_TIME_S * 1e15
 EV_PER_HARTREE: Final = codata.physical_constants["Hartree energy in eV"][0]
+# A debye is 1e-18 statC cm, that is 1e-21/c C m.
+E_ANGSTROM_PER_DEBYE: Final = 1e-21 / codata.c / codata.e * 1e10
 # i-PI's own constant. With CODATA's value the velocities of NVE runs would be off by
 # 3.8e-8, which is more than central differences are.
 FS_PER_IPI_TIME: Final = 1.0 / 41.341373

@@ -21,7 +21,7 @@ from mimyria.settings.fields import setting as _setting
 from mimyria.settings.reader import (
     kind_of,
     read_section,
-    toml_value,
+    reference_text,
     unknown_name,
 )
 from mimyria_driver.settings_analysis import (
@@ -272,15 +272,7 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
 
 def reference() -> str:
     """A commented `run.toml` with every setting, its default and its sentence."""
-    lines: list[str] = []
-    for name, cls in _SECTIONS.items():
-        lines += [f"[{name}]  # {(cls.__doc__ or '').strip()}"]
-        for entry in dataclasses.fields(cls):
-            lines.append(f"# {entry.metadata['sentence']}")
-            default = "..." if entry.default is MISSING else toml_value(entry.default)
-            lines.append(f"# {entry.name} = {default}".rstrip())
-        lines.append("")
-    return "\n".join(lines)
+    return reference_text(_SECTIONS.items())
 
 
 def _socket_path(endpoint: str | None, folder: Path) -> str | None:

@@ -34,6 +34,7 @@ __all__ = [
     "pgt_stencil",
     "recommended_step",
     "stencil_noise",
+    "with_zero_field",
 ]
 
 _QUADRATIC: Final = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -116,6 +117,15 @@ def pgt_stencil(step: float) -> Array:
         for sign in (1.0, -1.0)
     ]
     return np.vstack([np.zeros((1, 3)), apt_stencil(step), diagonal])
+
+
+def with_zero_field(fields: Array) -> Array:
+    """(n, 3): the fields, the zero field before all others, added if it is missing.
+
+    The point at zero field is where the wave functions of all others start from.
+    """
+    others = fields[np.abs(fields).max(axis=1) > 0]
+    return np.vstack([np.zeros((1, 3)), others])
 
 
 def fit_tensors(fields: ArrayLike, forces: ArrayLike) -> FieldFit:

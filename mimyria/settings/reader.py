@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 
 from mimyria.errors import SettingsError
 
-__all__ = ["kind_of", "read_section", "suggestion", "toml_value", "unknown_name"]
+__all__ = [
+    "kind_of",
+    "read_section",
+    "reference_text",
+    "suggestion",
+    "toml_value",
+    "unknown_name",
+]
 
 T = TypeVar("T")
 
@@ -114,6 +121,19 @@ def toml_value(value: object) -> str:
     if isinstance(value, (str, Path)):
         return f'"{value}"'
     return "[]" if value == () else str(value)
+
+
+def reference_text(sections: Iterable[tuple[str, type]]) -> str:
+    """Commented TOML with every setting of some sections, its default, its sentence."""
+    lines: list[str] = []
+    for name, cls in sections:
+        lines += [f"[{name}]  # {(cls.__doc__ or '').strip()}"]
+        for entry in dataclasses.fields(cls):
+            lines.append(f"# {entry.metadata['sentence']}")
+            default = "..." if entry.default is MISSING else toml_value(entry.default)
+            lines.append(f"# {entry.name} = {default}".rstrip())
+        lines.append("")
+    return "\n".join(lines)
 
 
 def unknown_name(

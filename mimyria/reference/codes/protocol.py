@@ -73,6 +73,11 @@ class Code(Protocol):
         """
         ...
 
+    @property
+    def charge(self) -> int:
+        """Total charge of every frame that it computes, e."""
+        ...
+
     def version(self) -> str:
         """Version of the program that will do the work.
 

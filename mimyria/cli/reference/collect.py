@@ -1,0 +1,69 @@
+"""`mimyria reference collect`: what is finished becomes a reference set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mimyria.cli.reference.common import add_campaign_argument
+
+__all__ = ["add_parser"]
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the step and its arguments."""
+    parser = subparsers.add_parser(
+        "collect",
+        help="tensors of what is finished, with residuals and a data sheet",
+        description="Fit the tensors of all finished tasks and write NAME.extxyz "
+        "(tensors, residuals, provenance), NAME.npz (fields and forces) and NAME.md "
+        "(the data sheet). What failed or is not finished is named, and left out.",
+        epilog="example: mimyria reference collect campaign.toml --output water.extxyz",
+    )
+    add_campaign_argument(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="NAME.extxyz")
+    parser.add_argument(
+        "--add-to",
+        type=Path,
+        metavar="OLD.extxyz",
+        help="an earlier set, with its npz file beside it, whose frames are kept",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mimyria.errors import FormatError
+    from mimyria.reference.campaign import Plan, collect, load_campaign_settings
+    from mimyria.reference.datasheet import data_sheet
+    from mimyria.reference.outliers import find_outliers
+    from mimyria.reference.referenceset import (
+        merged,
+        read_reference_set,
+        write_reference_set,
+    )
+
+    settings = load_campaign_settings(arguments.campaign)
+    plan = Plan.load(settings.directory)
+    harvest = collect(plan, settings.code().charge)
+    frames = harvest.frames
+    if arguments.add_to is not None:
+        frames = merged(read_reference_set(arguments.add_to), frames)
+    for name, reason in harvest.failed.items():
+        print(f"{name} failed: {reason}", file=sys.stderr)
+    if harvest.unfinished:
+        print(f"not finished: {', '.join(harvest.unfinished)}", file=sys.stderr)
+    if not frames:
+        raise FormatError("no task is finished yet; nothing was written.")
+    sheet = data_sheet(frames, settings.campaign.title or arguments.output.stem)
+    written = write_reference_set(arguments.output, frames, sheet)
+    qualities = [frame.quality() for frame in frames]
+    for frame, quality in zip(frames, qualities, strict=True):
+        if quality.verdict.level not in ("sound", "unchecked"):
+            print(f"{frame.name}: {quality.verdict}", file=sys.stderr)
+    for outlier in find_outliers(qualities):
+        print(f"{frames[outlier.frame].name} stands out, {outlier}", file=sys.stderr)
+    print(f"{len(frames)} configurations in {', '.join(map(str, written))}")
+    return 0

@@ -1,0 +1,89 @@
+"""What the steps of `mimyria reference` share: argument, bar, times for people."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mimyria.reference.campaign import CampaignStatus, Plan, RunEvent, Settings
+
+__all__ = ["add_campaign_argument", "duration", "finish_campaign"]
+
+
+def add_campaign_argument(parser: argparse.ArgumentParser) -> None:
+    """The campaign file, first argument of every step."""
+    parser.add_argument("campaign", type=Path, help="the campaign file (TOML)")
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would choose."""
+    if math.isnan(seconds):
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def finish_campaign(plan: Plan, settings: Settings, *, again: bool) -> CampaignStatus:
+    """Compute what is missing, with a bar and a line for every task that ends.
+
+    Args:
+        plan: of the campaign, or of its check or scan.
+        settings: how it is run.
+        again: also try what has failed too often before.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from mimyria.reference.campaign import campaign_status, run_campaign
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} points"),
+        TextColumn("{task.fields[left]}"),
+    )
+    execution, retries = settings.execution, settings.campaign.retries
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            row = bar.add_task(plan.code_name, total=None, left="")
+            for event in run_campaign(plan, execution, retries, again=again):
+                status = event.status
+                bar.update(
+                    row,
+                    total=status.n_points,
+                    completed=status.n_finished,
+                    left=_left(status, execution.workers),
+                )
+                _tell(event, bar.console)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; finished points are kept, the same command goes on"
+        ) from None
+    return campaign_status(plan)
+
+
+def _tell(event: RunEvent, console: Console) -> None:
+    if event.ended is None:
+        return
+    state = event.ended.state()
+    if state.state == "failed":
+        then = "tried again" if event.retried else "given up"
+        console.print(f"{event.ended.name} failed, {then}: {state.reason}", style="red")
+    else:
+        console.print(f"{event.ended.name} {state.state}")
+
+
+def _left(status: CampaignStatus, workers: int) -> str:
+    if math.isnan(status.seconds_left):
+        return ""
+    return f"about {duration(status.seconds_left / max(workers, 1))} left"

@@ -1,0 +1,250 @@
+"""Checking a campaign: the tensors of some atoms once more, from displaced atoms.
+
+The displaced configurations are a campaign of their own below that of the fields, so
+they are run, stopped and resumed like it. Every calculation starts from the wave
+function of the atoms at rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mimyria.errors import CalculationError, FormatError, SettingsError
+from mimyria.files import replace_file
+from mimyria.frame import Array, Frame
+from mimyria.io.labelled import LabelledFrame
+from mimyria.reference.campaign.plan import Plan
+from mimyria.reference.campaign.tasks import Task
+from mimyria.reference.displacement import (
+    Agreement,
+    agreement,
+    apt_from_dipoles,
+    displaced_positions,
+    pgt_from_polarizabilities,
+    polarizability_from_dipoles,
+)
+from mimyria.reference.finite_field import (
+    apt_stencil,
+    fit_tensors,
+    with_zero_field,
+)
+from mimyria.tensors import Tensors
+
+__all__ = [
+    "CheckResult",
+    "CheckSettings",
+    "check_results",
+    "plan_check",
+    "sample_tasks",
+]
+
+_FOLDER: Final = "check"
+_REPORT: Final = "report.json"
+_AXES: Final = "xyz"
+_SIGNS: Final = "pm"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """How the check is made.
+
+    Attributes:
+        step: displacement, Å.
+        field_step: component of the fields for polarizabilities, a.u.
+        with_pgt: whether the PGT is checked, too: seven times as many calculations.
+        tolerance: of the largest difference, relative to the largest element.
+    """
+
+    step: float
+    field_step: float
+    with_pgt: bool
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Both routes of one configuration held against each other.
+
+    Attributes:
+        name: of its task.
+        atoms: that were displaced.
+        agreements: one for each tensor.
+    """
+
+    name: str
+    atoms: tuple[int, ...]
+    agreements: tuple[Agreement, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all tensors agree."""
+        return all(each.verdict == "agree" for each in self.agreements)
+
+
+def sample_tasks(plan: Plan, count: int, seed: int) -> list[Task]:
+    """Finished tasks drawn at random.
+
+    Raises:
+        FormatError: none is finished.
+    """
+    done = [task for task in plan.tasks() if task.state().state == "done"]
+    if not done:
+        raise FormatError("no task is finished yet, so there is nothing to check.")
+    chosen = np.random.default_rng(seed).permutation(len(done))[:count]
+    return [done[k] for k in sorted(chosen.tolist())]
+
+
+def sample_atoms(frame: Frame, seed: int) -> tuple[int, ...]:
+    """One atom of each element, drawn at random."""
+    rng = np.random.default_rng(seed)
+    elements = sorted(set(frame.numbers.tolist()))
+    return tuple(
+        int(rng.choice(np.flatnonzero(frame.numbers == element)))
+        for element in elements
+    )
+
+
+def plan_check(
+    plan: Plan, atoms: dict[str, Sequence[int]], settings: CheckSettings
+) -> Plan:
+    """Plan the displaced calculations.
+
+    Args:
+        plan: of the campaign.
+        atoms: which are displaced, by the name of the task.
+        settings: how far.
+
+    Returns:
+        A campaign of its own, in the folder `check` of the first.
+    """
+    fields = np.zeros((1, 3))
+    if settings.with_pgt:
+        fields = with_zero_field(apt_stencil(settings.field_step))
+    folder = plan.folder / _FOLDER / _tag(settings)
+    check = replace(plan, folder=folder, fields=fields)
+    check.save()
+    known = {task.name for task in check.tasks()}
+    for name, moved in atoms.items():
+        task = Task(plan.folder / "tasks" / name)
+        configuration = task.configuration()
+        for key, positions in _displaced(configuration.frame, moved, settings.step):
+            own = f"{name}-{key}"
+            if own in known:
+                continue
+            target = folder / "tasks" / own
+            info = {"guess": os.path.relpath(task.point_folder(0), target)}
+            frame = replace(configuration.frame, positions=positions)
+            Task.create(target, LabelledFrame(frame, Tensors(), info))
+    return check
+
+
+def _tag(settings: CheckSettings) -> str:
+    """One folder for each way to check, so that none takes the points of another."""
+    tensors = f"pgt-{settings.field_step:g}" if settings.with_pgt else "apt"
+    return f"{tensors}-{settings.step:g}"
+
+
+def _displaced(
+    frame: Frame, atoms: Sequence[int], step: float
+) -> list[tuple[str, Array]]:
+    moved = displaced_positions(frame.positions, atoms, step)
+    return [
+        (f"{atom:03d}-{_AXES[axis]}{_SIGNS[sign]}", moved[sample, axis, sign])
+        for sample, atom in enumerate(atoms)
+        for axis in range(3)
+        for sign in range(2)
+    ]
+
+
+def check_results(
+    plan: Plan,
+    check: Plan,
+    atoms: dict[str, Sequence[int]],
+    settings: CheckSettings,
+) -> list[CheckResult]:
+    """Compare both routes; the results are kept beside the calculations.
+
+    Raises:
+        CalculationError: a displaced calculation failed or is missing, or printed no
+            dipole moment.
+    """
+    results = [
+        _result(plan, check, name, moved, settings) for name, moved in atoms.items()
+    ]
+    content = [asdict(result) | {"agrees": result.agrees} for result in results]
+    replace_file(check.folder / _REPORT, json.dumps(content, indent=1).encode())
+    return results
+
+
+def _result(
+    plan: Plan, check: Plan, name: str, atoms: Sequence[int], settings: CheckSettings
+) -> CheckResult:
+    task = Task(plan.folder / "tasks" / name)
+    points = [each for each in task.stored_points(len(plan.fields)) if each is not None]
+    fit = fit_tensors(
+        np.stack([each.point.field for each in points]),
+        np.stack([each.point.forces for each in points]),
+    )
+    moments, quantum = _moments(check, name, atoms)
+    index = list(atoms)
+    found = []
+    if fit.apt is not None:
+        apt = apt_from_dipoles(moments[..., 0, :], settings.step, quantum)
+        found.append(agreement("apt", fit.apt[index], apt, settings.tolerance))
+    if settings.with_pgt:
+        if fit.pgt is None:
+            raise SettingsError("the campaign has no PGT (stencil apt) to be checked.")
+        shape = moments.shape[:3]
+        alpha = np.empty((*shape, 3, 3))
+        for place in np.ndindex(*shape):
+            alpha[place] = polarizability_from_dipoles(
+                check.fields, moments[place], quantum
+            )
+        pgt = pgt_from_polarizabilities(alpha, settings.step)
+        found.append(agreement("pgt", fit.pgt[index], pgt, settings.tolerance))
+    return CheckResult(name, tuple(index), tuple(found))
+
+
+def _moments(
+    check: Plan, name: str, atoms: Sequence[int]
+) -> tuple[Array, Array | None]:
+    """(n_atoms, 3, 2, n_fields, 3) e Å, and the quantum."""
+    moments = np.empty((len(atoms), 3, 2, len(check.fields), 3))
+    quantum = None
+    for sample, atom in enumerate(atoms):
+        for axis, sign in np.ndindex(3, 2):
+            own = f"{name}-{atom:03d}-{_AXES[axis]}{_SIGNS[sign]}"
+            task = Task(check.folder / "tasks" / own)
+            for index, stored in enumerate(task.stored_points(len(check.fields))):
+                if stored is None:
+                    reason = task.state().reason or "it is not finished"
+                    raise CalculationError(f"check {own}: {reason}")
+                if stored.point.dipole is None:
+                    raise CalculationError(
+                        f"check {own}: the code printed no dipole moment."
+                    )
+                moments[sample, axis, sign, index] = stored.point.dipole
+                quantum = stored.point.quantum
+    return moments, quantum
+
+
+def read_reports(folder: Path) -> list[CheckResult]:
+    """Results of all checks of a campaign, as far as there are any."""
+    results = []
+    for path in sorted((folder / _FOLDER).glob(f"*/{_REPORT}")):
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            agreements = tuple(
+                Agreement(**{**each, "where": tuple(each["where"])})
+                for each in entry["agreements"]
+            )
+            results.append(
+                CheckResult(entry["name"], tuple(entry["atoms"]), agreements)
+            )
+    return results

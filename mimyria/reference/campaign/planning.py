@@ -1,0 +1,197 @@
+"""Planning: configurations are read, chosen, cut, and become one folder each.
+
+A configuration keeps the `id` that its file gives it; others are numbered on. Planning
+twice is planning once: a configuration whose task is there is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimyria.errors import FormatError, IncompatibleError, SettingsError
+from mimyria.frame import Frame
+from mimyria.io.compressed import bare_suffix
+from mimyria.io.extxyz import read_extxyz
+from mimyria.io.labelled import LabelledFrame
+from mimyria.io.trajectory import FORMATS, Trajectory, parse_elements
+from mimyria.reference.campaign.plan import Plan
+from mimyria.reference.campaign.settings import Settings
+from mimyria.reference.campaign.tasks import Task
+from mimyria.reference.clusters import Cluster, sample_clusters
+from mimyria.reference.codes.protocol import Code
+from mimyria.reference.selection import SelectionSettings, select_frames
+from mimyria.tensors import Tensors
+
+__all__ = [
+    "central_mask",
+    "configurations",
+    "frame_digest",
+    "plan_campaign",
+    "read_configurations",
+]
+
+CENTRAL: Final = "cluster_central"
+"""Entry of a cluster: how many atoms, the first ones, are the central molecule."""
+
+
+def read_configurations(settings: Settings) -> Iterator[LabelledFrame]:
+    """All frames of all files, each with where it is from."""
+    for path in settings.files:
+        for index, frame in enumerate(_frames(path, settings)):
+            info = {"source": f"{path.name}, frame {index}", **frame.info}
+            yield LabelledFrame(replace(frame.frame, velocities=None), Tensors(), info)
+
+
+def _frames(path: Path, settings: Settings) -> Iterator[LabelledFrame]:
+    if bare_suffix(path) in FORMATS["extxyz"]:
+        yield from read_extxyz(path)
+        return
+    elements = parse_elements(settings.campaign.types)
+    for frame in Trajectory(path, elements=elements):
+        yield LabelledFrame(frame, Tensors())
+
+
+def configurations(
+    settings: Settings, scores: Sequence[float] | None = None
+) -> list[LabelledFrame]:
+    """The configurations of a campaign: chosen frames, or clusters cut out of them.
+
+    Args:
+        settings: of the campaign.
+        scores: disagreement of a committee for each frame that is read, for the method
+            that goes by it.
+    """
+    if settings.selection is None:
+        chosen = list(enumerate(read_configurations(settings)))
+    else:
+        chosen = _selected(settings, settings.selection, scores)
+    if not chosen:
+        raise FormatError("no configuration was chosen; is the selection too narrow?")
+    if settings.clusters is None:
+        return [configuration for _, configuration in chosen]
+    return [
+        _cluster(configuration, cluster)
+        for place, configuration in chosen
+        for cluster in sample_clusters(configuration.frame, place, settings.clusters)
+    ]
+
+
+def _selected(
+    settings: Settings, selection: SelectionSettings, scores: Sequence[float] | None
+) -> list[tuple[int, LabelledFrame]]:
+    """Places and configurations in the order of choice; what is planned counts.
+
+    The files are read twice, so that only the chosen frames are held.
+    """
+    earlier = Plan.load_or_none(settings.directory)
+    tasks = earlier.tasks() if earlier is not None and not settings.clusters else []
+    planned = [task.configuration().frame for task in tasks]
+    digests = {frameframe_digest(frame) for frame in planned}
+    known = [
+        place
+        for place, configuration in enumerate(read_configurations(settings))
+        if digests and frameframe_digest(configuration.frame) in digests
+    ]
+    frames = (each.frame for each in read_configurations(settings))
+    places = [
+        place
+        for place, _ in select_frames(
+            frames, selection, scores=scores, chosen=planned, exclude=known
+        )
+    ]
+    wanted = set(places)
+    found = {
+        place: configuration
+        for place, configuration in enumerate(read_configurations(settings))
+        if place in wanted
+    }
+    return [(place, found[place]) for place in places]
+
+
+def _cluster(parent: LabelledFrame, cluster: Cluster) -> LabelledFrame:
+    info = {key: value for key, value in parent.info.items() if key != "id"}
+    info |= cluster.info() | {CENTRAL: int(cluster.mask.sum())}
+    return LabelledFrame(cluster.frame, Tensors(), info)
+
+
+def central_mask(configuration: LabelledFrame) -> NDArray[np.bool_] | None:
+    """(n_atoms,) — atoms of the central molecule of a cluster; None for a whole frame.
+
+    They are the first ones (`clusters.Cluster`).
+    """
+    count = configuration.info.get(CENTRAL)
+    return None if count is None else np.arange(configuration.frame.n_atoms) < count
+
+
+def plan_campaign(
+    settings: Settings, code: Code, chosen: list[LabelledFrame]
+) -> tuple[Plan, list[Task]]:
+    """Make the folders of the tasks that are not there yet.
+
+    Returns:
+        The plan, and the tasks that are new.
+
+    Raises:
+        SettingsError: the code cannot compute one of the configurations.
+        IncompatibleError: the folder holds a campaign with other fields or another
+            code, or another configuration of the same `id`.
+    """
+    for configuration in chosen:
+        code.check(configuration.frame)
+        _require_charge(configuration, code)
+    plan = Plan.of(settings, code)
+    earlier = Plan.load_or_none(plan.folder)
+    if earlier is not None:
+        earlier.require_same(plan)
+    plan.save()
+    known = {frame_digest(task.configuration().frame): task for task in plan.tasks()}
+    taken = {task.name for task in known.values()}
+    new = []
+    for configuration in chosen:
+        digest = frame_digest(configuration.frame)
+        if digest in known:
+            continue
+        name = _name(configuration, taken)
+        taken.add(name)
+        known[digest] = Task.create(plan.folder / "tasks" / name, configuration)
+        new.append(known[digest])
+    return plan, new
+
+
+def _require_charge(configuration: LabelledFrame, code: Code) -> None:
+    charge = configuration.info.get("charge")
+    if charge is not None and charge != code.charge:
+        raise SettingsError(
+            f"a configuration has the charge {charge:g} e, but {code.name} computes "
+            f"all with {code.charge} e. Set the charge of the code, or plan "
+            "configurations of another charge in a campaign of their own."
+        )
+
+
+def _name(configuration: LabelledFrame, taken: set[str]) -> str:
+    identity = configuration.info.get("id")
+    if isinstance(identity, int) and identity >= 0:
+        name = f"{identity:04d}"
+        if name in taken:
+            raise IncompatibleError(
+                f"two different configurations have id={identity}. Give each its own, "
+                "or take the ids out; they are then numbered."
+            )
+        return name
+    numbers = [int(name) for name in taken if name.isdigit()]
+    return f"{max(numbers, default=-1) + 1:04d}"
+
+
+def frame_digest(frame: Frame) -> str:
+    """SHA-256 of what makes a configuration the same one."""
+    content = hashlib.sha256()
+    for array in (frame.numbers, frame.positions, frame.cell, np.array(frame.pbc)):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()

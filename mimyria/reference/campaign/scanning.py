@@ -1,0 +1,55 @@
+"""A scan of the field strength as a campaign of one task, in fields of many lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mimyria.errors import CalculationError
+from mimyria.reference.campaign.plan import Plan
+from mimyria.reference.campaign.tasks import Task
+from mimyria.reference.finite_field import pgt_stencil, with_zero_field
+from mimyria.reference.scan import FieldScan
+from mimyria.reference.scanning import scan_fields
+
+__all__ = ["plan_scan", "scan_result"]
+
+
+def plan_scan(plan: Plan, task: Task, steps: Sequence[float]) -> tuple[Plan, Task]:
+    """Plan one configuration in the 13 fields of every step.
+
+    Returns:
+        A campaign of its own, in the folder `scan` of the first, and its one task.
+    """
+    ordered = sorted(set(steps))
+    fields = with_zero_field(np.vstack([pgt_stencil(step) for step in ordered]))
+    tag = "-".join([task.name, *(f"{step:g}" for step in ordered)])
+    scan = replace(plan, folder=plan.folder / "scan" / tag, fields=fields)
+    scan.save()
+    own = Task(scan.folder / "tasks" / task.name)
+    if not own.exists:
+        own = Task.create(own.folder, task.configuration())
+    return scan, own
+
+
+def scan_result(scan: Plan, task: Task, gap: float | None) -> FieldScan:
+    """Errors against the strength of the field.
+
+    Args:
+        scan: of `plan_scan`.
+        task: likewise, finished.
+        gap: band gap, eV; limits the field in a periodic cell.
+    """
+    points = [each for each in task.stored_points(len(scan.fields)) if each is not None]
+    if len(points) < len(scan.fields):
+        raise CalculationError("points of the scan are missing; run it again.")
+    frame = task.configuration().frame
+    length = float(np.linalg.norm(frame.cell, axis=1).max()) if any(frame.pbc) else None
+    return scan_fields(
+        np.stack([each.point.field for each in points]),
+        np.stack([each.point.forces for each in points]),
+        gap=gap if length else None,
+        length=length if gap is not None else None,
+    )

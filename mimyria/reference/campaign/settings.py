@@ -1,0 +1,183 @@
+"""Settings of a campaign of reference calculations: `campaign.toml`, section by section.
+
+The sections [code], [execution], [selection] and [clusters] belong to the modules that
+use them; here they are only gathered. A path is relative to the file that names it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from mimyria.errors import FormatError, SettingsError
+from mimyria.frame import Array
+from mimyria.reference.clusters import ClusterSettings
+from mimyria.reference.codes import Code, code_from_table, settings_class
+from mimyria.reference.execution import ExecutionSettings
+from mimyria.reference.finite_field import apt_stencil, pgt_stencil, with_zero_field
+from mimyria.reference.selection import SelectionSettings
+from mimyria.settings.fields import about, choice, require, setting
+from mimyria.settings.reader import read_section, reference_text, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "CampaignSettings",
+    "FieldsSettings",
+    "Settings",
+    "load_campaign_settings",
+    "settings_text",
+]
+
+STENCILS: Final = ("apt", "pgt")
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSettings:
+    """What is computed, and where it is kept."""
+
+    frames: tuple[str, ...] = setting(
+        MISSING,
+        "Files of configurations to choose from: extended XYZ, LAMMPS dump, H5MD.",
+    )
+    directory: Path = field(
+        default=Path("reference"),
+        metadata=about("Folder of the tasks; made by plan, one folder in it a task."),
+    )
+    title: str = setting("", "One line about the set, for its data sheet.")
+    retries: int = setting(1, "How often a failed task is tried again by itself.")
+    types: tuple[str, ...] = setting(
+        (), 'Elements of the types of a LAMMPS dump, as ["1=O", "2=H"].'
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        require(bool(self.frames), "campaign.frames", "at least one file", self.frames)
+        require(self.retries >= 0, "campaign.retries", "0 or more", self.retries)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsSettings:
+    """The fields of each configuration."""
+
+    stencil: str = setting(
+        "pgt", '"pgt": 13 fields, both tensors; "apt": 7 fields, the APT alone.'
+    )
+    step: float = setting(2e-3, "Component of the fields, a.u. (1 is 51.422 V/Å).")
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        choice("fields.stencil", self.stencil, STENCILS)
+        require(
+            0 < self.step <= 0.05, "fields.step", "above 0 and up to 0.05", self.step
+        )
+
+    def vectors(self) -> Array:
+        """(n_fields, 3) a.u.; the first is zero, the start of all others."""
+        make = pgt_stencil if self.stencil == "pgt" else apt_stencil
+        return with_zero_field(make(self.step))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of a campaign file.
+
+    Attributes:
+        path: the file.
+        campaign: section [campaign].
+        fields: section [fields].
+        execution: section [execution].
+        selection: section [selection]; None: every frame.
+        clusters: section [clusters]; None: the frames as they are.
+        code_table: section [code], not yet read.
+    """
+
+    path: Path
+    campaign: CampaignSettings
+    fields: FieldsSettings
+    execution: ExecutionSettings
+    selection: SelectionSettings | None
+    clusters: ClusterSettings | None
+    code_table: Mapping[str, Any]
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the campaign."""
+        return self.campaign.directory
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of configurations."""
+        return [self.path.parent / Path(n).expanduser() for n in self.campaign.frames]
+
+    def code(self) -> Code:
+        """The code, made from its section.
+
+        Raises:
+            SettingsError: the section cannot be used.
+        """
+        return code_from_table(self.code_table, self.path.parent)
+
+
+_SECTIONS: Final[Mapping[str, type]] = {
+    "campaign": CampaignSettings,
+    "fields": FieldsSettings,
+    "execution": ExecutionSettings,
+    "selection": SelectionSettings,
+    "clusters": ClusterSettings,
+}
+_OPTIONAL: Final = ("selection", "clusters")
+
+
+def settings_text(kind: str) -> str:
+    """A commented campaign file with every setting, for one kind of code.
+
+    Raises:
+        SettingsError: the kind is unknown.
+    """
+    code = settings_class(kind)
+    sections = [*_SECTIONS.items()]
+    sections.insert(1, ("code", code))
+    text = reference_text(sections)
+    heading = next(line for line in text.splitlines() if line.startswith("[code]"))
+    return text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
+
+
+def load_campaign_settings(path: Path) -> Settings:
+    """Read a campaign file.
+
+    Raises:
+        FormatError: it is no TOML.
+        SettingsError: a section or key is unknown, missing or has a wrong value.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is not readable as TOML: {error}.") from error
+    known = (*_SECTIONS, "code")
+    for name, section in table.items():
+        if name not in known:
+            raise SettingsError(f"{path}: {unknown_name('section', name, known)}")
+        if not isinstance(section, dict):
+            raise SettingsError(
+                f"{path}: '{name}' must be a section [{name}], but is {section!r}."
+            )
+    if "code" not in table:
+        raise SettingsError(
+            f'{path}: the section [code] is missing; begin it with kind = "cp2k".'
+        )
+    folder = path.parent
+    read: dict[str, Any] = {}
+    for name, cls in _SECTIONS.items():
+        if name in table or name not in _OPTIONAL:
+            read[name] = read_section(cls, name, table.get(name, {}), folder)
+        else:
+            read[name] = None
+    return Settings(path=path, code_table=table["code"], **read)
