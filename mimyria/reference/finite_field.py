@@ -30,7 +30,9 @@ __all__ = [
     "Normalisation",
     "apt_stencil",
     "detect_normalisation",
+    "field_design",
     "fit_tensors",
+    "opposite_pairs",
     "pgt_stencil",
     "recommended_step",
     "stencil_noise",
@@ -140,7 +142,7 @@ def fit_tensors(fields: ArrayLike, forces: ArrayLike) -> FieldFit:
         raise SettingsError(
             "all fields are zero; at least three directions are needed."
         )
-    design = _design(vectors / scale)
+    design = field_design(vectors / scale)
     inverse = np.linalg.pinv(design, rcond=1e-10)
     determined = _determined(inverse @ design)
     coefficients = np.tensordot(inverse, values, axes=1)  # (10, n_atoms, 3)
@@ -261,7 +263,7 @@ def _checked(fields: ArrayLike, forces: ArrayLike) -> tuple[Array, Array]:
     return vectors, values
 
 
-def _design(vectors: Array) -> Array:
+def field_design(vectors: Array) -> Array:
     """(n_fields, 10): 1, E_a, ½ E_a², E_a E_b."""
     columns = [np.ones(len(vectors)), *vectors.T]
     for a, b in _QUADRATIC:
@@ -298,20 +300,37 @@ def _symmetric(values: Array) -> Array:
     return matrix
 
 
+def opposite_pairs(vectors: Array) -> list[tuple[int, int]]:
+    """Indices of E and −E, those along the axes first, each field in one pair at most.
+
+    Of the two the one whose first component is positive comes first.
+    """
+    small = _SAME * float(np.abs(vectors).max())
+    pairs: list[tuple[int, int]] = []
+    taken: set[int] = set()
+    for plus, vector in enumerate(vectors):
+        components = np.flatnonzero(np.abs(vector) > small)
+        if not len(components) or vector[components[0]] < 0:
+            continue
+        for minus in np.flatnonzero(np.abs(vectors + vector).max(axis=1) <= small):
+            if int(minus) not in taken:
+                taken.add(int(minus))
+                pairs.append((plus, int(minus)))
+                break
+    return sorted(
+        pairs, key=lambda pair: np.count_nonzero(np.abs(vectors[pair[0]]) > small) > 1
+    )
+
+
 def _pairs(
     vectors: Array,
 ) -> tuple[dict[int, tuple[int, int]], list[tuple[int, int]]]:
-    """Indices of ±E along each axis, and of ±E in any other direction."""
+    """Indices of ±E along each axis (the last of several), and in other directions."""
     small = _SAME * float(np.abs(vectors).max())
     axes: dict[int, tuple[int, int]] = {}
     diagonals = []
-    for plus, vector in enumerate(vectors):
-        components = np.flatnonzero(np.abs(vector) > small)
-        opposite = np.flatnonzero(np.abs(vectors + vector).max(axis=1) <= small)
-        # Of ±E only the one whose first component is positive counts.
-        if not len(components) or not len(opposite) or vector[components[0]] < 0:
-            continue
-        pair = plus, int(opposite[0])
+    for pair in opposite_pairs(vectors):
+        components = np.flatnonzero(np.abs(vectors[pair[0]]) > small)
         if len(components) == 1:
             axes[int(components[0])] = pair
         else:
