@@ -16,11 +16,10 @@ from typing import Final
 import numpy as np
 
 from mimyria.frame import Array
-from mimyria.reference.finite_field import opposite_pairs
+from mimyria.reference.stencils import SAME_FIELD, opposite_pairs
 
 __all__ = ["FieldParts", "PartResidual", "field_parts", "part_residual"]
 
-_SAME: Final = 1e-6  # of the largest field; a shorter vector is no field
 _NO_FREEDOM: Final = 1e-9  # share of a row that its own fit leaves over
 
 
@@ -70,8 +69,8 @@ def field_parts(fields: Array, forces: Array) -> FieldParts:
     pairs = opposite_pairs(fields)
     plus = np.array([pair[0] for pair in pairs], dtype=np.int64)
     minus = np.array([pair[1] for pair in pairs], dtype=np.int64)
-    at_zero = np.flatnonzero(np.abs(fields).max(axis=1) <= _SAME * size)
-    components = np.abs(fields)[np.abs(fields) > _SAME * size]
+    at_zero = np.flatnonzero(np.abs(fields).max(axis=1) <= SAME_FIELD * size)
+    components = np.abs(fields)[np.abs(fields) > SAME_FIELD * size]
     unit = float(components.min()) if len(components) else 1.0
     return FieldParts(
         tuple(_label(vector / unit) for vector in fields[plus]),

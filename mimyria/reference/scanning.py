@@ -21,13 +21,10 @@ from scipy.optimize import nnls
 
 from mimyria.errors import SettingsError, ShapeError
 from mimyria.frame import Array
-from mimyria.reference.finite_field import (
-    field_design,
-    fit_tensors,
-    recommended_step,
-)
+from mimyria.reference.finite_field import field_design, fit_tensors
 from mimyria.reference.residuals import field_parts
 from mimyria.reference.scan import ErrorModel, FieldScan
+from mimyria.reference.stencils import recommended_step
 from mimyria.units import BOHR_PER_ANGSTROM
 
 __all__ = ["scan_fields"]
