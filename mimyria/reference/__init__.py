@@ -1,25 +1,65 @@
 """Reference tensors from electronic-structure forces; arrays only, no such program."""
 
+from mimyria.reference.descriptors import RadialDescriptor
 from mimyria.reference.finite_field import (
     FieldFit,
     FieldNoise,
     Normalisation,
-    apt_stencil,
     detect_normalisation,
     fit_tensors,
-    pgt_stencil,
-    recommended_step,
     stencil_noise,
 )
+from mimyria.reference.outliers import Outlier, find_outliers
+from mimyria.reference.picking import (
+    Reservoir,
+    farthest_points,
+    least_distance,
+    most_uncertain,
+    random_frames,
+)
+from mimyria.reference.quality import FieldQuality, field_quality
+from mimyria.reference.scan import ErrorModel, FieldScan
+from mimyria.reference.scanning import scan_fields
+from mimyria.reference.selection import (
+    SelectionSettings,
+    committee_score,
+    select_frames,
+)
+from mimyria.reference.stencils import (
+    apt_stencil,
+    fourth_order_stencil,
+    pgt_stencil,
+    recommended_step,
+)
+from mimyria.reference.verdicts import BOUNDS, Verdict
 
 __all__ = [
+    "BOUNDS",
+    "ErrorModel",
     "FieldFit",
     "FieldNoise",
+    "FieldQuality",
+    "FieldScan",
     "Normalisation",
+    "Outlier",
+    "RadialDescriptor",
+    "Reservoir",
+    "SelectionSettings",
+    "Verdict",
     "apt_stencil",
+    "committee_score",
     "detect_normalisation",
+    "farthest_points",
+    "field_quality",
+    "find_outliers",
     "fit_tensors",
+    "fourth_order_stencil",
+    "least_distance",
+    "most_uncertain",
     "pgt_stencil",
+    "random_frames",
     "recommended_step",
+    "scan_fields",
+    "select_frames",
     "stencil_noise",
 ]

@@ -42,7 +42,7 @@ def data_sheet(frames: Sequence[ReferenceFrame], title: str) -> str:
         [
             f"# {title}",
             "",
-            "Written by `mimyria reference collect`; every number is of the set itself.",
+            "Written by `mimyria reference collect`, from the set alone.",
             "",
             *_facts(frames),
             "",
@@ -87,8 +87,8 @@ def _columns(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
             continue
         rms = math.sqrt(np.mean(np.concatenate([t.ravel() for t in tensors]) ** 2))
         yield (
-            f"| `REF_{target.name}:R:{target.n_components}` | {target.order}, row-major "
-            f"| {target.unit} | {rms:.4g} |"
+            f"| `REF_{target.name}:R:{target.n_components}` | {target.order}, "
+            f"row-major | {target.unit} | {rms:.4g} |"
         )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Final
 
 import numpy as np
@@ -22,27 +23,23 @@ from numpy.typing import ArrayLike
 
 from mimyria.errors import SettingsError, ShapeError
 from mimyria.frame import Array
-from mimyria.units import ANGSTROM_PER_BOHR, BOHR_PER_ANGSTROM, EV_PER_HARTREE
+from mimyria.reference.stencils import SAME_FIELD, opposite_pairs
+from mimyria.units import BOHR_PER_ANGSTROM
 
 __all__ = [
     "FieldFit",
     "FieldNoise",
     "Normalisation",
-    "apt_stencil",
     "detect_normalisation",
+    "field_design",
     "fit_tensors",
-    "pgt_stencil",
-    "recommended_step",
     "stencil_noise",
-    "with_zero_field",
 ]
 
 _QUADRATIC: Final = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 _N_LINEAR: Final = 3
+_LARGEST_DEGREE: Final = 4
 _ESTIMABLE: Final = 1e-8
-_SAME: Final = 1e-6  # of the largest field; two vectors closer than this are one
-_LARGEST_STEP: Final = 2e-3  # a.u.; beyond, truncation wins over force noise
-_BREAKDOWN_SHARE: Final = 0.25  # of the field at which a cell would break through
 _RATIO_TOLERANCE: Final = 0.02
 
 
@@ -99,36 +96,7 @@ class FieldNoise:
     pgt_off_diagonal: float
 
 
-def apt_stencil(step: float) -> Array:
-    """(6, 3): plus and minus `step` along each axis, in the unit of `step`."""
-    axes = step * np.eye(3)
-    return np.stack([sign * axis for axis in axes for sign in (1.0, -1.0)])
-
-
-def pgt_stencil(step: float) -> Array:
-    """(13, 3): zero, the six of `apt_stencil`, and ±(x+y), ±(x+z), ±(y+z).
-
-    `step` is the size of each component, so the last six are √2 longer.
-    """
-    axes = step * np.eye(3)
-    diagonal = [
-        sign * (axes[a] + axes[b])
-        for a, b in _QUADRATIC[_N_LINEAR:]
-        for sign in (1.0, -1.0)
-    ]
-    return np.vstack([np.zeros((1, 3)), apt_stencil(step), diagonal])
-
-
-def with_zero_field(fields: Array) -> Array:
-    """(n, 3): the fields, the zero field before all others, added if it is missing.
-
-    The point at zero field is where the wave functions of all others start from.
-    """
-    others = fields[np.abs(fields).max(axis=1) > 0]
-    return np.vstack([np.zeros((1, 3)), others])
-
-
-def fit_tensors(fields: ArrayLike, forces: ArrayLike) -> FieldFit:
+def fit_tensors(fields: ArrayLike, forces: ArrayLike, degree: int = 2) -> FieldFit:
     """Tensors from forces in any set of fields, by least squares.
 
     A tensor that the fields do not determine is None: six fields along the axes give
@@ -137,6 +105,8 @@ def fit_tensors(fields: ArrayLike, forces: ArrayLike) -> FieldFit:
     Args:
         fields: (n_fields, 3) a.u. — vectors that were really applied.
         forces: (n_fields, n_atoms, 3) Eh/a0.
+        degree: of the polynomial, 2 to 4. Terms above the second are fitted only to
+            keep them out of the tensors; `fourth_order_stencil` has points for them.
 
     Raises:
         ShapeError: the arrays do not belong together.
@@ -150,18 +120,19 @@ def fit_tensors(fields: ArrayLike, forces: ArrayLike) -> FieldFit:
         raise SettingsError(
             "all fields are zero; at least three directions are needed."
         )
-    design = _design(vectors / scale)
+    design = field_design(vectors / scale, degree)
     inverse = np.linalg.pinv(design, rcond=1e-10)
     determined = _determined(inverse @ design)
-    coefficients = np.tensordot(inverse, values, axes=1)  # (10, n_atoms, 3)
+    coefficients = np.tensordot(inverse, values, axes=1)  # (10 or more, n_atoms, 3)
     linear = slice(1, 1 + _N_LINEAR)
-    quadratic = slice(1 + _N_LINEAR, None)
+    quadratic = slice(linear.stop, linear.stop + len(_QUADRATIC))
     has_apt = bool(determined[linear].all())
     has_pgt = bool(determined[quadratic].all())
     if not (has_apt or has_pgt):
         raise SettingsError(
-            f"{len(vectors)} fields determine no tensor. The APT needs plus and minus "
-            "along three directions, the PGT 13 fields such as pgt_stencil(2e-3)."
+            f"{len(vectors)} fields determine no tensor in a fit of degree {degree}. "
+            "The APT needs plus and minus along three directions, the PGT 13 fields "
+            "such as pgt_stencil(2e-3); degrees 3 and 4 need two lengths of each."
         )
     residual = _residual(values - np.tensordot(design, coefficients, axes=1), design)
     spread = residual * np.sqrt(np.maximum(np.diag(inverse @ inverse.T), 0.0))
@@ -240,22 +211,6 @@ def stencil_noise(step: float, force_noise: float) -> FieldNoise:
     )
 
 
-def recommended_step(gap: float, length: float) -> float:
-    """Component of the fields: min(2e-3, ¼ gap/length), a.u.
-
-    In a periodic cell a field is only metastable: over the length of the cell it must
-    not bridge the gap.
-
-    Args:
-        gap: band gap, eV.
-        length: longest edge of the cell, Å.
-    """
-    if not (gap > 0 and length > 0):
-        raise SettingsError(f"gap and length must be above 0, not {gap} and {length}.")
-    breakdown = (gap / EV_PER_HARTREE) / (length / ANGSTROM_PER_BOHR)
-    return min(_LARGEST_STEP, _BREAKDOWN_SHARE * breakdown)
-
-
 def _checked(fields: ArrayLike, forces: ArrayLike) -> tuple[Array, Array]:
     vectors = np.asarray(fields, dtype=np.float64)
     values = np.asarray(forces, dtype=np.float64)
@@ -271,11 +226,16 @@ def _checked(fields: ArrayLike, forces: ArrayLike) -> tuple[Array, Array]:
     return vectors, values
 
 
-def _design(vectors: Array) -> Array:
-    """(n_fields, 10): 1, E_a, ½ E_a², E_a E_b."""
+def field_design(vectors: Array, degree: int = 2) -> Array:
+    """(n_fields, 10): 1, E_a, ½ E_a², E_a E_b; then the products of higher degree."""
+    if not 2 <= degree <= _LARGEST_DEGREE:
+        raise SettingsError(f"degree must be 2 to {_LARGEST_DEGREE}, but is {degree}.")
     columns = [np.ones(len(vectors)), *vectors.T]
     for a, b in _QUADRATIC:
         columns.append((0.5 if a == b else 1.0) * vectors[:, a] * vectors[:, b])
+    for order in range(3, degree + 1):
+        for axes in combinations_with_replacement(range(3), order):
+            columns.append(vectors[:, axes].prod(axis=1))
     return np.stack(columns, axis=1)
 
 
@@ -311,17 +271,12 @@ def _symmetric(values: Array) -> Array:
 def _pairs(
     vectors: Array,
 ) -> tuple[dict[int, tuple[int, int]], list[tuple[int, int]]]:
-    """Indices of ±E along each axis, and of ±E in any other direction."""
-    small = _SAME * float(np.abs(vectors).max())
+    """Indices of ±E along each axis (the last of several), and in other directions."""
+    small = SAME_FIELD * float(np.abs(vectors).max())
     axes: dict[int, tuple[int, int]] = {}
     diagonals = []
-    for plus, vector in enumerate(vectors):
-        components = np.flatnonzero(np.abs(vector) > small)
-        opposite = np.flatnonzero(np.abs(vectors + vector).max(axis=1) <= small)
-        # Of ±E only the one whose first component is positive counts.
-        if not len(components) or not len(opposite) or vector[components[0]] < 0:
-            continue
-        pair = plus, int(opposite[0])
+    for pair in opposite_pairs(vectors):
+        components = np.flatnonzero(np.abs(vectors[pair[0]]) > small)
         if len(components) == 1:
             axes[int(components[0])] = pair
         else:

@@ -30,11 +30,8 @@ from mimyria.reference.displacement import (
     pgt_from_polarizabilities,
     polarizability_from_dipoles,
 )
-from mimyria.reference.finite_field import (
-    apt_stencil,
-    fit_tensors,
-    with_zero_field,
-)
+from mimyria.reference.finite_field import fit_tensors
+from mimyria.reference.stencils import apt_stencil, with_zero_field
 from mimyria.tensors import Tensors
 
 __all__ = [
@@ -42,6 +39,8 @@ __all__ = [
     "CheckSettings",
     "check_results",
     "plan_check",
+    "read_reports",
+    "sample_atoms",
     "sample_tasks",
 ]
 

@@ -1,4 +1,4 @@
-"""Collecting: what is finished becomes a reference set, what failed a list of reasons."""
+"""Collecting: what is finished becomes a set, what failed a list of reasons."""
 
 from __future__ import annotations
 

@@ -93,11 +93,11 @@ def _selected(
     earlier = Plan.load_or_none(settings.directory)
     tasks = earlier.tasks() if earlier is not None and not settings.clusters else []
     planned = [task.configuration().frame for task in tasks]
-    digests = {frameframe_digest(frame) for frame in planned}
+    digests = {frame_digest(frame) for frame in planned}
     known = [
         place
         for place, configuration in enumerate(read_configurations(settings))
-        if digests and frameframe_digest(configuration.frame) in digests
+        if digests and frame_digest(configuration.frame) in digests
     ]
     frames = (each.frame for each in read_configurations(settings))
     places = [

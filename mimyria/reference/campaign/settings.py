@@ -1,4 +1,4 @@
-"""Settings of a campaign of reference calculations: `campaign.toml`, section by section.
+"""Settings of a campaign of reference calculations: `campaign.toml` by sections.
 
 The sections [code], [execution], [selection] and [clusters] belong to the modules that
 use them; here they are only gathered. A path is relative to the file that names it.
@@ -17,7 +17,7 @@ from mimyria.frame import Array
 from mimyria.reference.clusters import ClusterSettings
 from mimyria.reference.codes import Code, code_from_table, settings_class
 from mimyria.reference.execution import ExecutionSettings
-from mimyria.reference.finite_field import apt_stencil, pgt_stencil, with_zero_field
+from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
 from mimyria.reference.selection import SelectionSettings
 from mimyria.settings.fields import about, choice, require, setting
 from mimyria.settings.reader import read_section, reference_text, unknown_name

@@ -200,7 +200,7 @@ def load_point(folder: Path) -> StoredPoint | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             optional = {
-                name: arrays[name] if name in arrays else None
+                name: arrays.get(name)
                 for name in ("dipole", "quantum")
             }
             energy = float(arrays["energy"]) if "energy" in arrays else None

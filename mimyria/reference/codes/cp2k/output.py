@@ -1,4 +1,4 @@
-"""Reads what CP2K prints, strictly: a number is taken only where the run says it is good.
+"""Reads what CP2K prints: numbers count only where the run says that they are good.
 
 Two layouts are known: up to 2024 (`ATOMIC FORCES in [a.u.]`) and since 2025
 (`FORCES| Atomic forces [hartree/bohr]`). Both say when the SCF converged and when the
@@ -23,7 +23,7 @@ __all__ = ["Cp2kOutput", "read_output", "version_in"]
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?"
 _VERSION: Final = re.compile(r"CP2K\| version string:\s+CP2K version (\S+.*\S|\S)")
 _ENERGY: Final = re.compile(
-    rf"ENERGY\| Total FORCE_EVAL \( \w+ \) energy \[(?:a\.u\.|hartree)\]:?\s+({_NUMBER})"
+    rf"ENERGY\| Total FORCE_EVAL \( \w+ \) energy \[\S+\]:?\s+({_NUMBER})"
 )
 _OLD_FORCE: Final = re.compile(rf"^\s*(\d+)\s+\d+\s+\w+\s+((?:{_NUMBER}\s*){{3}})$")
 _NEW_FORCE: Final = re.compile(
