@@ -1,5 +1,7 @@
 """Reference tensors from electronic-structure forces; arrays only, no such program."""
 
+from mimyria.reference.clusters import Cluster, cut_cluster, sample_clusters
+from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.finite_field import (
     FieldFit,
     FieldNoise,
@@ -13,13 +15,17 @@ from mimyria.reference.finite_field import (
 )
 
 __all__ = [
+    "Cluster",
+    "ClusterSettings",
     "FieldFit",
     "FieldNoise",
     "Normalisation",
     "apt_stencil",
+    "cut_cluster",
     "detect_normalisation",
     "fit_tensors",
     "pgt_stencil",
     "recommended_step",
+    "sample_clusters",
     "stencil_noise",
 ]
