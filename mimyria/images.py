@@ -10,14 +10,43 @@ from scipy.spatial import cKDTree
 
 from mimyria.frame import Array
 
-__all__ = ["images_within", "nearest_distances", "nearest_images", "wrapped"]
+__all__ = [
+    "completed",
+    "images_within",
+    "nearest_distances",
+    "nearest_images",
+    "wrapped",
+]
 
 Periodic = tuple[bool, bool, bool]
 
 
+def completed(cell: Array, pbc: Periodic) -> Array:
+    """The cell with a unit vector, normal to the others, for each one that it lacks.
+
+    Only open directions may lack one; molecules without any cell have a cell of zeros.
+
+    Args:
+        cell: (3, 3) Å.
+        pbc: whether the cell repeats along each lattice vector.
+
+    Returns:
+        (3, 3) Å, with an inverse.
+    """
+    missing = ~cell.any(axis=1) & ~np.array(pbc)
+    if not missing.any():
+        return cell
+    full = cell.copy()
+    present = cell[~missing]
+    normals = np.linalg.svd(present)[2] if len(present) else np.eye(3)
+    full[missing] = normals[len(present) :]
+    return full
+
+
 def wrapped(positions: Array, cell: Array, pbc: Periodic) -> Array:
     """(n, 3) Å — the images inside the cell; no change along open directions."""
-    inside: Array = _fractional(positions, cell, pbc) @ cell
+    full = completed(cell, pbc)
+    inside: Array = _fractional(positions, full, pbc) @ full
     return inside
 
 
@@ -35,6 +64,7 @@ def images_within(
     Returns:
         (m, 3) Å, and (m,) the number of the point that each is an image of.
     """
+    cell = completed(cell, pbc)
     # Distance of opposite faces; an image beyond one of them is needed for each.
     margins = cutoff * np.linalg.norm(np.linalg.inv(cell), axis=0)
     periodic = np.array(pbc)

@@ -90,6 +90,8 @@ def _run(arguments: argparse.Namespace) -> int:
     training = Training(parts[0], dataset.species, network, settings)
     if arguments.resume:
         training.resume(work_dir)
+    if not all(dataset.complete):
+        print(f"{dataset.n_labelled} of {dataset.n_atoms} atoms have labels")
     print(
         f"{len(parts[0])} training frames, {len(parts[1])} test frames; "
         f"{sum(p.numel() for p in training.network.parameters())} parameters"

@@ -1,6 +1,8 @@
-"""TensorDataset: frames with one response tensor of every atom, and how to split them.
+"""TensorDataset: frames with one response tensor of their atoms, and how to split them.
 
-It knows files and frames; it knows no irreps and no network.
+Where masks say that only some atoms have labels, nothing is learned from the others and
+no error counts them; they are there as neighbours. This module knows files and frames;
+it knows no irreps and no network.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz
+from mimyria.io.labelled import Mask, require_finite_labels, require_mask
 from mimyria.targets import Target
 
 __all__ = ["TensorDataset", "read_dataset"]
@@ -28,10 +33,12 @@ class TensorDataset:
         target: what the labels are.
         frames: the frames.
         labels: (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) for each frame, in the order and
-            unit of the target.
+            unit of the target; rows of atoms without labels have no meaning.
         indices: number of each frame in its file.
         name: name of the file, for people.
         sha256: digest of the file that the frames come from.
+        masks: (n_atoms,) for each frame — which atoms have labels, at least one of each
+            frame; all of them if left out.
     """
 
     target: Target
@@ -40,6 +47,7 @@ class TensorDataset:
     indices: tuple[int, ...]
     name: str
     sha256: str
+    masks: tuple[Mask, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -55,6 +63,13 @@ class TensorDataset:
                     f"{self.target.name} labels must have the shape {expected}, but "
                     f"have {label.shape}."
                 )
+        if self.masks is not None and len(self.masks) != len(self.frames):
+            raise ShapeError(
+                f"there must be a mask for each of the {len(self.frames)} frames, but "
+                f"there are {len(self.masks)}."
+            )
+        for k, frame in enumerate(self.frames):
+            _check_labels(self, k, frame.n_atoms)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -65,6 +80,57 @@ class TensorDataset:
         """Sorted atomic numbers that occur."""
         return tuple(sorted({int(z) for frame in self.frames for z in frame.numbers}))
 
+    @property
+    def labelled(self) -> tuple[NDArray[np.int64], ...]:
+        """(n_labelled,) for each frame — numbers of the atoms that have labels."""
+        if self.masks is None:
+            return tuple(np.arange(frame.n_atoms) for frame in self.frames)
+        return tuple(np.flatnonzero(mask) for mask in self.masks)
+
+    @property
+    def complete(self) -> tuple[bool, ...]:
+        """For each frame, whether all of its atoms have labels."""
+        return tuple(
+            len(atoms) == frame.n_atoms
+            for atoms, frame in zip(self.labelled, self.frames, strict=True)
+        )
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of all frames, with and without labels."""
+        return sum(frame.n_atoms for frame in self.frames)
+
+    @property
+    def n_labelled(self) -> int:
+        """Atoms of all frames that have labels."""
+        return sum(len(atoms) for atoms in self.labelled)
+
+    @property
+    def labelled_numbers(self) -> NDArray[np.int64]:
+        """(n_labelled,) — atomic numbers of the labelled atoms of all frames."""
+        return np.concatenate(
+            [
+                frame.numbers[atoms]
+                for frame, atoms in zip(self.frames, self.labelled, strict=True)
+            ]
+        )
+
+    def select(self, tensors: Sequence[Array]) -> Array:
+        """The rows of labelled atoms, all frames together.
+
+        Args:
+            tensors: one array for each frame, (n_atoms, …).
+
+        Returns:
+            (n_labelled, n_components), each tensor row-major.
+        """
+        return np.concatenate(
+            [
+                tensor[atoms].reshape(len(atoms), -1)
+                for tensor, atoms in zip(tensors, self.labelled, strict=True)
+            ]
+        )
+
     def subset(self, positions: Sequence[int]) -> TensorDataset:
         """The frames at these positions, in this order."""
         return TensorDataset(
@@ -74,6 +140,7 @@ class TensorDataset:
             tuple(self.indices[k] for k in positions),
             self.name,
             self.sha256,
+            None if self.masks is None else tuple(self.masks[k] for k in positions),
         )
 
     def split(self, n_test: int, seed: int) -> tuple[TensorDataset, TensorDataset]:
@@ -96,23 +163,61 @@ def read_dataset(path: str | Path, target: Target) -> TensorDataset:
     """Read all frames of an extxyz file that must all have labels of the target.
 
     Raises:
-        FormatError: the file holds no frame, or one without labels.
+        FormatError: the file holds no frame, or one without labels, or elements of
+            which no atom has a label.
     """
     path = Path(path)
-    frames, labels = [], []
+    frames, labels, masks = [], [], []
     for number, labelled in enumerate(read_extxyz(path)):
         label = getattr(labelled.tensors, target.name)
-        if label is None:
+        mask = labelled.labelled(target.name)
+        if label is None or not mask.any():
             raise FormatError(
-                f"{path}: frame {number} has no column REF_{target.name} "
+                f"{path}: frame {number} has no {_missing(target, label)} "
                 f"({target.title}). Remove the frame or add its labels."
             )
         frames.append(labelled.frame)
         labels.append(label)
+        masks.append(mask)
     if not frames:
         raise FormatError(f"{path} holds no frame.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    indices = tuple(range(len(frames)))
-    return TensorDataset(
-        target, tuple(frames), tuple(labels), indices, path.name, digest
+    dataset = TensorDataset(
+        target,
+        tuple(frames),
+        tuple(labels),
+        tuple(range(len(frames))),
+        path.name,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        None if all(mask.all() for mask in masks) else tuple(masks),
     )
+    _require_labels_of_all_elements(path, dataset)
+    return dataset
+
+
+def _missing(target: Target, label: Array | None) -> str:
+    if label is None:
+        return f"column REF_{target.name}"
+    return f"atom with a label in REF_{target.name}_mask"
+
+
+def _require_labels_of_all_elements(path: Path, dataset: TensorDataset) -> None:
+    bare = sorted(set(dataset.species) - set(dataset.labelled_numbers.tolist()))
+    if bare:
+        symbols = ", ".join(chemical_symbols[number] for number in bare)
+        raise FormatError(
+            f"{path}: no atom of {symbols} has a label of {dataset.target.name}, so "
+            "that nothing could be learned for it. Add a frame in which one has."
+        )
+
+
+def _check_labels(dataset: TensorDataset, k: int, n_atoms: int) -> None:
+    """Masks of the right form, and a number wherever they promise a label."""
+    name = dataset.target.name
+    mask = np.ones(n_atoms, np.bool_) if dataset.masks is None else dataset.masks[k]
+    require_mask(name, mask, n_atoms)
+    if not mask.any():
+        raise ShapeError(
+            f"frame {dataset.indices[k]} has no atom with a label of {name}. Leave the "
+            "frame out."
+        )
+    require_finite_labels(name, dataset.labels[k], mask)

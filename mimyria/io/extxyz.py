@@ -3,6 +3,7 @@
 Columns are `velocities:R:3`, `REF_apt:R:9` and `REF_pgt:R:27` for labels, `apt:R:9` and
 `pgt:R:27` for predictions; order and units stand in the comment line (`apt_order`,
 `apt_unit`, `pgt_order`, `pgt_unit`, `velocities_unit`), and are asked for if missing.
+Where only some atoms have labels, `REF_apt_mask:L:1` and `REF_pgt_mask:L:1` say which.
 Reading is ASE's. Writing is ours, because ASE rounds to eight decimals: numbers have 17
 digits here and come back to the bit.
 """
@@ -11,8 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,15 @@ from mimyria.errors import FormatError, MimyriaError, ShapeError
 from mimyria.files import replacing
 from mimyria.frame import Array, Frame
 from mimyria.io.compressed import TextSource
-from mimyria.io.layouts import TENSOR_LAYOUTS, VELOCITY_UNIT, velocity_factor
+from mimyria.io.labelled import LabelledFrame, Mask
+from mimyria.io.layouts import (
+    MASK_SUFFIX,
+    TENSOR_LAYOUTS,
+    VELOCITY_UNIT,
+    decode_mask,
+    velocity_factor,
+)
+from mimyria.targets import TARGETS
 from mimyria.tensors import Tensors
 
 __all__ = [
@@ -48,26 +56,12 @@ _LAYOUT_KEYS: Final = (
 _RESERVED: Final = ("step", "replica", *_LAYOUT_KEYS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledFrame:
-    """A frame, the tensors that belong to it, and what else its comment line says.
-
-    Attributes:
-        frame: positions, cell, velocities.
-        tensors: apt and pgt, each None where the file has none.
-        info: further `key=value` entries of the comment line.
-    """
-
-    frame: Frame
-    tensors: Tensors
-    info: dict[str, Any] = field(default_factory=dict)
-
-
 def read_extxyz(path: str | Path, **overrides: str) -> Iterator[LabelledFrame]:
     """Read frame after frame, converted to our units and index order.
 
     Labels (`REF_apt`) are taken before predictions (`apt`). `step` and `replica` come
-    from the comment line; without them the step is the place in the file.
+    from the comment line; without them the step is the place in the file. Tensors of
+    atoms that a mask leaves out are NaN, whatever the file holds there.
 
     Args:
         path: the file.
@@ -75,7 +69,7 @@ def read_extxyz(path: str | Path, **overrides: str) -> Iterator[LabelledFrame]:
             `velocities_unit`, in place of what the frames say.
 
     Raises:
-        FormatError: the file is damaged or no extended XYZ.
+        FormatError: the file is damaged or no extended XYZ, or a label is not finite.
         UnitError: a tensor or the velocities without order or unit.
     """
     unknown = set(overrides) - set(_LAYOUT_KEYS)
@@ -162,16 +156,19 @@ def _labelled(atoms: Atoms, index: int, overrides: dict[str, str]) -> LabelledFr
         (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
     )
     info = {key: _plain(v) for key, v in atoms.info.items() if key not in _RESERVED}
-    return LabelledFrame(frame, _tensors(atoms, header), info)
+    tensors, masks = _tensors(atoms, header)
+    return LabelledFrame(frame, tensors, info, masks)
 
 
-def _tensors(atoms: Atoms, header: dict[str, Any]) -> Tensors:
+def _tensors(atoms: Atoms, header: dict[str, Any]) -> tuple[Tensors, dict[str, Mask]]:
     found: dict[str, Array] = {}
+    masks: dict[str, Mask] = {}
     for layout in TENSOR_LAYOUTS:
         name = layout.target.name
-        columns = atoms.arrays.get(f"{LABEL_PREFIX}{name}", atoms.arrays.get(name))
-        if columns is None:
+        column = _column(atoms, name)
+        if column is None:
             continue
+        columns = atoms.arrays[column]
         expected = (len(atoms), layout.target.n_components)
         if columns.shape != expected:
             raise ShapeError(
@@ -180,7 +177,27 @@ def _tensors(atoms: Atoms, header: dict[str, Any]) -> Tensors:
             )
         order, unit = header.get(f"{name}_order"), header.get(f"{name}_unit")
         found[name] = layout.decode(columns, order, unit)
-    return Tensors(**found)
+        mask = atoms.arrays.get(f"{column}{MASK_SUFFIX}")
+        if mask is not None:
+            masks[name] = decode_mask(mask, f"{column}{MASK_SUFFIX}")
+            found[name][~masks[name]] = np.nan
+    return Tensors(**found), masks
+
+
+def _column(atoms: Atoms, name: str) -> str | None:
+    """Column of a tensor: labels before predictions, None where there is neither."""
+    columns = [
+        column
+        for column in (f"{LABEL_PREFIX}{name}", name)
+        if column in atoms.arrays or f"{column}{MASK_SUFFIX}" in atoms.arrays
+    ]
+    for column in columns:
+        if column not in atoms.arrays:
+            raise FormatError(
+                f"there is a column {column}{MASK_SUFFIX}, but no {column}. Add the "
+                "labels, or remove their mask."
+            )
+    return columns[0] if columns else None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a comment line holds what it likes
@@ -222,23 +239,38 @@ def _block(labelled: LabelledFrame, prefix: str) -> str:
         if tensor is None:
             continue
         properties.append(f"{prefix}{target.name}:R:{target.n_components}")
-        columns.append(tensor.reshape(frame.n_atoms, -1))
+        # NaN without a label: whoever does not know the mask shall notice.
+        known = labelled.labelled(target.name)[:, np.newaxis]
+        columns.append(np.where(known, tensor.reshape(frame.n_atoms, -1), np.nan))
         header[f"{target.name}_order"] = target.order
         header[f"{target.name}_unit"] = target.unit
     for key in labelled.info:
         if key in header:
             raise FormatError(f"info may not hold '{key}'; the frame itself says it.")
+    masked = [name for name in TARGETS if name in labelled.masks]
+    properties += [f"{prefix}{name}{MASK_SUFFIX}:L:1" for name in masked]
+    masks = [labelled.masks[name] for name in masked]
+    comment = _comment(frame, properties, {**header, **labelled.info})
+    rows = _rows(frame, np.hstack(columns), masks)
+    return "\n".join([str(frame.n_atoms), comment, *rows, ""])
+
+
+def _comment(frame: Frame, properties: list[str], values: dict[str, Any]) -> str:
     entries = [f"Properties={':'.join(properties)}"]
     if frame.cell.any():
         entries.insert(0, f'Lattice="{_numbers(frame.cell.ravel())}"')
     entries.append(
         'pbc="{}"'.format(" ".join("FT"[periodic] for periodic in frame.pbc))
     )
-    entries += [f"{k}={_entry(k, v)}" for k, v in {**header, **labelled.info}.items()]
-    lines = [str(frame.n_atoms), " ".join(entries)]
-    for number, row in zip(frame.numbers, np.hstack(columns), strict=True):
-        lines.append(f"{chemical_symbols[number]} {_numbers(row)}")
-    return "\n".join(lines) + "\n"
+    entries += [f"{key}={_entry(key, value)}" for key, value in values.items()]
+    return " ".join(entries)
+
+
+def _rows(frame: Frame, columns: Array, masks: Sequence[Mask]) -> Iterator[str]:
+    """A line for each atom: symbol, numbers, and T or F of each mask."""
+    for atom, (number, row) in enumerate(zip(frame.numbers, columns, strict=True)):
+        flags = "".join(" T" if mask[atom] else " F" for mask in masks)
+        yield f"{chemical_symbols[number]} {_numbers(row)}{flags}"
 
 
 def _numbers(row: Array) -> str:

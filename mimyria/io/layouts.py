@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mimyria.errors import UnitError
+from mimyria.errors import FormatError, UnitError
 from mimyria.frame import Array
 from mimyria.targets import APT, PGT, Target
 from mimyria.units import (
@@ -20,11 +21,21 @@ from mimyria.units import (
     FS_PER_ATOMIC_TIME,
 )
 
-__all__ = ["TENSOR_LAYOUTS", "VELOCITY_UNIT", "TensorLayout", "velocity_factor"]
+__all__ = [
+    "MASK_SUFFIX",
+    "TENSOR_LAYOUTS",
+    "VELOCITY_UNIT",
+    "TensorLayout",
+    "decode_mask",
+    "velocity_factor",
+]
 
 _T = TypeVar("_T")
 
 VELOCITY_UNIT: Final = "Angstrom/fs"
+
+MASK_SUFFIX: Final = "_mask"
+"""After the name of a tensor's column: the column that says which atoms have it."""
 
 _VELOCITY_FACTORS: Final = {
     VELOCITY_UNIT: 1.0,
@@ -84,6 +95,21 @@ TENSOR_LAYOUTS: Final = (
         },
     ),
 )
+
+
+def decode_mask(column: NDArray[np.generic], name: str) -> NDArray[np.bool_]:
+    """A column of T and F as (n_atoms,) truth values.
+
+    Raises:
+        FormatError: the column is of another kind; numbers are not understood, since
+            some programs mark with 1 what others leave out.
+    """
+    if column.ndim != 1 or column.dtype != np.bool_:
+        raise FormatError(
+            f"the column {name} must hold one T or F for each atom ({name}:L:1), but "
+            f"is of type {column.dtype} and shape {column.shape}."
+        )
+    return column.astype(np.bool_)
 
 
 def velocity_factor(unit: str | None) -> float:

@@ -74,11 +74,19 @@ def _training(metadata: ModelMetadata) -> str:
             "",
             f"Data: `{training['data']}` (SHA-256 `{training['data_sha256']}`); "
             f"trained on frames {training['train_frames']} "
-            f"({training['atoms']} atoms), frames {training['test_frames']} held out "
+            f"({_atoms(training)}), frames {training['test_frames']} held out "
             "of this training (counted from 0 in the file).",
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
         ]
+    )
+
+
+def _atoms(training: Mapping[str, Any]) -> str:
+    atoms = training["atoms"]
+    labelled = training.get("labelled_atoms", atoms)  # older models: all of them
+    return f"{atoms} atoms" + (
+        "" if labelled == atoms else f", {labelled} of them with labels"
     )
 
 
@@ -111,8 +119,16 @@ def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ..
 
 def _sum_rule(metadata: ModelMetadata, errors: Mapping[str, Any]) -> str:
     residual = errors["sum_rule"]
+    frames = residual.get("frames", errors["frames"])  # older models: all of them
+    if not frames:
+        return (
+            "Sum rule: left out, since no frame has labels of all its atoms, and a sum "
+            "over some of them obeys no rule."
+        )
+    left_out = errors["frames"] - frames
+    remark = f" ({left_out} with labels of some atoms left out)" if left_out else ""
     return (
-        f"Sum rule over {errors['frames']} frame(s): the largest component of the sum "
+        f"Sum rule over {frames} frame(s){remark}: the largest component of the sum "
         f"over all atoms is {residual['predicted']:.3f} {metadata.unit} (in the labels "
         f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
     )

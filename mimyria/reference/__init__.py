@@ -1,5 +1,7 @@
 """Reference tensors from electronic-structure forces; arrays only, no such program."""
 
+from mimyria.reference.clusters import Cluster, cut_cluster, sample_clusters
+from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.descriptors import RadialDescriptor
 from mimyria.reference.finite_field import (
     FieldFit,
@@ -35,6 +37,8 @@ from mimyria.reference.verdicts import BOUNDS, Verdict
 
 __all__ = [
     "BOUNDS",
+    "Cluster",
+    "ClusterSettings",
     "ErrorModel",
     "FieldFit",
     "FieldNoise",
@@ -48,6 +52,7 @@ __all__ = [
     "Verdict",
     "apt_stencil",
     "committee_score",
+    "cut_cluster",
     "detect_normalisation",
     "farthest_points",
     "field_quality",
@@ -59,6 +64,7 @@ __all__ = [
     "pgt_stencil",
     "random_frames",
     "recommended_step",
+    "sample_clusters",
     "scan_fields",
     "select_frames",
     "stencil_noise",

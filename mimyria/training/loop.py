@@ -28,6 +28,7 @@ from mimyria.training.samples import (
     dataset_scaling,
     join_samples,
     make_samples,
+    mean_neighbours,
 )
 from mimyria.training.settings import TrainingSettings, learning_rate
 
@@ -47,7 +48,7 @@ class Training:
         averages: running average of each parameter; the result of the training.
         scaling: of the targets, from the training part alone.
         species: sorted atomic numbers of the data.
-        n_neighbours: mean number of neighbours in the training part.
+        n_neighbours: mean number of neighbours of labelled atoms in the training part.
         epoch: epochs that are done.
         curve: epoch, learning rate and mean loss, one row for each epoch.
     """
@@ -75,8 +76,7 @@ class Training:
             batch_graph([frame], species, network_settings.cutoff)
             for frame in train.frames
         ]
-        densities = [graph.n_edges / graph.n_atoms for graph in graphs]
-        self.n_neighbours = max(1.0, float(np.mean(densities)))
+        self.n_neighbours = mean_neighbours(train, graphs)
         self.scaling: Scaling = dataset_scaling(train, species)
         self.network: TensorNetwork = build_network(
             train.target,
@@ -187,7 +187,8 @@ class Training:
         predicted = self.network.normalised(
             batch.species, batch.receivers, batch.senders, batch.vectors
         )
-        loss = irrep_loss(predicted, batch.wanted, self._weights)
+        labelled = predicted.index_select(0, batch.labelled)
+        loss = irrep_loss(labelled, batch.wanted, self._weights)
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(

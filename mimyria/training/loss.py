@@ -25,11 +25,11 @@ def component_weights(blocks: Sequence[IrrepBlock]) -> Tensor:
 
 
 def irrep_loss(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
-    """Σ_m w_m <(predicted_m − wanted_m)²> over all atoms.
+    """Σ_m w_m <(predicted_m − wanted_m)²> over all labelled atoms.
 
     Args:
-        predicted: (n_atoms, dim) — normalised, in the type of the network.
-        wanted: (n_atoms, dim) — normalised, float64.
+        predicted: (n_labelled, dim) — normalised, in the type of the network.
+        wanted: (n_labelled, dim) — normalised, float64.
         weights: (dim,) — of `component_weights`.
     """
     squares = (predicted.to(wanted.dtype) - wanted) ** 2

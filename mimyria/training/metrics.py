@@ -1,4 +1,8 @@
-"""Errors of predictions: for each element and irrep, and of the sum rule."""
+"""Errors of predictions: for each element and irrep, and of the sum rule.
+
+Only atoms with labels count. The sum rule needs the tensors of all atoms of a frame,
+and is left out where some have none.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +45,15 @@ def prediction_errors(
         scaling: of the model; its shift is the best constant.
 
     Returns:
-        `frames`, `rmse` of a Cartesian component and `relative` of all atoms;
-        `elements`: the same for each element and, under `irreps`, each irrep;
-        `sum_rule`: largest component of Σ_i of a frame, predicted and in the labels.
+        `frames`, `atoms` with labels, `rmse` of a Cartesian component and `relative` of
+        these atoms; `elements`: the same for each element and, under `irreps`, each
+        irrep; `sum_rule`: largest component of Σ_i of a frame, predicted and in the
+        labels, over the `frames` all of whose atoms have labels (None without any).
     """
     basis = change_of_basis(dataset.target).numpy()
-    flat = (-1, dataset.target.n_components)
-    labels = np.concatenate([label.reshape(flat) for label in dataset.labels])
-    guesses = np.concatenate([guess.reshape(flat) for guess in predictions])
-    numbers = np.concatenate([frame.numbers for frame in dataset.frames])
+    labels = dataset.select(dataset.labels)
+    guesses = dataset.select(predictions)
+    numbers = dataset.labelled_numbers
     kinds = np.searchsorted(np.asarray(species), numbers)
     difference = (guesses - labels) @ basis.T
     reference = labels @ basis.T - scaling.shift[kinds]
@@ -62,13 +66,20 @@ def prediction_errors(
         )
     return {
         "frames": len(dataset),
+        "atoms": len(numbers),
         "rmse": _rmse(difference, dataset.target.n_components),
         "relative": relative_error(difference, reference),
         "elements": elements,
-        "sum_rule": {
-            "predicted": _largest_sum(predictions),
-            "labels": _largest_sum(dataset.labels),
-        },
+        "sum_rule": _sum_rule(dataset, predictions),
+    }
+
+
+def _sum_rule(dataset: TensorDataset, predictions: Sequence[Array]) -> dict[str, Any]:
+    whole = [k for k, complete in enumerate(dataset.complete) if complete]
+    return {
+        "frames": len(whole),
+        "predicted": _largest_sum([predictions[k] for k in whole]),
+        "labels": _largest_sum([dataset.labels[k] for k in whole]),
     }
 
 
@@ -99,5 +110,5 @@ def _rmse(difference: Array, n_components: int) -> float:
     return float(np.sqrt((difference**2).sum() / (len(difference) * n_components)))
 
 
-def _largest_sum(tensors: Sequence[Array]) -> float:
-    return max((float(np.abs(t.sum(axis=0)).max()) for t in tensors), default=0.0)
+def _largest_sum(tensors: Sequence[Array]) -> float | None:
+    return max((float(np.abs(t.sum(axis=0)).max()) for t in tensors), default=None)

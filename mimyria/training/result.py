@@ -67,7 +67,8 @@ def _metadata(
             "data_sha256": train.sha256,
             "train_frames": list(train.indices),
             "test_frames": list(test.indices),
-            "atoms": int(sum(frame.n_atoms for frame in train.frames)),
+            "atoms": train.n_atoms,
+            "labelled_atoms": train.n_labelled,
             "settings": training.settings.as_dict(),
         },
         versions={

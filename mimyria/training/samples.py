@@ -12,11 +12,16 @@ from torch import Tensor
 from mimyria.data.dataset import TensorDataset
 from mimyria.data.graph import Graph, species_indices
 from mimyria.data.scaling import Scaling, fit_scaling
-from mimyria.frame import Array
 from mimyria.models.coupling import change_of_basis
 from mimyria.models.network import irrep_blocks
 
-__all__ = ["Sample", "dataset_scaling", "join_samples", "make_samples"]
+__all__ = [
+    "Sample",
+    "dataset_scaling",
+    "join_samples",
+    "make_samples",
+    "mean_neighbours",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,46 +33,62 @@ class Sample:
         receivers: (n_edges,) — atoms i.
         senders: (n_edges,) — atoms j.
         vectors: (n_edges, 3) Å, float32.
-        wanted: (n_atoms, dim) — normalised targets in irreps, float64.
+        labelled: (n_labelled,) — atoms that have labels.
+        wanted: (n_labelled, dim) — their normalised targets in irreps, float64.
     """
 
     species: Tensor
     receivers: Tensor
     senders: Tensor
     vectors: Tensor
+    labelled: Tensor
     wanted: Tensor
-
-
-def _in_irreps(dataset: TensorDataset) -> list[Array]:
-    basis = change_of_basis(dataset.target).numpy()
-    return [label.reshape(len(label), -1) @ basis.T for label in dataset.labels]
 
 
 def dataset_scaling(dataset: TensorDataset, species: Sequence[int]) -> Scaling:
     """Shift and scale of all labels of a dataset, for each species and irrep."""
-    numbers = np.concatenate([frame.numbers for frame in dataset.frames])
+    basis = change_of_basis(dataset.target).numpy()
     return fit_scaling(
-        np.concatenate(_in_irreps(dataset)),
-        species_indices(numbers, species),
+        dataset.select(dataset.labels) @ basis.T,
+        species_indices(dataset.labelled_numbers, species),
         len(species),
         irrep_blocks(dataset.target),
     )
+
+
+def mean_neighbours(dataset: TensorDataset, graphs: Sequence[Graph]) -> float:
+    """Mean number of neighbours of labelled atoms, at least 1.
+
+    Atoms at the surface of a cluster have fewer; in a liquid there are none such.
+    """
+    means = [
+        np.bincount(graph.receivers, minlength=graph.n_atoms)[atoms].sum() / len(atoms)
+        for graph, atoms in zip(graphs, dataset.labelled, strict=True)
+    ]
+    return max(1.0, float(np.mean(means)))
 
 
 def make_samples(
     dataset: TensorDataset, graphs: Sequence[Graph], scaling: Scaling
 ) -> list[Sample]:
     """One sample for each frame; `graphs` are those of the frames."""
-    return [
-        Sample(
-            torch.from_numpy(graph.species),
-            torch.from_numpy(graph.receivers),
-            torch.from_numpy(graph.senders),
-            torch.from_numpy(graph.vectors).float(),
-            torch.from_numpy(scaling.normalise(values, graph.species)),
+    basis = change_of_basis(dataset.target).numpy()
+    samples = []
+    for graph, label, atoms in zip(
+        graphs, dataset.labels, dataset.labelled, strict=True
+    ):
+        values = label[atoms].reshape(len(atoms), -1) @ basis.T
+        samples.append(
+            Sample(
+                torch.from_numpy(graph.species),
+                torch.from_numpy(graph.receivers),
+                torch.from_numpy(graph.senders),
+                torch.from_numpy(graph.vectors).float(),
+                torch.from_numpy(atoms),
+                torch.from_numpy(scaling.normalise(values, graph.species[atoms])),
+            )
         )
-        for graph, values in zip(graphs, _in_irreps(dataset), strict=True)
-    ]
+    return samples
 
 
 def join_samples(samples: Sequence[Sample]) -> Sample:
@@ -80,5 +101,6 @@ def join_samples(samples: Sequence[Sample]) -> Sample:
         torch.cat([sample.receivers + offset for sample, offset in shifted]),
         torch.cat([sample.senders + offset for sample, offset in shifted]),
         torch.cat([sample.vectors for sample in samples]),
+        torch.cat([sample.labelled + offset for sample, offset in shifted]),
         torch.cat([sample.wanted for sample in samples]),
     )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mimyria.errors import FormatError, SettingsError
 from mimyria.frame import Array
-from mimyria.reference.clusters import ClusterSettings
+from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.codes import Code, code_from_table, settings_class
 from mimyria.reference.execution import ExecutionSettings
 from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
