@@ -10,9 +10,9 @@ import numpy as np
 from mimyria.errors import CalculationError
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
-from mimyria.reference.stencils import pgt_stencil, with_zero_field
 from mimyria.reference.scan import FieldScan
 from mimyria.reference.scanning import scan_fields
+from mimyria.reference.stencils import pgt_stencil, with_zero_field
 
 __all__ = ["plan_scan", "scan_result"]
 

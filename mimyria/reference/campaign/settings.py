@@ -17,8 +17,8 @@ from mimyria.frame import Array
 from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.codes import Code, code_from_table, settings_class
 from mimyria.reference.execution import ExecutionSettings
-from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
 from mimyria.reference.selection import SelectionSettings
+from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
 from mimyria.settings.fields import about, choice, require, setting
 from mimyria.settings.reader import read_section, reference_text, unknown_name
 

@@ -2,7 +2,7 @@ r"""CP2K input files as a tree: read with their preprocessor, changed, written a
 
 The grammar is CP2K's: sections `&NAME parameter … &END NAME`, one keyword a line, names
 in any case, `#` and `!` before comments, `\` at the end of a line that goes on, and
-the preprocessor's @SET, ${NAME}, @IF … @ENDIF and @INCLUDE. No list of the known sections
+the preprocessor's @SET, ${NAME}, @IF … @ENDIF and @INCLUDE. No list of known sections
 and keywords is needed, so inputs of every version pass; CP2K itself checks them.
 """
 

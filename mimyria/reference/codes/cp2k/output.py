@@ -163,5 +163,6 @@ def _quantum(text: str) -> Array | None:
     rows = _QUANTUM.findall(text)
     if len(rows) < 3:
         return None
+    # Printed is M = H n, the lattice vectors in the columns of H.
     matrix = np.array([row.split() for row in rows[-3:]], dtype=np.float64)
-    return matrix * E_ANGSTROM_PER_DEBYE
+    return matrix.T * E_ANGSTROM_PER_DEBYE
