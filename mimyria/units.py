@@ -38,6 +38,7 @@ __all__ = [
     "FSUM_CONSTANT",
     "FS_PER_ATOMIC_TIME",
     "FS_PER_IPI_TIME",
+    "HARTREE_PER_KELVIN",
     "HC_OVER_KB",
     "IR_CONSTANT",
     "MOLAR_VOLUME_FACTOR",
@@ -47,6 +48,7 @@ __all__ = [
     "POLARIZABILITY_VELOCITY_UNIT",
     "RAMAN_CONSTANT",
     "SPEED_OF_LIGHT",
+    "VOLT_PER_ANGSTROM_PER_ATOMIC_FIELD",
     "angular_frequency",
     "nyquist_wavenumber",
 ]
@@ -69,6 +71,8 @@ FS_PER_ATOMIC_TIME: Final = _ATOMIC_TIME_S * 1e15
 EV_PER_HARTREE: Final = codata.physical_constants["Hartree energy in eV"][0]
 # A debye is 1e-18 statC cm, that is 1e-21/c C m.
 E_ANGSTROM_PER_DEBYE: Final = 1e-21 / codata.c / codata.e * 1e10
+VOLT_PER_ANGSTROM_PER_ATOMIC_FIELD: Final = EV_PER_HARTREE * BOHR_PER_ANGSTROM
+HARTREE_PER_KELVIN: Final = codata.physical_constants["kelvin-hartree relationship"][0]
 # i-PI's own constant. With CODATA's value the velocities of NVE runs would be off by
 # 3.8e-8, which is more than central differences are.
 FS_PER_IPI_TIME: Final = 1.0 / 41.341373

@@ -1,8 +1,16 @@
-"""Reference tensors from electronic-structure forces; arrays only, no such program."""
+"""Reference tensors from electronic structure: by fields, checked by displacements."""
 
+from mimyria.reference.agreement import Agreement, agreement
 from mimyria.reference.clusters import Cluster, cut_cluster, sample_clusters
 from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.descriptors import RadialDescriptor
+from mimyria.reference.displacement import (
+    apt_from_dipoles,
+    displaced_positions,
+    pgt_from_polarizabilities,
+    polarizability_from_dipoles,
+    unwrapped_change,
+)
 from mimyria.reference.finite_field import (
     FieldFit,
     FieldNoise,
@@ -37,6 +45,7 @@ from mimyria.reference.verdicts import BOUNDS, Verdict
 
 __all__ = [
     "BOUNDS",
+    "Agreement",
     "Cluster",
     "ClusterSettings",
     "ErrorModel",
@@ -50,10 +59,13 @@ __all__ = [
     "Reservoir",
     "SelectionSettings",
     "Verdict",
+    "agreement",
+    "apt_from_dipoles",
     "apt_stencil",
     "committee_score",
     "cut_cluster",
     "detect_normalisation",
+    "displaced_positions",
     "farthest_points",
     "field_quality",
     "find_outliers",
@@ -61,11 +73,14 @@ __all__ = [
     "fourth_order_stencil",
     "least_distance",
     "most_uncertain",
+    "pgt_from_polarizabilities",
     "pgt_stencil",
+    "polarizability_from_dipoles",
     "random_frames",
     "recommended_step",
     "sample_clusters",
     "scan_fields",
     "select_frames",
     "stencil_noise",
+    "unwrapped_change",
 ]
