@@ -19,6 +19,7 @@ from mimyria.cli.errors import run_command
 __all__ = ["build_parser", "main"]
 
 COMMANDS: Final = (
+    "reference",
     "train",
     "export",
     "predict",

@@ -65,7 +65,7 @@ def with_zero_field(fields: Array) -> Array:
     The point at zero field is where the wave functions of all others start from.
     """
     others = fields[np.abs(fields).max(axis=1) > 0]
-    return np.vstack([np.zeros((1, 3)), others])
+    return np.vstack([np.zeros((1, 3)), others + 0.0])  # -0 becomes 0
 
 
 def recommended_step(gap: float, length: float) -> float:

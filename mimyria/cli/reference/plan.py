@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
     code = settings.code()
     scores = None
     if arguments.model:
-        from mimyria.models.uncertainty import committee_scores
+        from mimyria.models.committee import committee_scores
 
         frames = (each.frame for each in read_configurations(settings))
         scores = committee_scores(arguments.model, frames)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimyria.cli.reference.common import add_campaign_argument, finish_campaign
+
+if TYPE_CHECKING:
+    from mimyria.reference.scan import FieldScan
 
 __all__ = ["add_parser"]
 
@@ -56,11 +60,25 @@ def _run(arguments: argparse.Namespace) -> int:
     finish_campaign(scan_plan, settings, again=True)
     if task.state().state != "done":
         raise CalculationError(f"scan of {name}: {task.state().reason}")
-    scan = scan_result(scan_plan, task, arguments.gap)
-    print(scan)
+    scan = scan_result(scan_plan, task, sorted(set(arguments.steps)), arguments.gap)
+    _print(scan)
     if arguments.plot is not None:
         from mimyria.reference.scanplot import plot_scan
 
         plot_scan(scan, arguments.plot)
         print(f"wrote {arguments.plot}")
     return 0
+
+
+def _print(scan: FieldScan) -> None:
+    print(f"noise of a force: {scan.force_noise:.1e} Eh/a0")
+    print("component, a.u.   error of P, e   error of Q, a.u./Å")
+    for step in scan.steps:
+        apt, pgt = float(scan.apt_error(step)), float(scan.pgt_error(step))
+        print(f"{step:15.1e} {apt:15.1e} {pgt:20.1e}")
+    print(
+        f"best: {scan.best_for_apt:.1e} for the APT, {scan.best_for_pgt:.1e} for the "
+        f"PGT, {scan.best:.1e} for both (fields.step)"
+    )
+    if scan.limit < scan.steps[-1]:
+        print(f"the gap allows fields up to {scan.limit:.1e} a.u.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,11 +20,10 @@ from mimyria.errors import CalculationError, FormatError, SettingsError
 from mimyria.files import replace_file
 from mimyria.frame import Array, Frame
 from mimyria.io.labelled import LabelledFrame
+from mimyria.reference.agreement import Agreement, agreement
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.displacement import (
-    Agreement,
-    agreement,
     apt_from_dipoles,
     displaced_positions,
     pgt_from_polarizabilities,
@@ -111,7 +110,7 @@ def sample_atoms(frame: Frame, seed: int) -> tuple[int, ...]:
 
 
 def plan_check(
-    plan: Plan, atoms: dict[str, Sequence[int]], settings: CheckSettings
+    plan: Plan, atoms: Mapping[str, Sequence[int]], settings: CheckSettings
 ) -> Plan:
     """Plan the displaced calculations.
 
@@ -165,7 +164,7 @@ def _displaced(
 def check_results(
     plan: Plan,
     check: Plan,
-    atoms: dict[str, Sequence[int]],
+    atoms: Mapping[str, Sequence[int]],
     settings: CheckSettings,
 ) -> list[CheckResult]:
     """Compare both routes; the results are kept beside the calculations.

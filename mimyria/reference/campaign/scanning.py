@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mimyria.errors import CalculationError
+from mimyria.frame import Array
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.scan import FieldScan
@@ -34,22 +35,33 @@ def plan_scan(plan: Plan, task: Task, steps: Sequence[float]) -> tuple[Plan, Tas
     return scan, own
 
 
-def scan_result(scan: Plan, task: Task, gap: float | None) -> FieldScan:
+def scan_result(
+    scan: Plan, task: Task, steps: Sequence[float], gap: float | None
+) -> FieldScan:
     """Errors against the strength of the field.
 
     Args:
         scan: of `plan_scan`.
         task: likewise, finished.
+        steps: components of the fields, as they were planned.
         gap: band gap, eV; limits the field in a periodic cell.
     """
     points = [each for each in task.stored_points(len(scan.fields)) if each is not None]
     if len(points) < len(scan.fields):
         raise CalculationError("points of the scan are missing; run it again.")
+    stencils = np.stack([pgt_stencil(step) for step in steps])
+    places = [_places(scan.fields, stencil) for stencil in stencils]
+    forces = np.stack([each.point.forces for each in points])
     frame = task.configuration().frame
     length = float(np.linalg.norm(frame.cell, axis=1).max()) if any(frame.pbc) else None
     return scan_fields(
-        np.stack([each.point.field for each in points]),
-        np.stack([each.point.forces for each in points]),
+        stencils,
+        np.stack([forces[place] for place in places]),
         gap=gap if length else None,
         length=length if gap is not None else None,
     )
+
+
+def _places(fields: Array, stencil: Array) -> list[int]:
+    """Where the fields of one step stand among all."""
+    return [int(np.abs(fields - field).max(axis=1).argmin()) for field in stencil]

@@ -19,6 +19,8 @@ __all__ = ["KINDS", "Code", "SinglePoint", "code_from_table", "settings_class"]
 
 KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "ase": ("mimyria.reference.codes.ase", "AseSettings", "AseCode"),
+    "cp2k": ("mimyria.reference.codes.cp2k.code", "Cp2kSettings", "Cp2k"),
+    "files": ("mimyria.reference.codes.files", "FilesSettings", "Files"),
     "pyscf": ("mimyria.reference.codes.pyscf", "PyscfSettings", "PyscfCode"),
     "tblite": ("mimyria.reference.codes.tblite", "TbliteSettings", "TbliteCode"),
 }

@@ -53,6 +53,7 @@ class AseSettings:
     factory: str = setting(
         MISSING, '"module:function", called with the field in V/Å; gives a calculator.'
     )
+    charge: int = setting(0, "Charge of every frame, e, as the calculator has it.")
     search: Path = field(
         default=Path("."), metadata=about("Folder where the module is looked for.")
     )
@@ -76,6 +77,11 @@ class AseCode:
     def __init__(self, settings: AseSettings) -> None:
         """Take note of the settings; the module is loaded when it is needed."""
         self._settings = settings
+
+    @property
+    def charge(self) -> int:
+        """See `Code.charge`."""
+        return self._settings.charge
 
     @property
     def identity(self) -> str:

@@ -98,6 +98,11 @@ class PyscfCode:
         self._settings = settings
 
     @property
+    def charge(self) -> int:
+        """See `Code.charge`."""
+        return self._settings.charge
+
+    @property
     def identity(self) -> str:
         """See `Code.identity`."""
         return identity_text("pyscf", self._settings, "max_memory", "threads")

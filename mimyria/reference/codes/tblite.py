@@ -79,6 +79,11 @@ class TbliteCode:
         self._settings = settings
 
     @property
+    def charge(self) -> int:
+        """See `Code.charge`."""
+        return self._settings.charge
+
+    @property
     def identity(self) -> str:
         """See `Code.identity`."""
         return identity_text("tblite", self._settings)

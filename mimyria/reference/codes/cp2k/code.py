@@ -149,9 +149,11 @@ class Cp2k:
                 )
             start = os.path.relpath(wave_function, folder)
         text = point_input(self.template, frame, field, start)
-        replace_file(folder / INPUT, text.encode())
-        (folder / OUTPUT).unlink(missing_ok=True)
-        said = self._run(folder)
+        said = ""
+        if not _is_finished(folder, text, frame.n_atoms):
+            (folder / OUTPUT).unlink(missing_ok=True)
+            replace_file(folder / INPUT, text.encode())
+            said = self._run(folder)
         try:
             result = read_output(folder / OUTPUT, frame.n_atoms)
         except CalculationError as error:
@@ -197,3 +199,18 @@ class Cp2k:
             return ""
         how = f"signal {-code}" if code < 0 else f"code {code}"
         return f" (CP2K ended with {how}; see {folder / OUTPUT} and {log.name})"
+
+
+def _is_finished(folder: Path, text: str, n_atoms: int) -> bool:
+    """Whether the very same input has run to a good end in this folder already.
+
+    So it is where a worker was killed between the end of CP2K and its own note of it.
+    """
+    path = folder / INPUT
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        return False
+    try:
+        read_output(folder / OUTPUT, n_atoms)
+    except CalculationError:
+        return False
+    return True
