@@ -20,6 +20,7 @@ from mimyria.frame import Frame
 from mimyria.io.compressed import bare_suffix
 from mimyria.io.extxyz import read_extxyz
 from mimyria.io.labelled import LabelledFrame
+from mimyria.io.layouts import VELOCITY_UNIT
 from mimyria.io.trajectory import FORMATS, Trajectory, parse_elements
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.settings import Settings
@@ -50,11 +51,13 @@ def read_configurations(settings: Settings) -> Iterator[LabelledFrame]:
 
 
 def _frames(path: Path, settings: Settings) -> Iterator[LabelledFrame]:
+    # Velocities are dropped, so that whatever unit they have will do.
+    unit = VELOCITY_UNIT
     if bare_suffix(path) in FORMATS["extxyz"]:
-        yield from read_extxyz(path)
+        yield from read_extxyz(path, velocities_unit=unit)
         return
     elements = parse_elements(settings.campaign.types)
-    for frame in Trajectory(path, elements=elements):
+    for frame in Trajectory(path, elements=elements, velocities_unit=unit):
         yield LabelledFrame(frame, Tensors())
 
 
