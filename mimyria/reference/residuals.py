@@ -93,6 +93,8 @@ def part_residual(parts: FieldParts, kind: str) -> PartResidual:
     Source: docs/theory.md, eq. (60).
     """
     n_pairs, vectors = len(parts.vectors), parts.vectors
+    if not n_pairs:
+        return PartResidual(math.nan, (), 0)
     if kind == "odd":
         design, values = vectors, parts.odd
     else:
@@ -108,8 +110,6 @@ def part_residual(parts: FieldParts, kind: str) -> PartResidual:
 
 
 def _residual(design: Array, values: Array, n_pairs: int) -> PartResidual:
-    if not n_pairs:
-        return PartResidual(math.nan, (), 0)
     # Columns of fields and of their squares differ by many orders of magnitude.
     design = design / np.maximum(np.abs(design).max(axis=0), np.finfo(np.float64).tiny)
     n_free = len(design) - int(np.linalg.matrix_rank(design))

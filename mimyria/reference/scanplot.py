@@ -45,11 +45,18 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
     for axes, (name, unit, error, models, best) in zip(all_axes, panels, strict=True):
         _draw(axes, h, error(h), *_shares(models, h, scan.force_noise))
         axes.plot(scan.steps, error(scan.steps), "o", color=_BLUE, markersize=4)
-        axes.axvline(best, color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.axvline(scan.best, color=_GREEN, linewidth=0.8)
+        dashes = (0, (4, 3))
+        axes.axvline(
+            best,
+            color=_GREY,
+            linewidth=0.8,
+            linestyle=dashes,
+            label="best for it alone",
+        )
+        axes.axvline(scan.best, color=_GREEN, linewidth=0.8, label="best for both")
         axes.set_ylabel(f"error of the {name} / {unit}")
         _finish(axes, scan, (float(h[0]), float(h[-1])))
-    all_axes[0].legend(frameon=False)
+    all_axes[-1].legend(frameon=False, fontsize="small")
     all_axes[0].set_title(_title(scan), fontsize="medium")
     all_axes[-1].set_xlabel("field component / a.u.")
     save_figure(figure, Path(path), dots=_DPI)

@@ -32,8 +32,9 @@ BOUNDS: Final = {
     # Water at 2e-3 a.u. has 0.01. Where the quadratic is a fifth of the linear
     # response, cubic and quartic terms are no longer small, or the electrons broke out.
     "curvature": 0.2,
-    # One pair explains a residual when without it two thirds of it are gone.
-    "culprit": 3.0,
+    # One pair explains a residual when without it half of it is gone. Noise of three
+    # atoms hardly gets beyond 1.4, that of more atoms stays at 1.
+    "culprit": 2.0,
     # The indices of α commute exactly.
     "asymmetry": 1e-9,  # of the rms element
 }
