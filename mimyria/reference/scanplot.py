@@ -43,7 +43,9 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
     figure = Figure(figsize=(7.0, 2.0 + 1.8 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, unit, error, models, best) in zip(all_axes, panels, strict=True):
-        _draw(axes, h, error(h), *_shares(models, h, scan.force_noise))
+        noise, truncation, bound = _shares(models, h, scan.force_noise)
+        _draw(axes, h, error(h), noise, truncation)
+        axes.fill_between(h, error(h), bound, color=_BLUE, alpha=0.2, linewidth=0)
         axes.plot(scan.steps, error(scan.steps), "o", color=_BLUE, markersize=4)
         dashes = (0, (4, 3))
         axes.axvline(
@@ -64,11 +66,15 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
 
 def _shares(
     models: Sequence[ErrorModel], h: Array, force_noise: float
-) -> tuple[Array, Array]:
-    """Root mean squares over the kinds of elements: noise and truncation."""
+) -> tuple[Array, Array, Array]:
+    """Root mean squares over the kinds of elements: noise, truncation, upper bound."""
     noise = np.array([model.noise(h, force_noise) for model in models])
     truncation = np.array([model.truncation * h**2 for model in models])
-    return np.sqrt((noise**2).mean(axis=0)), np.sqrt((truncation**2).mean(axis=0))
+    bound = np.array([model.bound(h, force_noise) for model in models])
+    first, second, third = (
+        np.sqrt((each**2).mean(axis=0)) for each in (noise, truncation, bound)
+    )
+    return first, second, third
 
 
 def _draw(axes: Axes, h: Array, error: Array, noise: Array, truncation: Array) -> None:
