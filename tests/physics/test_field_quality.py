@@ -277,9 +277,28 @@ def test_outliers_are_the_frames_that_stand_out_and_nothing_else(response):
     assert text.startswith("frame 7: residual is 1.01e-07, the median ")
     assert text.endswith("deviations)")
     assert find_outliers([*sound[:3], bad]) == ()  # too few to say
-    assert len(find_outliers([*sound, bad], 1000.0)) == 0
+    assert find_outliers([*sound, bad], 1000.0) == ()
     with pytest.raises(SettingsError, match="bound must be above 0"):
         find_outliers(sound, 0.0)
+
+
+@pytest.mark.parametrize("n_frames", [6, 10, 24])
+def test_sound_frames_are_rarely_called_outliers(response, n_frames):
+    """At most a few reports in a hundred, however few the frames are."""
+    rng = np.random.default_rng(n_frames)
+    one = quality_of(*noisy(response, 62))
+    names = ("residual", "force_noise", "net_force", "apt_sum", "pgt_sum", "net_even")
+    alarms = 0
+    for _ in range(200):
+        scatter = np.exp(0.4 * rng.normal(size=(n_frames, len(names))))
+        frames = [
+            dataclasses.replace(
+                one, **{n: s * getattr(one, n) for n, s in zip(names, row, strict=True)}
+            )
+            for row in scatter
+        ]
+        alarms += bool(find_outliers(frames))
+    assert alarms <= 8
 
 
 def test_many_bad_frames_do_not_hide_each_other(response):
