@@ -40,6 +40,7 @@ BOUNDS: Final = {
 }
 """Bounds of `judge`, each with its reason beside it in the source."""
 
+_LAST_DIGIT: Final = 1e-12  # Eh/a0; what lies below is rounding, not a calculation
 _NORMALISATION: Final = {
     "shorter": "diagonal fields acted 1/√2 weaker than their vectors say: the program "
     "normalised them; correct the vectors, the forces are good",
@@ -97,7 +98,7 @@ def _of_pairs(quality: FieldQuality) -> Iterator[str]:
         if n_free < 2:
             continue  # without one pair nothing would be left to compare
         others = math.sqrt(max(n_free * rms**2 - size**2, 0.0) / (n_free - 1))
-        if others * BOUNDS["culprit"] < rms:
+        if others * BOUNDS["culprit"] < rms and size > _LAST_DIGIT:
             yield (
                 f"the fields ±({name}) do not fit to the others: they leave "
                 f"{size:.1e} Eh/a0 in the {kind} part, the rest {others:.1e}; compute "
