@@ -89,14 +89,12 @@ def judge(quality: FieldQuality) -> Verdict:
 def _of_pairs(quality: FieldQuality) -> Iterator[str]:
     for kind in ("odd", "even"):
         rms: float = getattr(quality, f"{kind}_residual")
-        left: tuple[float, ...] = getattr(quality, f"{kind}_left")
-        named = [(size, name) for size, name in zip(left, quality.pairs, strict=True)]
-        if math.isnan(rms) or not (named and rms > 0):
-            continue
-        size, name = max(named, key=lambda pair: (pair[0] == pair[0], pair[0]))
         n_free: int = getattr(quality, f"{kind}_free")
-        if n_free < 2:
+        if n_free < 2 or not rms > 0:
             continue  # without one pair nothing would be left to compare
+        left: tuple[float, ...] = getattr(quality, f"{kind}_left")
+        named = list(zip(left, quality.pairs, strict=True))
+        size, name = max(named, key=lambda pair: (pair[0] == pair[0], pair[0]))
         others = math.sqrt(max(n_free * rms**2 - size**2, 0.0) / (n_free - 1))
         if others * BOUNDS["culprit"] < rms and size > _LAST_DIGIT:
             yield (

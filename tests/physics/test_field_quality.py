@@ -54,6 +54,7 @@ def test_every_residual_of_noise_is_the_noise(response, fields):
         assert found.force_noise == pytest.approx(1e-7, rel=0.03)
         assert found.even_free == 0
         assert math.isnan(found.even_residual)
+        assert found.even_left == ()
     else:
         assert found.even_residual == pytest.approx(1e-7, rel=0.03)
         assert found.even_left == pytest.approx([1e-7] * len(found.pairs), rel=0.06)
