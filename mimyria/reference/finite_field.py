@@ -70,7 +70,8 @@ class Normalisation:
     """Whether diagonal fields were as long as they are said to be.
 
     Attributes:
-        ratios: response over the expected one, for each pair of diagonal fields.
+        ratios: response over the expected one, for each pair of diagonal fields; NaN
+            where the fields along the axes did nothing.
         verdict: `consistent`, `shorter` (by √2: the program normalised the vectors
             that are given by components), `longer` (the reverse) or `wrong`.
         force_noise: estimate of the noise of one force, Eh/a0, from what is left over.
@@ -178,7 +179,8 @@ def detect_normalisation(fields: ArrayLike, forces: ArrayLike) -> Normalisation:
     for plus, minus in diagonals:
         odd = 0.5 * (values[plus] - values[minus])
         expected = sum(vectors[plus, a] * slopes[a] for a in range(_N_LINEAR))
-        ratio = float((odd * expected).sum() / (expected * expected).sum())
+        norm = float((expected * expected).sum())
+        ratio = float((odd * expected).sum()) / norm if norm > 0 else math.nan
         shares = sum(
             (vectors[plus, a] / vectors[axes[a][0], a]) ** 2 for a in range(_N_LINEAR)
         )

@@ -40,7 +40,10 @@ _BOTH_WAYS: Final = ("curvature", "apt_rms", "pgt_rms", "apt_asymmetry")
 _LEAST_FRAMES: Final = 5  # fewer have no scatter worth the name
 _LEAST_SCATTER: Final = 0.1  # of the logarithm; differences of a tenth mean nothing
 _TO_DEVIATION: Final = 1.4826  # median deviation of a normal distribution to its σ
-_BOUND: Final = 6.0  # one false alarm in 5e8 numbers, were they normal; they are not
+# With normal scatter one report in a hundred then names a frame without a reason, over
+# all residuals, for any number of frames: the deviation of few is a poor estimate.
+_BOUND: Final = 6.0
+_FEW: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,12 @@ def find_outliers(
 ) -> tuple[Outlier, ...]:
     """Frames that stand out, the worst first; nothing can be said of fewer than five.
 
-    With x = ln(residual): |x − median(x)| > bound · max(1.4826 MAD(x), 0.1).
+    With x = ln(residual) of n frames:
+    |x − median(x)| > bound · (1 + (9/n)²) · max(1.4826 MAD(x), 0.1).
 
     Args:
         qualities: of frames of one system, computed alike.
-        bound: robust standard deviations.
+        bound: robust standard deviations, for many frames.
 
     Source: docs/theory.md, eq. (61).
     """
@@ -93,10 +97,11 @@ def find_outliers(
         logs = np.log(values[usable])
         middle = float(np.median(logs))
         spread = _TO_DEVIATION * float(np.median(np.abs(logs - middle)))
+        least = bound * (1.0 + (_FEW / len(usable)) ** 2)
         deviations = (logs - middle) / max(spread, _LEAST_SCATTER)
         for index, deviation in zip(usable, deviations, strict=True):
             size = abs(deviation) if name in _BOTH_WAYS else deviation
-            if size > bound:
+            if size > least:
                 found.append(
                     Outlier(
                         int(index), name, float(values[index]), math.exp(middle),

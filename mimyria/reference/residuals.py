@@ -49,7 +49,8 @@ class PartResidual:
     Attributes:
         rms: in the measure of the noise of one force, Eh/a0; NaN without spare points.
         left: of each pair, likewise, divided by what the fit would leave of noise in
-            this pair. If one pair alone is wrong, it is the largest of them.
+            this pair. If one pair alone is wrong, it is the largest of them. Empty
+            without spare points.
         n_free: spare points, over which `rms` is a mean.
     """
 
@@ -93,6 +94,8 @@ def part_residual(parts: FieldParts, kind: str) -> PartResidual:
     Source: docs/theory.md, eq. (60).
     """
     n_pairs, vectors = len(parts.vectors), parts.vectors
+    if not n_pairs:
+        return PartResidual(math.nan, (), 0)
     if kind == "odd":
         design, values = vectors, parts.odd
     else:
@@ -108,13 +111,11 @@ def part_residual(parts: FieldParts, kind: str) -> PartResidual:
 
 
 def _residual(design: Array, values: Array, n_pairs: int) -> PartResidual:
-    if not n_pairs:
-        return PartResidual(math.nan, (), 0)
     # Columns of fields and of their squares differ by many orders of magnitude.
     design = design / np.maximum(np.abs(design).max(axis=0), np.finfo(np.float64).tiny)
     n_free = len(design) - int(np.linalg.matrix_rank(design))
     if n_free < 1:
-        return PartResidual(math.nan, (math.nan,) * n_pairs, 0)
+        return PartResidual(math.nan, (), 0)
     projector = np.eye(len(design)) - design @ np.linalg.pinv(design)
     squares = ((projector @ values) ** 2).mean(axis=1)
     shares = np.diag(projector)[:n_pairs]

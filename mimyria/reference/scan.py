@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -32,17 +32,22 @@ class ErrorModel:
     Attributes:
         power: p, 1 for the APT and 2 for the PGT.
         gain: noise of an element for σ_F = 1 and h = 1; of this stencil.
-        truncation: root mean square over the elements, unit of the tensor per a.u.².
-        resolved: whether `truncation` stands out of the noise. If not, it is what noise
-            alone would have shown, and the true one is rather smaller.
+        truncation: root mean square over the elements, unit of the tensor per a.u.²;
+            zero if it does not stand out of the noise.
+        hidden: truncation that the noise may have hidden; zero if it was resolved.
         size: root mean square of the elements themselves.
     """
 
     power: int
     gain: float
     truncation: float
-    resolved: bool
+    hidden: float
     size: float
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the truncation stands out of the noise."""
+        return self.truncation > 0
 
     def noise(self, step: ArrayLike, force_noise: float) -> Array:
         """What the noise of the forces does to an element."""
@@ -59,17 +64,18 @@ class ErrorModel:
         h = np.asarray(step, dtype=np.float64)
         return np.hypot(self.noise(h, force_noise), self.truncation * h**2)
 
-    @property
-    def sure(self) -> ErrorModel:
-        """The same without a truncation that noise may have feigned."""
-        return self if self.resolved else replace(self, truncation=0.0)
+    def bound(self, step: ArrayLike, force_noise: float) -> Array:
+        """Likewise, with all the truncation that the noise may have hidden."""
+        h = np.asarray(step, dtype=np.float64)
+        largest = max(self.truncation, self.hidden)
+        return np.hypot(self.noise(h, force_noise), largest * h**2)
 
     def optimum(self, force_noise: float) -> float:
         """Step of the smallest error, h^(p + 2) = √(p/2) gain σ_F/truncation.
 
         Source: docs/theory.md, eq. (63).
         """
-        if not self.truncation > 0:
+        if not self.resolved:
             return math.inf
         ratio = math.sqrt(self.power / 2.0) * self.gain * force_noise / self.truncation
         return float(ratio ** (1.0 / (self.power + 2)))
@@ -146,13 +152,4 @@ class FieldScan:
         low = min(float(self.steps[0]) / 10.0, high)
         n_points = 1 + math.ceil(_FINE * math.log10(high / low))
         grid = np.geomspace(low, high, n_points)
-        return float(grid[np.argmin(error(self._sure, grid))])
-
-    @property
-    def _sure(self) -> FieldScan:
-        return replace(
-            self,
-            apt=self.apt.sure,
-            diagonal=self.diagonal and self.diagonal.sure,
-            off_diagonal=self.off_diagonal and self.off_diagonal.sure,
-        )
+        return float(grid[np.argmin(error(self, grid))])

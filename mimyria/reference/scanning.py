@@ -141,10 +141,10 @@ def _model(
     growth = _grown(steps, values, power, n_terms=2)
     if len(steps) > _LEAST_STEPS:
         longer = _grown(steps, values, power, n_terms=3)
-        if all(longer.excess(term, gain * noise)[1] for term in (1, 2)):
+        if all(longer.excess(term, gain * noise)[0] > 0 for term in (1, 2)):
             growth = longer
-    truncation, resolved = growth.excess(1, gain * noise)
-    return ErrorModel(power, gain, truncation, resolved, _rms(growth.coefficients[0]))
+    truncation, hidden = growth.excess(1, gain * noise)
+    return ErrorModel(power, gain, truncation, hidden, _rms(growth.coefficients[0]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,17 +155,18 @@ class _Growth:
     errors: Array
     scatter: float
 
-    def excess(self, term: int, noise: float) -> tuple[float, bool]:
-        """Rms of a coefficient over the elements without noise, and if it is above it.
+    def excess(self, term: int, noise: float) -> tuple[float, float]:
+        """Rms of a coefficient over the elements without noise, if it is above it.
 
-        If it is not, the value is what noise alone would have shown.
+        If it is not: zero, and the most that would not have been seen.
         """
         values = self.coefficients[term]
         expected = (noise * self.errors[term]) ** 2
-        mean = float(np.mean(values**2))
-        if mean > expected * (1.0 + _SIGNIFICANT * math.sqrt(2.0 / len(values))):
-            return math.sqrt(mean - expected), True
-        return math.sqrt(expected), False
+        excess = float(np.mean(values**2)) - expected
+        threshold = _SIGNIFICANT * expected * math.sqrt(2.0 / len(values))
+        if excess > threshold:
+            return math.sqrt(excess), 0.0
+        return 0.0, math.sqrt(max(excess, 0.0) + threshold)
 
 
 def _grown(steps: Array, values: Array, power: int, n_terms: int) -> _Growth:

@@ -43,13 +43,22 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
     figure = Figure(figsize=(7.0, 2.0 + 1.8 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, unit, error, models, best) in zip(all_axes, panels, strict=True):
-        _draw(axes, h, error(h), *_shares(models, h, scan.force_noise))
+        noise, truncation, bound = _shares(models, h, scan.force_noise)
+        _draw(axes, h, error(h), noise, truncation)
+        axes.fill_between(h, error(h), bound, color=_BLUE, alpha=0.2, linewidth=0)
         axes.plot(scan.steps, error(scan.steps), "o", color=_BLUE, markersize=4)
-        axes.axvline(best, color=_GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.axvline(scan.best, color=_GREEN, linewidth=0.8)
+        dashes = (0, (4, 3))
+        axes.axvline(
+            best,
+            color=_GREY,
+            linewidth=0.8,
+            linestyle=dashes,
+            label="best for it alone",
+        )
+        axes.axvline(scan.best, color=_GREEN, linewidth=0.8, label="best for both")
         axes.set_ylabel(f"error of the {name} / {unit}")
         _finish(axes, scan, (float(h[0]), float(h[-1])))
-    all_axes[0].legend(frameon=False)
+    all_axes[-1].legend(frameon=False, fontsize="small")
     all_axes[0].set_title(_title(scan), fontsize="medium")
     all_axes[-1].set_xlabel("field component / a.u.")
     save_figure(figure, Path(path), dots=_DPI)
@@ -57,11 +66,15 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
 
 def _shares(
     models: Sequence[ErrorModel], h: Array, force_noise: float
-) -> tuple[Array, Array]:
-    """Root mean squares over the kinds of elements: noise and truncation."""
+) -> tuple[Array, Array, Array]:
+    """Root mean squares over the kinds of elements: noise, truncation, upper bound."""
     noise = np.array([model.noise(h, force_noise) for model in models])
     truncation = np.array([model.truncation * h**2 for model in models])
-    return np.sqrt((noise**2).mean(axis=0)), np.sqrt((truncation**2).mean(axis=0))
+    bound = np.array([model.bound(h, force_noise) for model in models])
+    first, second, third = (
+        np.sqrt((each**2).mean(axis=0)) for each in (noise, truncation, bound)
+    )
+    return first, second, third
 
 
 def _draw(axes: Axes, h: Array, error: Array, noise: Array, truncation: Array) -> None:
