@@ -13,6 +13,7 @@ from mimyria.reference.finite_field import (
     recommended_step,
     stencil_noise,
 )
+from mimyria.reference.localfield import field_inside, tensors_of_the_liquid
 
 __all__ = [
     "Cluster",
@@ -23,9 +24,11 @@ __all__ = [
     "apt_stencil",
     "cut_cluster",
     "detect_normalisation",
+    "field_inside",
     "fit_tensors",
     "pgt_stencil",
     "recommended_step",
     "sample_clusters",
     "stencil_noise",
+    "tensors_of_the_liquid",
 ]
