@@ -19,6 +19,7 @@ from mimyria.reference.finite_field import (
     fit_tensors,
     stencil_noise,
 )
+from mimyria.reference.localfield import field_inside, tensors_of_the_liquid
 from mimyria.reference.outliers import Outlier, find_outliers
 from mimyria.reference.picking import (
     Reservoir,
@@ -67,6 +68,7 @@ __all__ = [
     "detect_normalisation",
     "displaced_positions",
     "farthest_points",
+    "field_inside",
     "field_quality",
     "find_outliers",
     "fit_tensors",
@@ -82,5 +84,6 @@ __all__ = [
     "scan_fields",
     "select_frames",
     "stencil_noise",
+    "tensors_of_the_liquid",
     "unwrapped_change",
 ]

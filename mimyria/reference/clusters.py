@@ -41,6 +41,8 @@ class Cluster:
         source: number of that frame in its file.
         radius: Å — see `ClusterSettings`.
         charge: e — of all molecules together.
+        volume: Å³ — what so many atoms take in the frame it was cut from, for
+            `localfield.field_inside`; None if that frame has no volume.
     """
 
     frame: Frame
@@ -50,6 +52,7 @@ class Cluster:
     source: int
     radius: float
     charge: int
+    volume: float | None
 
     def info(self) -> dict[str, Any]:
         """Where it comes from, for the comment line of a file."""
@@ -177,7 +180,12 @@ def _cut(
     )
     charge = sum(charges.get(parent.formulas[molecule], 0) for molecule, _ in members)
     mask = np.arange(len(atoms)) < len(own)
-    return Cluster(frame, mask, atoms, central, parent.source, radius, charge)
+    volume = (
+        parent.frame.volume * len(atoms) / parent.frame.n_atoms
+        if all(parent.frame.pbc)
+        else None
+    )
+    return Cluster(frame, mask, atoms, central, parent.source, radius, charge, volume)
 
 
 def _neighbours(
