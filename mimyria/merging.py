@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from mimyria.correlation import Blocks, Correlation, mean_products
+from mimyria.correlation import Blocks, Correlation, Trajectories, mean_products
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import IncompatibleError
 from mimyria.parts import Parts
@@ -161,6 +161,25 @@ def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
         first.unit,
         sum(each.n_samples for each in correlations),
         _merge_blocks(correlations, n_lags),
+        _merge_trajectories(correlations, n_lags),
+    )
+
+
+def _merge_trajectories(
+    correlations: Sequence[Correlation], n_lags: int
+) -> Trajectories | None:
+    """Those of all runs, each run as often as it has some; None where one has none."""
+    found = [each.trajectories for each in correlations if each.trajectories]
+    if len(found) < len(correlations):
+        return None
+    number = sum(each.number for each in found)
+    added = sum((each.number * each.values[:n_lags] for each in found), np.zeros(1))
+    return Trajectories(
+        added / number,
+        number,
+        found[0].first,
+        min(each.shortest for each in found),
+        max(each.longest for each in found),
     )
 
 
@@ -203,6 +222,12 @@ def _merge_optional(
         notices.append(
             f"{what}: cut to the {shortest} lags that all runs have "
             f"({(shortest - 1) * there[0].interval:g} fs)"
+        )
+    with_means = [each.trajectories is not None for each in there]
+    if any(with_means) and not all(with_means):
+        notices.append(
+            f"{what}: not every file holds the means of its trajectories: --compat "
+            "cannot remove them from the merged result"
         )
     for (name, one), (other, two) in itertools.combinations(
         zip(names, there, strict=True), 2

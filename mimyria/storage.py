@@ -7,7 +7,9 @@ carries a SHA-256 of its content, because HDF5 itself does not notice a flipped 
     /volume               Å³
     /temperature          K
     /interval             fs
-    /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same)
+    /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same),
+                          trajectories (values, and attributes: number of segments,
+                          samples of the first, the shortest, the longest)
     /parts/<name>         the same for groups of atoms; attributes names: a JSON list,
                           reliable_from: cm^-1, 0 where it is not there
     /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
@@ -33,7 +35,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimyria.correlation import Blocks, Correlation
+from mimyria.correlation import Blocks, Correlation, Trajectories
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError
 from mimyria.files import replace_file
@@ -49,6 +51,7 @@ _FORMAT: Final = "mimyria-result"
 _SCALARS: Final = {"volume": "Angstrom^3", "temperature": "K", "interval": "fs"}
 _CORRELATIONS: Final = ("dipole", "polarizability")
 _PARTS: Final = ("dipole", "isotropic", "anisotropic")
+_LENGTHS: Final = ("number", "first", "shortest", "longest")
 _LARGEST: Final = 2**31  # bytes; a small file can claim a dataset of terabytes
 
 
@@ -159,6 +162,20 @@ def _write_correlation(group: h5py.Group, correlation: Correlation) -> None:
     if correlation.blocks is not None:
         _write(group, "blocks/values", correlation.blocks.values, correlation.unit)
         _write(group, "blocks/counts", correlation.blocks.counts, "1")
+    if correlation.trajectories is not None:
+        _write_trajectories(
+            group.create_group("trajectories"),
+            correlation.trajectories,
+            correlation.unit,
+        )
+
+
+def _write_trajectories(
+    group: h5py.Group, trajectories: Trajectories, unit: str
+) -> None:
+    _write(group, "values", trajectories.values, unit)
+    for name in _LENGTHS:
+        group.attrs[name] = getattr(trajectories, name)
 
 
 def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
@@ -269,7 +286,13 @@ def _read_correlation(group: h5py.Group) -> Correlation:
         )
         if "blocks" in group
         else None,
+        _read_trajectories(group["trajectories"]) if "trajectories" in group else None,
     )
+
+
+def _read_trajectories(group: h5py.Group) -> Trajectories:
+    numbers = (int(group.attrs[name]) for name in _LENGTHS)
+    return Trajectories(_array(group["values"], np.float64), *numbers)
 
 
 def _read_spectrum(name: str, group: h5py.Group) -> Spectrum:

@@ -76,7 +76,13 @@ class Pipeline:
         self._volume = 0.0
         self._temperature = 0.0
         self._correlators = {
-            target: Correlator(n, self.n_lags, identity.interval, _UNITS[target])
+            target: Correlator(
+                n,
+                self.n_lags,
+                identity.interval,
+                _UNITS[target],
+                keep_trajectories=True,
+            )
             for target, (_, n) in _CHANNELS.items()
             if target in identity.models
         }

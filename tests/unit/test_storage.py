@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mimyria.correlation import Blocks, Correlation, all_pairs
+from mimyria.correlation import Blocks, Correlation, Trajectories, all_pairs
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError, OutputError
 from mimyria.parts import Parts
@@ -90,6 +90,17 @@ def test_a_result_comes_back_to_the_bit(tmp_path):
     path = tmp_path / "result.h5"
     write_result(path, example())
     assert_same(read_result(path), example())
+
+
+def test_trajectories_come_back(tmp_path):
+    whole = full_example()
+    trajectories = Trajectories(whole.dipole.values / 7, 3, 5, 2, 9)
+    whole = replace(whole, dipole=replace(whole.dipole, trajectories=trajectories))
+    write_result(tmp_path / "result.h5", whole)
+    assert_same(read_result(tmp_path / "result.h5"), whole)
+    with h5py.File(tmp_path / "result.h5") as file:
+        values = file["correlations/dipole/trajectories/values"]
+        assert values.attrs["unit"] == DIPOLE_CORRELATION_UNIT
 
 
 def test_limit_of_parts_that_change_comes_back(tmp_path):
