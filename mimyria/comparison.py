@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import Akima1DInterpolator
 
+from mimyria.commongrid import on_common_grid, range_text, spacing_of
 from mimyria.errors import IncompatibleError, SettingsError
 from mimyria.frame import Array
 from mimyria.spectra import Spectrum
 
 __all__ = [
     "Comparison",
+    "ScoreErrors",
     "area",
     "bray_curtis",
     "chi_square",
@@ -38,7 +38,27 @@ _CORRELATION_WIDTH: Final = math.sqrt(2 * math.pi / (4 * math.log(2)))
 """∫ρ dν over the resolution, ρ the correlation of two points; Gaussian lag window."""
 
 _SAME_RESOLUTION: Final = 1.2
-_LEAST_POINTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreErrors:
+    """Standard errors of scores, in their units; NaN where unknown.
+
+    Attributes:
+        bray_curtis: of `Comparison.bray_curtis`.
+        cosine: of `Comparison.cosine`.
+        first_moments: of each centre of gravity, cm⁻¹; 0 where it counts as exact.
+        wasserstein: of `Comparison.wasserstein`, cm⁻¹.
+        chi_square: of `Comparison.chi_square`.
+        n_blocks: blocks of each spectrum; one without any counts as exact.
+    """
+
+    bray_curtis: float
+    cosine: float
+    first_moments: tuple[float, float]
+    wasserstein: float
+    chi_square: float
+    n_blocks: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class Comparison:
         n_independent: about how many independent points are in the range.
         areas: area of each before any normalisation.
         notices: what a reader of these numbers should know.
+        errors: of the scores, from the blocks of the runs; None without blocks.
     """
 
     low: float
@@ -76,6 +97,7 @@ class Comparison:
     n_independent: float
     areas: tuple[float, float]
     notices: tuple[str, ...] = ()
+    errors: ScoreErrors | None = None
 
 
 def compare(
@@ -128,44 +150,6 @@ def compare(
         areas,
         tuple(notices),
     )
-
-
-def on_common_grid(
-    first: Spectrum,
-    second: Spectrum,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-) -> tuple[Spectrum, Spectrum]:
-    """Both spectra on the finer of the two grids, where both have values.
-
-    Local cubics (Akima) go through the points: they neither cut the tops of bands, as
-    straight lines do, nor ring at steps, as splines do. Errors are interpolated
-    linearly. Points beside masked ones (NaN) are left out of both.
-
-    Raises:
-        IncompatibleError: there is no common range.
-    """
-    begin = max(first.wavenumbers[0], second.wavenumbers[0])
-    end = min(first.wavenumbers[-1], second.wavenumbers[-1])
-    begin = begin if low is None else max(begin, low)
-    end = end if high is None else min(end, high)
-    spacing = min(_spacing(first), _spacing(second))
-    if not end - begin >= (_LEAST_POINTS - 1) * spacing:
-        raise IncompatibleError(
-            f"the spectra must share a range: {first.name} covers "
-            f"{_range_text(first)} and {second.name} {_range_text(second)}, and "
-            f"{_limits_text(low, high)} is asked for. Are both in cm⁻¹?"
-        )
-    grid: Array = np.linspace(begin, end, round((end - begin) / spacing) + 1)
-    one, two = _interpolated(first, grid), _interpolated(second, grid)
-    known = np.isfinite(one.intensity) & np.isfinite(two.intensity)
-    if known.sum() < _LEAST_POINTS:
-        raise IncompatibleError(
-            f"{first.name} and {second.name} have no {_LEAST_POINTS} points in common "
-            "that are not masked. Compare another range, or a longer run."
-        )
-    return _only(one, known), _only(two, known)
 
 
 def bray_curtis(first: Spectrum, second: Spectrum) -> float:
@@ -278,7 +262,7 @@ def normalised(spectrum: Spectrum) -> Spectrum:
     total = area(spectrum)
     if not total > 0:
         raise IncompatibleError(
-            f"{spectrum.name} has the area {total:g} from {_range_text(spectrum)}, so "
+            f"{spectrum.name} has the area {total:g} from {range_text(spectrum)}, so "
             "it cannot be normalised. Choose another range, or no normalisation."
         )
     return replace(
@@ -305,28 +289,6 @@ def _notices(first: Spectrum, second: Spectrum, normalisation: str) -> list[str]
             f"{second.resolution:.3g} cm⁻¹): sharp bands count as different"
         )
     return notices
-
-
-def _interpolated(spectrum: Spectrum, grid: Array) -> Spectrum:
-    x, y = spectrum.wavenumbers, spectrum.intensity
-    known = np.isfinite(y)
-    values = np.full(len(grid), np.nan)
-    if known.sum() >= _LEAST_POINTS:
-        values = Akima1DInterpolator(x[known], y[known])(grid)
-        values[np.interp(grid, x, known.astype(float)) < 1.0 - 1e-9] = np.nan
-    error = spectrum.error
-    if error is not None:
-        error = np.interp(grid, x, error)
-    return replace(spectrum, wavenumbers=grid, intensity=values, error=error)
-
-
-def _only(spectrum: Spectrum, chosen: NDArray[np.bool_]) -> Spectrum:
-    return replace(
-        spectrum,
-        wavenumbers=spectrum.wavenumbers[chosen],
-        intensity=spectrum.intensity[chosen],
-        error=None if spectrum.error is None else spectrum.error[chosen],
-    )
 
 
 def _weights(grid: Array) -> Array:
@@ -361,18 +323,4 @@ def _joined(first: float, second: float) -> float:
 
 def _independent_points(first: Spectrum, second: Spectrum) -> float:
     reach = float(first.wavenumbers[-1] - first.wavenumbers[0])
-    return reach / max(first.resolution, second.resolution, _spacing(first))
-
-
-def _spacing(spectrum: Spectrum) -> float:
-    return float(np.median(np.diff(spectrum.wavenumbers)))
-
-
-def _range_text(spectrum: Spectrum) -> str:
-    return f"{spectrum.wavenumbers[0]:g} to {spectrum.wavenumbers[-1]:g} cm⁻¹"
-
-
-def _limits_text(low: float | None, high: float | None) -> str:
-    return f"{'the begin' if low is None else f'{low:g}'} to " + (
-        "the end" if high is None else f"{high:g}"
-    )
+    return reach / max(first.resolution, second.resolution, spacing_of(first))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mimyria.errors import IncompatibleError, ShapeError
 from mimyria.frame import Array
 
-__all__ = ["Blocks", "Correlation", "all_pairs", "mean_products"]
+__all__ = ["Blocks", "Correlation", "Trajectories", "all_pairs", "mean_products"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +68,28 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Trajectories:
+    """A correlation of the same samples, estimated in the way of other programs.
+
+    The mean of every trajectory (segment) is removed from its samples, and all count
+    alike, whatever their lengths; a lag that one does not reach counts as zero there.
+
+    Attributes:
+        values: (n_lags, n_pairs) — in the unit of the correlation.
+        number: of trajectories.
+        first: samples of the first one.
+        shortest: samples of the shortest one.
+        longest: samples of the longest one.
+    """
+
+    values: Array
+    number: int
+    first: int
+    shortest: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Correlation:
     """Time correlation functions C_uv(t) = <x_u(0) x_v(t)>, symmetrised in u and v.
 
@@ -79,6 +101,7 @@ class Correlation:
         unit: unit of `values`.
         n_samples: samples that went in.
         blocks: the same in pieces, or None where they were not kept.
+        trajectories: the same less the means of trajectories, or None likewise.
     """
 
     lags: Array
@@ -88,6 +111,7 @@ class Correlation:
     unit: str
     n_samples: int
     blocks: Blocks | None = None
+    trajectories: Trajectories | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -106,6 +130,13 @@ class Correlation:
             raise ShapeError(
                 f"blocks must have the shape (n_blocks, {n_lags}, {len(self.pairs)}), "
                 f"not {self.blocks.values.shape}."
+            )
+        if self.trajectories is not None and self.trajectories.values.shape != (
+            self.values.shape
+        ):
+            raise ShapeError(
+                f"trajectories must have the shape {self.values.shape}, not "
+                f"{self.trajectories.values.shape}."
             )
 
     @property

@@ -21,6 +21,7 @@ from scipy import fft
 
 from mimyria.blocks import BlockStore
 from mimyria.correlation import Correlation, all_pairs, mean_products
+from mimyria.correlatorchecks import check_settings, shaped
 from mimyria.errors import (
     FormatError,
     FrameError,
@@ -29,6 +30,7 @@ from mimyria.errors import (
     ShapeError,
 )
 from mimyria.frame import Array
+from mimyria.trajectories import TrajectoryMeans
 
 __all__ = ["Correlation", "Correlator", "State", "all_pairs"]
 
@@ -37,7 +39,7 @@ State = dict[str, NDArray[Any]]
 _MIN_STEP: Final = 256
 """Shortest step, so that a few lags do not mean a transform every few samples."""
 
-_STATE_VERSION: Final = 2
+_STATE_VERSION: Final = 3
 _SETTINGS: Final = (
     "n_channels",
     "n_lags",
@@ -46,6 +48,7 @@ _SETTINGS: Final = (
     "pairs",
     "components",
     "max_blocks",
+    "keep_trajectories",
 )
 
 
@@ -63,7 +66,8 @@ class Correlator:
 
     A block is a whole number of steps, at first one, or ends with its segment; a
     product belongs to the block of its later sample. Memory: the blocks, see
-    `BlockStore`, and 16 bytes for each pair and lag, and for each channel and lag.
+    `BlockStore`, and 16 bytes for each pair and lag, and for each channel and lag;
+    with trajectories twice that.
 
     Source: docs/theory.md, eq. (3), (30).
     """
@@ -78,6 +82,7 @@ class Correlator:
         *,
         components: Sequence[float] | None = None,
         max_blocks: int = 32,
+        keep_trajectories: bool = False,
     ) -> None:
         """Begin with no samples.
 
@@ -90,12 +95,13 @@ class Correlator:
             components: weights w_c; each channel is then a vector of len(components)
                 numbers, and the product of u and v is Σ_c w_c u_c v_c.
             max_blocks: blocks for statistical errors, an even number; 0 keeps none.
+            keep_trajectories: keep `Correlation.trajectories` too.
 
         Raises:
             SettingsError: a setting makes no sense.
         """
         chosen = all_pairs(n_channels) if pairs is None else tuple(pairs)
-        _check_settings(n_channels, n_lags, interval, chosen)
+        check_settings(n_channels, n_lags, interval, chosen)
         self.n_channels = n_channels
         self.n_lags = n_lags
         self.interval = float(interval)
@@ -105,6 +111,7 @@ class Correlator:
             None if components is None else tuple(float(w) for w in components)
         )
         self.max_blocks = max_blocks
+        self.keep_trajectories = keep_trajectories
         self._weights = (1.0,) if self.components is None else self.components
         if not (self._weights and np.isfinite(self._weights).all()):
             raise SettingsError(
@@ -119,6 +126,17 @@ class Correlator:
         self._sums = np.zeros((len(self.pairs), n_lags))  # of the closed blocks
         self._counts = np.zeros(n_lags, np.int64)  # of the closed blocks
         self._blocks = BlockStore(max_blocks, self._step)
+        self._trajectories = (
+            TrajectoryMeans(
+                np.zeros_like(self._power),
+                n_lags,
+                self.pairs,
+                self._weights,
+                self._width,
+            )
+            if keep_trajectories
+            else None
+        )
         self._fill = 0  # samples in the present step
         self._segment = 0  # samples in the open segment
         self._closed = 0  # samples in the closed segments
@@ -158,19 +176,27 @@ class Correlator:
         while begin < len(rows):
             taken = min(len(rows) - begin, self._step - self._fill)
             position = self._history + self._fill
-            self._window[:, position : position + taken] = rows[begin : begin + taken].T
+            samples = rows[begin : begin + taken].T
+            self._window[:, position : position + taken] = samples
+            if self._trajectories is not None and self._segment < self._history:
+                self._trajectories.begin(samples, self._segment)
             self._fill += taken
             self._segment += taken
             begin += taken
             if self._fill == self._step:
                 self._open_counts += self._step_counts()
-                self._add_power(self._power, self._window)
+                power = self._power_of(self._window)
+                self._power += power
+                if self._trajectories is not None:
+                    self._trajectories.add_step(self._window[:, self._history :], power)
                 self._window[:, : self._history] = self._window[:, self._step :]
                 self._fill = 0
                 self._close_block(at_border=False)
 
     def end_segment(self) -> None:
         """Close the open segment: what follows is not correlated with what was."""
+        if self._trajectories is not None:
+            self._trajectories.end(*self._open_trajectory(self._trajectories))
         self._power, self._open_counts = self._open_power()
         self._closed += self._segment
         self._window[:] = 0.0
@@ -191,6 +217,9 @@ class Correlator:
             self.unit,
             self.n_samples,
             self._blocks.blocks(open_sums, open_counts),
+            None
+            if self._trajectories is None
+            else self._trajectories.result(*self._open_trajectory(self._trajectories)),
         )
 
     def merge(self, other: Correlator) -> Correlator:
@@ -208,6 +237,8 @@ class Correlator:
                 )
         mine, theirs = self._all_closed(), other._all_closed()
         mine._blocks = mine._blocks.joined(theirs._blocks)
+        if mine._trajectories is not None and theirs._trajectories is not None:
+            mine._trajectories.add(theirs._trajectories)
         mine._power += theirs._power
         mine._open_counts += theirs._open_counts
         mine._sums += theirs._sums
@@ -227,6 +258,7 @@ class Correlator:
             "pairs": np.array(self.pairs, np.int64).reshape(-1, 2),
             "components": np.array(self.components or (), np.float64),
             "max_blocks": np.array(self.max_blocks, np.int64),
+            "keep_trajectories": np.array(self.keep_trajectories, np.int64),
             "progress": np.array(progress, np.int64),
             **{name: array.copy() for name, array in self._arrays().items()},
             **self._blocks.state(len(self.pairs), self.n_lags),
@@ -254,6 +286,7 @@ class Correlator:
                 [(int(u), int(v)) for u, v in state["pairs"]],
                 components=[float(w) for w in state["components"]] or None,
                 max_blocks=int(state["max_blocks"]),
+                keep_trajectories=bool(state["keep_trajectories"]),
             )
             correlator._restore(state)
         except KeyError as error:
@@ -268,11 +301,11 @@ class Correlator:
         self._fill, self._segment, self._closed = fill, segment, closed
         n_blocks = len(saved["block_counts"])
         sums_shape = (n_blocks, len(self.pairs), self.n_lags)
-        block_sums = _shaped(saved, "block_sums", sums_shape)
-        block_counts = _shaped(saved, "block_counts", (n_blocks, self.n_lags))
+        block_sums = shaped(saved, "block_sums", sums_shape)
+        block_counts = shaped(saved, "block_counts", (n_blocks, self.n_lags))
         self._blocks.restore(block_sums, block_counts, length)
         for name, target in self._arrays().items():
-            target[:] = _shaped(saved, name, target.shape)
+            target[:] = shaped(saved, name, target.shape)
 
     def _arrays(self) -> State:
         """The accumulators, as views."""
@@ -282,10 +315,11 @@ class Correlator:
             "open_counts": self._open_counts,
             "sums": self._sums,
             "counts": self._counts,
+            **({} if self._trajectories is None else self._trajectories.state()),
         }
 
-    def _add_power(self, power: NDArray[np.complex128], window: Array) -> None:
-        """Add conj(FFT[history | step]) FFT[0 | step] of each pair to `power`."""
+    def _power_of(self, window: Array) -> NDArray[np.complex128]:
+        """conj(FFT[history | step]) FFT[0 | step] of each pair."""
         shape = (self.n_channels, len(self._weights), -1)
         earlier = fft.rfft(window, self._n_fft, axis=1)
         step = window.copy()
@@ -296,6 +330,7 @@ class Correlator:
         if self.components is not None:
             earlier *= np.array(self._weights)[:, np.newaxis]
         half = 0.5 * later
+        power = np.zeros_like(self._power)
         product = np.empty(power.shape[1], np.complex128)
         for row, (u, v) in zip(power, self.pairs, strict=True):
             terms = [(u, later[u])] if u == v else [(u, half[v]), (v, half[u])]
@@ -303,16 +338,32 @@ class Correlator:
                 for one, partner in zip(earlier[channel], partners, strict=True):
                     np.multiply(one, partner, out=product)
                     row += product
+        return power
 
     def _open_power(self) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
         """Power and counts of the open block, with the unfinished step; copies."""
         power, counts = self._power.copy(), self._open_counts.copy()
         if self._fill:
-            window = self._window.copy()
-            window[:, self._history + self._fill :] = 0.0
-            self._add_power(power, window)
+            power += self._unfinished_power()
             counts += self._step_counts()
         return power, counts
+
+    def _unfinished_power(self) -> NDArray[np.complex128]:
+        window = self._window.copy()
+        window[:, self._history + self._fill :] = 0.0
+        return self._power_of(window)
+
+    def _open_trajectory(
+        self, means: TrajectoryMeans
+    ) -> tuple[Array, Array, Array, int]:
+        """Sums of products, sum, last samples and length of the open segment."""
+        end = self._history + self._fill
+        power, total = means.power, means.total
+        if self._fill:
+            power = power + self._unfinished_power()
+            total = total + self._window[:, self._history : end].sum(axis=1)
+        tail = self._window[:, self._fill : end]
+        return self._to_sums(power), total, tail, self._segment
 
     def _open_sums(self) -> tuple[Array, NDArray[np.int64]]:
         power, counts = self._open_power()
@@ -344,34 +395,3 @@ class Correlator:
         copy.end_segment()
         copy._close_block(at_border=True, always=True)
         return copy
-
-
-def _shaped(
-    saved: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
-) -> NDArray[Any]:
-    array = np.asarray(saved[name])
-    if array.shape != shape:
-        raise FormatError(
-            f"{name} of this correlator state must have the shape {shape}, but has "
-            f"{array.shape}. Rebuild it from the journal."
-        )
-    return array
-
-
-def _check_settings(
-    n_channels: int,
-    n_lags: int,
-    interval: float,
-    pairs: Sequence[tuple[int, int]],
-) -> None:
-    if n_channels < 1:
-        raise SettingsError(f"n_channels must be at least 1, but is {n_channels}.")
-    if n_lags < 2:
-        raise SettingsError(f"n_lags must be at least 2, but is {n_lags}.")
-    if not (np.isfinite(interval) and interval > 0):
-        raise SettingsError(f"interval must be above 0 fs, but is {interval}.")
-    if not pairs or not all(min(p) >= 0 and max(p) < n_channels for p in pairs):
-        raise SettingsError(
-            f"pairs must name channels from 0 to {n_channels - 1}, but are "
-            f"{tuple(pairs)}."
-        )

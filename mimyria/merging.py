@@ -17,17 +17,18 @@ from typing import Final
 
 import numpy as np
 
-from mimyria.correlation import Blocks, Correlation, mean_products
+from mimyria.correlation import Correlation
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import IncompatibleError
+from mimyria.groupdifferences import group_difference
+from mimyria.groups import Grouping
 from mimyria.parts import Parts
+from mimyria.pooling import check_interval, merge_correlations
 from mimyria.spectra import compute_spectra, finest_resolution
 from mimyria.storage import Result
 
 __all__ = ["Merged", "RunSummary", "merge_correlations", "merge_results"]
 
-_MOST_BLOCKS: Final = 32
-_SAME_LENGTH: Final = 0.7  # blocks at least this part of the longest ones
 _SAME_VOLUME: Final = 0.01
 _SAME_TEMPERATURE: Final = 0.03
 _IDENTITY: Final = ("atoms", "model_apt", "model_pgt")
@@ -126,63 +127,6 @@ def merge_results(
     return Merged(result, runs, tuple(notices))
 
 
-def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
-    """C(l) = Σ_k R_k(l) / Σ_k count_k(l) over runs k, on the lags that all have.
-
-    Raises:
-        IncompatibleError: interval, unit or pairs differ.
-    """
-    first = correlations[0]
-    for other in correlations[1:]:
-        for what, one, two in (
-            ("unit", first.unit, other.unit),
-            ("pairs", first.pairs, other.pairs),
-        ):
-            if one != two:
-                raise IncompatibleError(
-                    f"the {what} of correlations to merge must be the same, but are "
-                    f"{one} and {two}."
-                )
-        _check_interval(first.interval, other.interval, "the correlations")
-    n_lags = min(each.n_lags for each in correlations)
-    counts = np.sum([each.counts[:n_lags] for each in correlations], axis=0)
-    sums = np.sum(
-        [
-            each.values[:n_lags] * each.counts[:n_lags, np.newaxis]
-            for each in correlations
-        ],
-        axis=0,
-    )
-    return Correlation(
-        first.lags[:n_lags],
-        mean_products(sums, counts),
-        counts,
-        first.pairs,
-        first.unit,
-        sum(each.n_samples for each in correlations),
-        _merge_blocks(correlations, n_lags),
-    )
-
-
-def _merge_blocks(correlations: Sequence[Correlation], n_lags: int) -> Blocks | None:
-    """Blocks of all runs, of about one length; a run without any is one block."""
-    if all(each.blocks is None for each in correlations):
-        return None
-    pieces = [
-        each.blocks or Blocks(each.values[np.newaxis], each.counts[np.newaxis])
-        for each in correlations
-    ]
-    longest = max(piece.samples.mean() for piece in pieces)
-    pieces = [piece.at_least(math.ceil(_SAME_LENGTH * longest)) for piece in pieces]
-    merged = Blocks(
-        np.concatenate([piece.values[:, :n_lags] for piece in pieces]),
-        np.concatenate([piece.counts[:, :n_lags] for piece in pieces]),
-    )
-    while merged.n_blocks >= _MOST_BLOCKS:
-        merged = merged.paired()
-    return merged
-
-
 def _merge_optional(
     found: Sequence[Correlation | None],
     names: Sequence[str],
@@ -203,6 +147,12 @@ def _merge_optional(
         notices.append(
             f"{what}: cut to the {shortest} lags that all runs have "
             f"({(shortest - 1) * there[0].interval:g} fs)"
+        )
+    with_means = [each.trajectories is not None for each in there]
+    if any(with_means) and not all(with_means):
+        notices.append(
+            f"{what}: not every file holds the means of its trajectories: --compat "
+            "cannot remove them from the merged result"
         )
     for (name, one), (other, two) in itertools.combinations(
         zip(names, there, strict=True), 2
@@ -231,12 +181,44 @@ def _merge_parts(
                 f"{names[0]} are {', '.join(there[0].names)}. Choose the same groups "
                 "for every run."
             )
+    grouping = _same_grouping(there, names, notices)
     dipole, isotropic, anisotropic = (
         _merge_optional([getattr(p, kind) for p in there], names, f"parts/{kind}", [])
         for kind in ("dipole", "isotropic", "anisotropic")
     )
     reliable_from = max(parts.reliable_from for parts in there)
-    return Parts(there[0].names, dipole, isotropic, anisotropic, reliable_from)
+    return Parts(
+        there[0].names, dipole, isotropic, anisotropic, reliable_from, grouping
+    )
+
+
+def _same_grouping(
+    parts: Sequence[Parts], names: Sequence[str], notices: list[str]
+) -> Grouping | None:
+    """What the groups of all runs are; None where a file does not say.
+
+    Raises:
+        IncompatibleError: the same names mean other groups.
+    """
+    known = [
+        (name, each.grouping)
+        for name, each in zip(names, parts, strict=True)
+        if each.grouping is not None
+    ]
+    for name, grouping in known[1:]:
+        difference = group_difference(known[0][1], grouping)
+        if difference is not None:
+            raise IncompatibleError(
+                f"the groups of {known[0][0]} and {name} have the same names, but "
+                f"differ: {difference}. Choose the same groups for every run."
+            )
+    if len(known) < len(parts):
+        notices.append(
+            "not every file says how its groups are defined (older versions did not): "
+            "only their names are checked"
+        )
+        return None
+    return known[0][1]
 
 
 def _check_identity(
@@ -244,7 +226,7 @@ def _check_identity(
 ) -> None:
     first = results[0]
     for name, other in zip(names[1:], results[1:], strict=True):
-        _check_interval(first.interval, other.interval, f"{names[0]} and {name}")
+        check_interval(first.interval, other.interval, f"{names[0]} and {name}")
         for key in _IDENTITY:
             one, two = first.provenance.get(key), other.provenance.get(key)
             if one != two and None not in (one, two):
@@ -255,14 +237,6 @@ def _check_identity(
     for key in ("atoms",):
         if any(key not in result.provenance for result in results):
             notices.append(f"not every file says its {key}: that is not checked")
-
-
-def _check_interval(one: float, two: float, what: str) -> None:
-    if not math.isclose(one, two, rel_tol=1e-9):
-        raise IncompatibleError(
-            f"{what} have samples every {one:g} and {two:g} fs; only runs of the same "
-            "interval can be merged. Replay one of them with another stride."
-        )
 
 
 def _summary(result: Result, name: str) -> RunSummary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimyria.correlation import Correlation
+from mimyria.groups import Grouping
 
 __all__ = ["Parts"]
 
@@ -22,6 +23,7 @@ class Parts:
         anisotropic: Σ_ab of the traceless polarizability velocities, or None.
         reliable_from: cm⁻¹; below it spectra of single parts show how atoms change the
             group, and not how they move. 0 where groups do not change.
+        grouping: what the groups are, atom by atom; None where it is not known.
     """
 
     names: tuple[str, ...]
@@ -29,3 +31,4 @@ class Parts:
     isotropic: Correlation | None
     anisotropic: Correlation | None
     reliable_from: float = 0.0
+    grouping: Grouping | None = None

@@ -7,9 +7,12 @@ carries a SHA-256 of its content, because HDF5 itself does not notice a flipped 
     /volume               Å³
     /temperature          K
     /interval             fs
-    /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same)
+    /correlations/<name>  lags, values, counts, pairs, n_samples, blocks (the same),
+                          trajectories (values, and attributes: number of segments,
+                          samples of the first, the shortest, the longest)
     /parts/<name>         the same for groups of atoms; attributes names: a JSON list,
                           reliable_from: cm^-1, 0 where it is not there
+    /grouping             JSON in UTF-8, as bytes: what the groups of the parts are
     /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
     /diagnostics/<nn>     attributes: name, value, expected, error, verdict, sentence
     /provenance           attributes: versions, models, settings
@@ -33,10 +36,11 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimyria.correlation import Blocks, Correlation
+from mimyria.correlation import Blocks, Correlation, Trajectories
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError
 from mimyria.files import replace_file
+from mimyria.groups import Grouping
 from mimyria.parts import Parts
 from mimyria.spectra import Spectrum
 
@@ -49,6 +53,7 @@ _FORMAT: Final = "mimyria-result"
 _SCALARS: Final = {"volume": "Angstrom^3", "temperature": "K", "interval": "fs"}
 _CORRELATIONS: Final = ("dipole", "polarizability")
 _PARTS: Final = ("dipole", "isotropic", "anisotropic")
+_LENGTHS: Final = ("number", "first", "shortest", "longest")
 _LARGEST: Final = 2**31  # bytes; a small file can claim a dataset of terabytes
 
 
@@ -123,6 +128,9 @@ def _encode(result: Result) -> bytes:
             parts.attrs["reliable_from"] = result.parts.reliable_from
             parts.attrs["reliable_from_unit"] = "cm^-1"
             _write_correlations(parts, result.parts, _PARTS)
+            if result.parts.grouping is not None:
+                # Beside the parts, where older versions look for correlations only.
+                _write(file, "grouping", _as_bytes(result.parts.grouping), "1")
         spectra = file.create_group("spectra", track_order=True)
         for name, spectrum in result.spectra.items():
             _write_spectrum(spectra.create_group(name), spectrum)
@@ -139,6 +147,11 @@ def _encode(result: Result) -> bytes:
 
 def _write(group: h5py.Group, name: str, values: ArrayLike, unit: str) -> None:
     group.create_dataset(name, data=values).attrs["unit"] = unit
+
+
+def _as_bytes(grouping: Grouping) -> NDArray[np.uint8]:
+    text = json.dumps(grouping.as_dict(), ensure_ascii=False)
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def _write_correlations(
@@ -159,6 +172,20 @@ def _write_correlation(group: h5py.Group, correlation: Correlation) -> None:
     if correlation.blocks is not None:
         _write(group, "blocks/values", correlation.blocks.values, correlation.unit)
         _write(group, "blocks/counts", correlation.blocks.counts, "1")
+    if correlation.trajectories is not None:
+        _write_trajectories(
+            group.create_group("trajectories"),
+            correlation.trajectories,
+            correlation.unit,
+        )
+
+
+def _write_trajectories(
+    group: h5py.Group, trajectories: Trajectories, unit: str
+) -> None:
+    _write(group, "values", trajectories.values, unit)
+    for name in _LENGTHS:
+        group.attrs[name] = getattr(trajectories, name)
 
 
 def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
@@ -234,7 +261,7 @@ def _decode(file: h5py.File) -> Result:
         float(file["temperature"][()]),
         float(file["interval"][()]),
         {name: _plain(value) for name, value in file["provenance"].attrs.items()},
-        _read_parts(file["parts"]) if "parts" in file else None,
+        _read_parts(file["parts"], file.get("grouping")) if "parts" in file else None,
         tuple(
             Diagnostic(**{name: _plain(value) for name, value in group.attrs.items()})
             for group in file.get("diagnostics", {}).values()
@@ -242,12 +269,16 @@ def _decode(file: h5py.File) -> Result:
     )
 
 
-def _read_parts(group: h5py.Group) -> Parts:
+def _read_parts(group: h5py.Group, grouping: h5py.Dataset | None) -> Parts:
     found = _read_correlations(group)
     names = tuple(str(name) for name in json.loads(group.attrs["names"]))
     dipole, isotropic, anisotropic = (found.get(name) for name in _PARTS)
     reliable_from = float(group.attrs.get("reliable_from", 0.0))
-    return Parts(names, dipole, isotropic, anisotropic, reliable_from)
+    definition = None
+    if grouping is not None:
+        text = _array(grouping, np.uint8).tobytes().decode()
+        definition = Grouping.from_dict(json.loads(text))
+    return Parts(names, dipole, isotropic, anisotropic, reliable_from, definition)
 
 
 def _read_correlations(group: h5py.Group) -> dict[str, Correlation]:
@@ -269,7 +300,13 @@ def _read_correlation(group: h5py.Group) -> Correlation:
         )
         if "blocks" in group
         else None,
+        _read_trajectories(group["trajectories"]) if "trajectories" in group else None,
     )
+
+
+def _read_trajectories(group: h5py.Group) -> Trajectories:
+    numbers = (int(group.attrs[name]) for name in _LENGTHS)
+    return Trajectories(_array(group["values"], np.float64), *numbers)
 
 
 def _read_spectrum(name: str, group: h5py.Group) -> Spectrum:

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +77,13 @@ class Pipeline:
         self._volume = 0.0
         self._temperature = 0.0
         self._correlators = {
-            target: Correlator(n, self.n_lags, identity.interval, _UNITS[target])
+            target: Correlator(
+                n,
+                self.n_lags,
+                identity.interval,
+                _UNITS[target],
+                keep_trajectories=True,
+            )
             for target, (_, n) in _CHANNELS.items()
             if target in identity.models
         }
@@ -215,7 +222,10 @@ class Pipeline:
             provenance={**counts, **provenance},
             parts=None
             if self._parts is None
-            else self._parts.parts(dipole, polarizability),
+            else replace(
+                self._parts.parts(dipole, polarizability),
+                grouping=self.identity.grouping,
+            ),
             diagnostics=self.diagnostics()
             + positivity(spectra, self.n_frames, self.n_lags),
         )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mimyria.cli.bands import beside_experiment
 from mimyria.errors import FormatError, IncompatibleError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 
 if TYPE_CHECKING:
-    from mimyria.comparison import Comparison
-    from mimyria.experiments import Experiment, ExperimentalBand
+    from mimyria.comparison import Comparison, ScoreErrors
+    from mimyria.resolution import Source
     from mimyria.spectra import Spectrum
 
 __all__ = ["add_parser"]
@@ -27,7 +29,11 @@ beside those of A.
 
 Bray-Curtis is 0 for equal spectra and 1 without overlap; what stands beside it as
 "noise" is its mean for two spectra that differ by their statistical errors only. Chi
-square per degree of freedom is 1 then.
+square per degree of freedom is 1 then. Where runs have blocks, each score has its own
+standard error below it.
+
+Spectra of different resolution are compared at the coarser one: runs are computed again
+from their correlations, other curves are broadened. What was done is printed.
 """
 
 
@@ -65,6 +71,12 @@ def add_parser(
         default="auto",
         help="area: compare shapes (default: only where the units differ)",
     )
+    parser.add_argument(
+        "--resolution",
+        type=float,
+        metavar="CM-1",
+        help="resolution of a table or JCAMP-DX file that does not say its own",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both spectra")
     parser.set_defaults(run=_run)
 
@@ -72,49 +84,91 @@ def add_parser(
 def _run(arguments: argparse.Namespace) -> int:
     name = str(arguments.second)
     if name in experiment_names() and not arguments.second.exists():
-        experiment = load_experiment(name)
-        print("\n".join(_beside(_read(arguments.first, arguments), experiment)))
+        if arguments.resolution is not None:
+            raise SettingsError(
+                f"--resolution has no meaning beside the bands of '{name}'; leave it "
+                "out."
+            )
+        found = _read(arguments.first, "A", arguments)
+        spectra = {key: source.spectrum for key, source in found.items()}
+        print("\n".join(beside_experiment(spectra, load_experiment(name))))
         return 0
-    pairs = _matched(
-        _read(arguments.first, arguments),
-        _read(arguments.second, arguments),
-        arguments,
-    )
-    low, high = arguments.range or (None, None)
-    from mimyria.comparison import compare
-
+    pairs = _matched(*_read_both(arguments), arguments)
     results, left_out = [], []
     for key, a, b in pairs:
         try:
-            scores = compare(
-                a, b, low=low, high=high, normalisation=arguments.normalise
-            )
+            results.append((key, *_compared(a, b, arguments)))
         except IncompatibleError as error:
             if arguments.spectrum or len(pairs) == 1:
                 raise
             left_out.append(f"note: {key} is left out: {error}")
-            continue
-        results.append((key, scores))
-    print("\n".join([*_table(results, arguments), *left_out]))
+    table = [(key, scores) for key, scores, *_ in results]
+    print("\n".join([*_table(table, arguments), *left_out]))
     if arguments.plot is not None and results:
-        from mimyria.plots import plot_overlay
-
-        drawn, scores = results[0]
-        low, high = scores.low, scores.high
-        one, two = next((a, b) for key, a, b in pairs if key == drawn)
-        plot_overlay(
-            one.between(low, high),
-            two.between(low, high),
-            arguments.plot,
-            labels=(arguments.first.name, arguments.second.name),
-            normalise=scores.normalisation == "area",
-        )
+        _draw(*results[0][1:], arguments)
         print(f"wrote {arguments.plot}")
     return 0
 
 
-def _read(path: Path, arguments: argparse.Namespace) -> dict[str, Spectrum]:
+def _compared(
+    a: Source, b: Source, arguments: argparse.Namespace
+) -> tuple[Comparison, Spectrum, Spectrum]:
+    """The scores, and the spectra at the resolution they were compared at."""
+    from mimyria.resolution import at_one_resolution
+    from mimyria.scoreerrors import compare_sampled
+
+    low, high = arguments.range or (None, None)
+    one, two, done = at_one_resolution(a, b)
+    scores = compare_sampled(
+        one, two, low=low, high=high, normalisation=arguments.normalise
+    )
+    scores = replace(scores, notices=(*done, *scores.notices))
+    return scores, one.spectrum, two.spectrum
+
+
+def _draw(
+    scores: Comparison, one: Spectrum, two: Spectrum, arguments: argparse.Namespace
+) -> None:
+    from mimyria.plots import plot_overlay
+
+    plot_overlay(
+        one.between(scores.low, scores.high),
+        two.between(scores.low, scores.high),
+        arguments.plot,
+        labels=(arguments.first.name, arguments.second.name),
+        normalise=scores.normalisation == "area",
+    )
+
+
+def _read_both(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, Source], dict[str, Source]]:
+    """Both files; --resolution goes to the curves that do not say theirs."""
+    both = (
+        _read(arguments.first, "A", arguments),
+        _read(arguments.second, "B", arguments),
+    )
+    width = arguments.resolution
+    if width is None:
+        return both
+    if not (math.isfinite(width) and width > 0):
+        raise SettingsError(f"--resolution must be above 0 cm⁻¹, but is {width}.")
+    silent = [s for s in both if "" in s and not s[""].spectrum.resolution > 0]
+    if not silent:
+        raise SettingsError(
+            "--resolution is for a table or JCAMP-DX file that does not say its own, "
+            "but both files say it. Leave it out: the coarser one is used."
+        )
+    for sources in silent:
+        spectrum = replace(sources[""].spectrum, resolution=width)
+        sources[""] = replace(sources[""], spectrum=spectrum)
+    return both
+
+
+def _read(path: Path, label: str, arguments: argparse.Namespace) -> dict[str, Source]:
     """Spectra by name; the one of a table or JCAMP-DX file has the name ''."""
+    from mimyria.resolution import Source
+
     if not path.is_file():
         raise FormatError(
             f"{path}: there is no such file, and no experiment of this name (known: "
@@ -124,19 +178,21 @@ def _read(path: Path, arguments: argparse.Namespace) -> dict[str, Spectrum]:
     if suffix in (".jdx", ".dx", ".jcamp"):
         from mimyria.io.jcamp import read_jcamp
 
-        return {"": read_jcamp(path)}
+        return {"": Source(label, read_jcamp(path))}
     if suffix in (".h5", ".hdf5"):
+        from mimyria.recomputed import StoredRun
         from mimyria.storage import read_result
 
-        return dict(read_result(path).spectra)
+        run = StoredRun(read_result(path))
+        return {name: Source(label, s, run) for name, s in run.spectra.items()}
     from mimyria.io.tables import read_table
 
-    return {"": read_table(path, column=arguments.column)}
+    return {"": Source(label, read_table(path, column=arguments.column))}
 
 
 def _matched(
-    one: dict[str, Spectrum], two: dict[str, Spectrum], arguments: argparse.Namespace
-) -> list[tuple[str, Spectrum, Spectrum]]:
+    one: dict[str, Source], two: dict[str, Source], arguments: argparse.Namespace
+) -> list[tuple[str, Source, Source]]:
     stored = [spectra for spectra in (one, two) if "" not in spectra]
     common = [name for name in stored[0] if name in stored[-1]] if stored else [""]
     names = arguments.spectrum or common
@@ -162,8 +218,8 @@ def _table(
         f"B  {arguments.second}",
         "",
         f"{'spectrum':22s} {'range':>11s} {'Bray-Curtis':>11s} {'noise':>7s} "
-        f"{'cosine':>7s} {'shift of centre':>16s} {'Wasserstein':>11s} "
-        f"{'chi2/dof':>8s} {'dof':>5s} {'area B/A':>8s}",
+        f"{'cosine':>7s} {'centre A':>8s} {'centre B':>8s} {'shift of centre':>16s} "
+        f"{'Wasserstein':>11s} {'chi2/dof':>8s} {'dof':>5s} {'area B/A':>8s}",
     ]
     notices: dict[str, None] = {}
     for name, c in results:
@@ -174,81 +230,31 @@ def _table(
         lines.append(
             f"{name or 'A, B':22s} {f'{c.low:.0f}-{c.high:.0f}':>11s} "
             f"{c.bray_curtis:11.4f} {_number(c.floor, 7, 4)} {c.cosine:7.4f} "
+            f"{c.first_moments[0]:8.1f} {c.first_moments[1]:8.1f} "
             f"{shift:>16s} {c.wasserstein:11.1f} {_number(c.chi_square, 8, 2)} "
             f"{c.n_independent:5.0f} {_number(ratio, 8, 4)}"
         )
+        if c.errors is not None:
+            lines.append(_error_line(c.errors))
         notices |= dict.fromkeys(c.notices)
-    lines.append("range, shift and Wasserstein distance in cm^-1")
+    lines.append("range, centres, shift and Wasserstein distance in cm^-1")
+    if any(c.errors is not None for _, c in results):
+        lines.append("±: one standard error, from the blocks of A and of B (jackknife)")
     if any(c.normalisation == "area" for _, c in results):
         lines.append("compared after both were given an area of 1 (--normalise)")
     return lines + [f"note: {notice}" for notice in notices]
 
 
+def _error_line(errors: ScoreErrors) -> str:
+    """Standard errors, each below its score; the shift has its own beside it."""
+    blocks = "  ± ({} and {} blocks)".format(*errors.n_blocks)
+    first, second = (_number(error or math.nan, 8, 1) for error in errors.first_moments)
+    return (
+        f"{blocks:22s} {'':11s} {_number(errors.bray_curtis, 11, 4)} {'':7s} "
+        f"{_number(errors.cosine, 7, 4)} {first} {second} {'':16s} "
+        f"{_number(errors.wasserstein, 11, 1)} {_number(errors.chi_square, 8, 2)}"
+    )
+
+
 def _number(value: float, width: int, digits: int) -> str:
     return f"{'-':>{width}s}" if math.isnan(value) else f"{value:{width}.{digits}f}"
-
-
-def _beside(spectra: dict[str, Spectrum], experiment: Experiment) -> list[str]:
-    """Bands of a run beside those of the experiment."""
-    lines = [
-        f"{experiment.title}",
-        "",
-        f"{'':10s} {'':16s} {'position / cm^-1':>19s}  {'height / cm^-1':>17s}  "
-        f"{'integral / cm^-2':>30s}",
-        f"{'spectrum':10s} {'band':16s} {'run':>9s} {'exp.':>9s}  {'run':>8s} "
-        f"{'exp.':>8s}  {'run':>21s} {'exp.':>8s}  source",
-    ]
-    marked = False
-    for band in experiment.bands:
-        spectrum = spectra.get(band.spectrum)
-        if spectrum is None and "" in spectra and band.spectrum == "ir":
-            spectrum = spectra[""]
-        if spectrum is None:
-            continue
-        lines.append(_band_line(spectrum, band))
-        marked = marked or band.status == "memory"
-    if len(lines) == 4:
-        raise SettingsError(
-            f"the file has no spectrum that the experiment '{experiment.name}' knows."
-        )
-    if marked:
-        lines.append("* quoted from memory of the literature: orientation, not a test")
-    lines += [
-        f"{key}: {text}" for key, text in experiment.sources.items() if key != "common"
-    ]
-    return lines
-
-
-def _band_line(spectrum: Spectrum, band: ExperimentalBand) -> str:
-    from mimyria.comparison import integral
-    from mimyria.spectra import find_band
-
-    position, height, total = "-", "-", "-"
-    absolute = spectrum.unit == "cm^-1"
-    try:
-        part = spectrum.between(band.low, band.high)
-        if band.position is not None:
-            found = find_band(part, band.low, band.high)
-            position = f"{found.position:.0f}"
-            height = f"{found.height:.0f}" if absolute else "-"
-        if absolute and band.integral is not None:
-            value, error = integral(part)
-            total = f"{value:.3g}"
-            if not math.isnan(error):
-                total += f" ± {error:.2g}"
-    except SettingsError:
-        pass  # the spectrum does not reach there: dashes say so
-    wanted = [
-        "-" if number is None else form.format(number)
-        for number, form in (
-            (band.position, "{:.0f}"),
-            (band.height, "{:.0f}"),
-            (band.integral, "{:.3g}"),
-        )
-    ]
-    mark = "*" if band.status == "memory" else ""
-    return (
-        f"{band.spectrum:10s} {band.name:16s} {position:>9s} {wanted[0]:>9s}  "
-        f"{height:>8s} {wanted[1]:>8s}  {total:>21s} {wanted[2]:>8s}  "
-        f"{band.source}{mark}{'  (' + band.note + ')' if band.note else ''}"
-    )

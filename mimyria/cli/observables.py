@@ -11,7 +11,12 @@ import numpy as np
 from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum
 from mimyria.spectra.catalogue import QUANTITIES, Conditions
-from mimyria.spectra.compat import DEFAULT_WINDOW, MODES, compat_spectra
+from mimyria.spectra.compat import (
+    DEFAULT_WINDOW,
+    MODES,
+    compat_spectra,
+    stored_correlation,
+)
 from mimyria.spectra.dielectric import Cell, eps_inf_from_polarizability
 from mimyria.spectra.porto import Geometry, parse_geometry, polarisation_scan
 from mimyria.spectra.quantities import (
@@ -209,20 +214,30 @@ def other_program(
             raise SettingsError(
                 f"{option} has no meaning beside --compat; leave it out."
             )
+    notes = [
+        f"these are the numbers of {arguments.compat}, not the right ones; see "
+        "'Differences from Mimyria 0.9.0' in docs/theory.md."
+    ]
+    theirs = []
+    for correlation in (result.dipole, result.polarizability):
+        if correlation is not None:
+            correlation, more = stored_correlation(correlation, arguments.window_length)
+            notes += [note for note in more if note not in notes]
+        theirs.append(correlation)
     spectra = compat_spectra(
-        result.dipole,
-        result.polarizability,
+        *theirs,
         volume=result.volume,
         temperature=result.temperature,
         window_length=arguments.window_length,
     )
-    return spectra, [
-        f"these are the numbers of {arguments.compat}, not the right ones; see "
-        "'Differences from Mimyria 0.9.0' in docs/theory.md.",
-        "the mean of each trajectory is not removed, which that program does: stored "
-        "correlations do not hold what that takes. mimyria.spectra.compat does it from "
-        "samples.",
-    ]
+    alpha = result.polarizability
+    found = None if alpha is None else alpha.trajectories
+    if found is not None and found.shortest < found.longest:
+        notes.append(
+            "trajectories differ in length: Raman spectra that this program prints "
+            "then are spoilt by stale memory; these are not."
+        )
+    return spectra, notes
 
 
 def _unless(value: str, default: str) -> str | None:

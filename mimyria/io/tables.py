@@ -9,6 +9,7 @@ change a number: a unit other than cm⁻¹ in the column of wavenumbers is an er
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ _WAVENUMBER_UNITS: Final = ("cm^-1", "cm-1", "1/cm", "cm⁻¹", "cm**-1", "")
 _OTHER_UNITS: Final = ("nm", "um", "µm", "μm", "micron", "thz", "ev", "mev", "hz", "fs")
 _ERROR: Final = "error"
 _LOOKED_AT: Final = 9  # lines at the end, to find out what parts the columns
+_RESOLUTION: Final = re.compile(
+    r"resolution[\s:=]+(\d+(?:\.\d*)?)\s*cm\^?-1", re.IGNORECASE
+)
 _MASKED: Final = ("", "nan", "na", "-")
 
 
@@ -37,12 +41,14 @@ class _Table:
     names: list[str]
     units: list[str]
     columns: Array  # (n_rows, n_columns)
+    resolution: float  # cm⁻¹; 0 where no remark says it
 
 
 def read_table(path: str | Path, *, column: str | None = None) -> Spectrum:
     """One spectrum of a text table, with rising wavenumbers.
 
-    A column named `<column> error` (or `error`) gives the standard errors.
+    A column named `<column> error` (or `error`) gives the standard errors, and a remark
+    such as `# resolution 4 cm^-1` the resolution.
 
     Args:
         path: the file.
@@ -134,7 +140,14 @@ def _parse(content: bytes) -> _Table:
             )
         columns[index] = [_number(cell, decimal, index) for cell in row]
     names, units = _head(head, width)
-    return _Table(names, units, columns)
+    return _Table(names, units, columns, _resolution(text))
+
+
+def _resolution(text: str) -> float:
+    """The resolution in a remark, such as `# resolution 4 cm^-1`; 0 without."""
+    remarks = "\n".join(line.partition("#")[2] for line in text.splitlines())
+    found = _RESOLUTION.search(remarks)
+    return float(found[1]) if found else 0.0
 
 
 def _head(head: list[list[str]], width: int) -> tuple[list[str], list[str]]:
@@ -184,9 +197,8 @@ def _spectrum(table: _Table, column: str | None, title: str) -> Spectrum:
     if np.isinf(values).any():
         raise FormatError(f"the column '{name or index + 1}' holds infinity.")
     error = table.columns[order, errors[0]] if errors else None
-    return Spectrum(
-        grid[order], values, table.units[index] or "unknown", name or title, error, 0.0
-    )
+    unit = table.units[index] or "unknown"
+    return Spectrum(grid[order], values, unit, name or title, error, table.resolution)
 
 
 def _check_unit(name: str, unit: str) -> None:

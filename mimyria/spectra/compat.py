@@ -35,6 +35,7 @@ __all__ = [
     "compat_correlation",
     "compat_spectra",
     "compat_window",
+    "stored_correlation",
 ]
 
 MODES: Final = ("mimyria-0.9",)
@@ -82,6 +83,63 @@ def compat_correlation(
     return replace(
         parts[0], values=values, counts=counts, n_samples=n_samples, blocks=None
     )
+
+
+def stored_correlation(
+    correlation: Correlation, window_length: int
+) -> tuple[Correlation, list[str]]:
+    """What that program would have made of the samples of a stored correlation.
+
+    It keeps as many lags as the first trajectory has samples, which sets the grid of
+    its spectra. Lags that are not stored but lie beyond its window are zeros here.
+
+    Args:
+        correlation: of a run; its segments are the trajectories.
+        window_length: lags; 0 for all.
+
+    Returns:
+        The correlation without blocks, and notes for the reader.
+    """
+    found = correlation.trajectories
+    if found is None:
+        return correlation, [
+            "the mean of each trajectory is not removed, which that program does: this "
+            "file (or one it was merged from) is of an older version and does not hold "
+            "what that takes. Write it again from the journal."
+        ]
+    notes = [
+        f"the mean of each trajectory is removed, and all {found.number} segments of "
+        "the run count as trajectories of equal weight."
+    ]
+    if found.longest > found.first:
+        notes.append(
+            f"that program takes no trajectory longer than the first ({found.first} "
+            f"samples), but the longest has {found.longest}: these would be its "
+            "numbers with the longest one first."
+        )
+    n_lags = max(found.longest, 2)
+    needed = min(window_length + 1, n_lags) if window_length else n_lags
+    if needed > correlation.n_lags:
+        notes.append(
+            f"that program would use {needed} lags, but only {correlation.n_lags} are "
+            f"stored: --window-length {correlation.n_lags - 1} is the longest window "
+            "with all its lags."
+        )
+        n_lags = correlation.n_lags
+    kept = min(n_lags, correlation.n_lags)
+    values = np.zeros((n_lags, len(correlation.pairs)))
+    values[:kept] = found.values[:kept]
+    counts = np.zeros(n_lags, np.int64)
+    counts[:kept] = correlation.counts[:kept]
+    lags: Array = correlation.interval * np.arange(n_lags, dtype=np.float64)
+    return replace(
+        correlation,
+        lags=lags,
+        values=values,
+        counts=counts,
+        blocks=None,
+        trajectories=None,
+    ), notes
 
 
 def compat_window(length: int, n_lags: int, interval: float) -> LagWindow:

@@ -211,4 +211,5 @@ def _part(
         counts=counts,
         n_samples=int(counts[0]),
         blocks=None,
+        trajectories=None,
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ import pytest
 
 from mimyria import Frame, Tensors, currents
 from mimyria.cli import spectrum as command
+from mimyria.correlators import Correlator
 from mimyria.errors import IncompatibleError, SettingsError
+from mimyria.merging import merge_results
 from mimyria.spectra import ir_absorption, raman_spectra, window_of_length
-from mimyria.spectra.compat import compat_correlation, compat_spectra, compat_window
+from mimyria.spectra.compat import (
+    compat_correlation,
+    compat_spectra,
+    compat_window,
+    stored_correlation,
+)
 from mimyria.storage import Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
@@ -116,6 +124,114 @@ def test_the_command_prints_the_spectra_of_the_peer(
     printed = capsys.readouterr().out
     assert "note: these are the numbers of mimyria-0.9, not the right ones" in printed
     assert "the mean of each trajectory is not removed" in printed
+
+
+def stream(series, names, n_lags=256):
+    """A result of samples as they came, means and all; stops and goes on meanwhile."""
+    found = []
+    for kind, n_channels in ((0, 3), (1, 6)):
+        correlator = Correlator(
+            n_channels, n_lags, INTERVAL, UNITS[kind], keep_trajectories=True
+        )
+        for name in names:
+            correlator.end_segment()
+            for begin in range(0, 256, 47):
+                correlator.push(series[name][kind][begin : begin + 47])
+                correlator = Correlator.from_state(correlator.state())
+        found.append(correlator.result())
+    return Result(*found, {}, *CELL.values(), INTERVAL, {})
+
+
+def imitate(result, folder, length):
+    """The spectra of `mimyria spectrum --compat` for a stored result."""
+    stored, output = folder / "run.h5", folder / "compat.h5"
+    write_result(stored, result)
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers(required=True))
+    arguments = parser.parse_args(
+        ["spectrum", str(stored), "--compat", "mimyria-0.9", "--window-length",
+         str(length), "--output", str(output)]
+    )  # fmt: skip
+    assert arguments.run(arguments) == 0
+    return read_result(output).spectra
+
+
+def assert_same_spectra(spectra, tag, length):
+    ir = spectra["compat_ir"]
+    columns = np.stack([ir.wavenumbers, ir.intensity], axis=1)
+    assert_same(columns, peer(f"{tag}-ir-w{length}.spec"))
+    columns = np.stack([spectra[name].intensity for name in RAMAN], axis=1)
+    assert_same(columns, peer(f"{tag}-raman-w{length}.spec")[:, 1:])
+
+
+@TAGS
+@pytest.mark.parametrize(("n_lags", "length"), [(256, 0), (256, 100), (101, 100)])
+def test_a_stored_run_gives_the_spectra_of_the_peer(
+    series, tag, names, n_lags, length, tmp_path, capsys
+):
+    """Raw samples stream into a file; the command removes the means afterwards."""
+    result = stream(series, names, n_lags)
+    mean = np.abs(series["A"][0].mean(axis=0)).max()
+    assert mean > 0.01 * series["A"][0].std()  # there is something to remove
+    assert_same_spectra(imitate(result, tmp_path, length), tag, length)
+    printed = capsys.readouterr().out
+    assert f"is removed, and all {len(names)} segments of the run count" in printed
+    assert printed.count("note: ") == 2
+
+
+def test_stored_runs_that_are_merged_give_the_spectra_of_the_peer(
+    series, tmp_path, capsys
+):
+    runs = [stream(series, name) for name in "AB"]
+    merged = merge_results(runs, ["a", "b"], resolution=400.0)
+    assert_same_spectra(imitate(merged.result, tmp_path, 100), "two", 100)
+    assert "all 2 segments" in capsys.readouterr().out
+    both = (runs[1].dipole, runs[1].polarizability)
+    dipole, alpha = (replace(each, trajectories=None) for each in both)
+    older = replace(runs[1], dipole=dipole, polarizability=alpha)
+    merged = merge_results([runs[0], older], ["a", "b"], resolution=400.0)
+    for name in ("dipole", "polarizability"):
+        assert any(
+            notice.startswith(f"{name}: not every file holds the means")
+            for notice in merged.notices
+        )
+    imitate(merged.result, tmp_path, 100)
+    assert "the mean of each trajectory is not removed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", ["AC", "CA"])
+def test_stored_runs_of_unequal_length_are_those_of_the_peer(
+    series, names, tmp_path, capsys
+):
+    """Equal weights, zeros beyond the shorter one; the order is that it can take."""
+    result = stream(series, names)
+    found, notes = stored_correlation(result.dipole, 0)
+    assert_same(found.values[:, :3], peer("longshort-apt.cf")[:, 1:])
+    found, _ = stored_correlation(result.polarizability, 0)
+    assert_same(found.values[:, :6], peer("longshort-pgt.cf")[:, 1:7])
+    assert any("no trajectory longer than the first" in n for n in notes) == (
+        names == "CA"
+    )
+    expected = compat_spectra(
+        *(correlate(series, "AC", kind) for kind in (0, 1)), **CELL, window_length=100
+    )
+    for name, spectrum in imitate(result, tmp_path, 100).items():
+        top = np.abs(expected[name].intensity).max()
+        np.testing.assert_allclose(
+            spectrum.intensity, expected[name].intensity, rtol=0, atol=1e-12 * top
+        )
+    assert "trajectories differ in length: Raman spectra" in capsys.readouterr().out
+
+
+def test_lags_that_are_not_stored_are_named(series):
+    result = stream(series, "A", n_lags=80)
+    for length, needed in ((100, 101), (0, 256), (1000, 256)):
+        found, notes = stored_correlation(result.dipole, length)
+        assert f"would use {needed} lags, but only 80 are stored" in notes[-1]
+        assert found.n_lags == 80
+    found, notes = stored_correlation(result.dipole, 79)
+    assert len(notes) == 1
+    assert found.n_lags == 256
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Laws of the streaming correlator, against a direct sum."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +126,108 @@ def test_result_changes_nothing(run):
         asked.end_segment()
         assert same_bits(open_result, asked.result())
     assert same_bits(asked.result(), correlate(*run).result())
+
+
+def demeaned_sum(segments, n_lags, pairs):
+    """The slow twin of trajectories: demean, average each alone, then all alike."""
+    there = [samples for samples in segments if len(samples)]
+    single = [direct_sum([x - x.mean(axis=0)], n_lags, pairs)[0] for x in there]
+    return np.mean(single, axis=0)
+
+
+def with_trajectories(n_channels, n_lags, segments, sizes, state=False):
+    correlator = Correlator(n_channels, n_lags, 0.5, UNIT, keep_trajectories=True)
+    for samples in segments:
+        correlator.end_segment()
+        for begin in range(0, len(samples), 331):
+            push_in_chunks(correlator, samples[begin : begin + 331], sizes)
+            if state:
+                correlator = Correlator.from_state(correlator.state())
+    return correlator  # the last one stays open
+
+
+def same_trajectories(one, other):
+    return np.array_equal(one.values, other.values) and all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("number", "first", "shortest", "longest")
+    )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(runs(), st.floats(-0.5, 0.5))
+def test_trajectories_are_demeaned_and_count_alike_after_streaming(run, mean):
+    n_channels, n_lags, segments, sizes = run
+    segments = [samples + mean * (k + 1) for k, samples in enumerate(segments)]
+    correlator = with_trajectories(n_channels, n_lags, segments, sizes)
+    result, lengths = correlator.result(), [len(x) for x in segments if len(x)]
+    if not lengths:
+        assert result.trajectories is None
+        return
+    found = result.trajectories
+    expected = demeaned_sum(segments, n_lags, result.pairs)
+    scale = max(np.abs(result.values).max(), 1)
+    assert np.abs(found.values - expected).max() <= 1e-13 * scale
+    assert (found.number, found.first) == (len(lengths), lengths[0])
+    assert (found.shortest, found.longest) == (min(lengths), max(lengths))
+    correlator.end_segment()
+    assert same_trajectories(correlator.result().trajectories, found)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs())
+def test_trajectories_go_on_to_the_bit_and_leave_the_rest_alone(run):
+    n_channels, n_lags, segments, sizes = run
+    segments.append(np.ones((5, n_channels)))
+    straight = with_trajectories(n_channels, n_lags, segments, [10**6])
+    resumed = with_trajectories(n_channels, n_lags, segments, sizes, state=True)
+    one, two = straight.result(), resumed.result()
+    assert same_bits(one, two)
+    assert same_trajectories(one.trajectories, two.trajectories)
+    assert same_bits(one, correlate(*run[:2], segments, sizes).result())
+    state, again = straight.state(), resumed.state()
+    assert all(state[key].tobytes() == again[key].tobytes() for key in state)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(runs(), st.integers(0, 4))
+def test_trajectories_of_merged_correlators_are_those_of_both(run, split):
+    n_channels, n_lags, segments, sizes = run
+    segments.append(np.ones((5, n_channels)))
+    first = with_trajectories(n_channels, n_lags, segments[:split], sizes)
+    second = with_trajectories(n_channels, n_lags, segments[split:], sizes)
+    merged = first.merge(second).result().trajectories
+    together = with_trajectories(n_channels, n_lags, segments, sizes).result()
+    scale = max(np.abs(together.values).max(), 1)
+    difference = np.abs(merged.values - together.trajectories.values).max()
+    assert difference <= EXACT * scale
+    for name in ("number", "first", "shortest", "longest"):
+        assert getattr(merged, name) == getattr(together.trajectories, name)
+
+
+def test_trajectories_of_vectors_are_multiplied_with_weights():
+    rng = np.random.default_rng(14)
+    weights, samples = (1.0, 1.0, 2.0), rng.normal(size=(700, 6)) + 0.4
+    vectors = Correlator(
+        2, 40, 1.0, "x", components=weights, keep_trajectories=True
+    )  # fmt: skip
+    singly = Correlator(6, 40, 1.0, "x", keep_trajectories=True)
+    for correlator in (vectors, singly):
+        correlator.push(samples)
+    found, parts = vectors.result().trajectories, singly.result()
+    alone = replace(parts, values=parts.trajectories.values)
+    for column, (u, v) in enumerate(vectors.pairs):
+        expected = sum(
+            w * alone.column(3 * u + c, 3 * v + c) for c, w in enumerate(weights)
+        )
+        assert np.allclose(found.values[:, column], expected, rtol=0, atol=EXACT)
+
+
+def test_trajectories_are_kept_only_on_request_and_not_merged_with_others():
+    plain = Correlator(1, 10, 1.0, "x")
+    plain.push(np.ones((30, 1)))
+    assert plain.result().trajectories is None
+    with pytest.raises(IncompatibleError, match="only if keep_trajectories is the"):
+        plain.merge(Correlator(1, 10, 1.0, "x", keep_trajectories=True))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -373,7 +477,7 @@ def test_a_damaged_state_is_refused():
     incomplete = {key: state[key] for key in state if key != "window"}
     with pytest.raises(FormatError, match="needs the entry 'window'"):
         Correlator.from_state(incomplete)
-    with pytest.raises(FormatError, match="version 2 is wanted"):
+    with pytest.raises(FormatError, match="version 3 is wanted"):
         Correlator.from_state(state | {"version": np.array(1)})
     with pytest.raises(FormatError, match="power of this correlator state must have"):
         Correlator.from_state(state | {"power": state["power"][:, :-2]})

@@ -1,17 +1,20 @@
 """`mimyria compare`: what it prints, and what it refuses."""
 
 import argparse
+import math
 
 import numpy as np
 import pytest
 
 from mimyria.cli import compare as command
+from mimyria.correlators import Correlator
 from mimyria.errors import FormatError, IncompatibleError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 from mimyria.io.jcamp import write_jcamp
 from mimyria.io.tables import write_table
-from mimyria.spectra import Spectrum
+from mimyria.spectra import Spectrum, compute_spectra
 from mimyria.storage import Result, write_result
+from mimyria.units import DIPOLE_CORRELATION_UNIT
 
 GRID = np.linspace(0.0, 4000.0, 1601)
 
@@ -76,6 +79,85 @@ def test_a_file_of_the_same_spectrum_scores_zero(stored, tmp_path, capsys, kind)
     words = line.split()
     assert words[1] == "500-3900"
     assert float(words[2]) < 1e-4
+
+
+def real_run(path, seed, resolution):
+    """A result file with correlations and blocks, of white noise."""
+    correlator = Correlator(3, 700, 2.0, DIPOLE_CORRELATION_UNIT)
+    correlator.push(np.random.default_rng(seed).normal(size=(16_000, 3)))
+    dipole = correlator.result()
+    spectra = compute_spectra(
+        dipole, None, volume=1e3, temperature=300.0, resolution=resolution
+    )
+    provenance = {"window": "gaussian"}
+    write_result(path, Result(dipole, None, spectra, 1e3, 300.0, 2.0, provenance))
+    return spectra["ir"]
+
+
+def test_scores_of_runs_have_errors_at_the_coarser_resolution(tmp_path, capsys):
+    paths = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    real_run(paths[0], 1, 40.0)
+    coarse = real_run(paths[1], 2, 80.0)
+    assert run(*paths, "--range", 500, 4000, "--plot", tmp_path / "x.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = [k for k, line in enumerate(lines) if line.startswith("ir ")]
+    scores, errors = lines[at].split(), lines[at + 1]
+    assert errors.startswith("  ± (")
+    score, error = float(scores[2]), float(errors.split()[5])
+    # Noise alone: the score is near its floor, and its error is that of few points.
+    assert score == pytest.approx(float(scores[3]), rel=0.35)
+    assert 0.02 * score < error < 0.8 * score
+    assert "±: one standard error, from the blocks of A and of B" in "\n".join(lines)
+    assert (
+        "note: compared at a resolution of 80 cm⁻¹: A (40) is computed again from its "
+        "correlations with the window gaussian"
+    ) in lines
+    again = tmp_path / "again.h5"
+    real_run(again, 1, 80.0)
+    assert run(again, paths[1], "--range", 500, 4000) == 0
+    same = capsys.readouterr().out.splitlines()
+    assert same[at] == lines[at]
+    assert not any("compared at a resolution" in line for line in same)
+    assert coarse.resolution == 80.0
+
+
+@pytest.mark.parametrize("kind", ["csv", "jdx"])
+def test_a_measurement_without_a_resolution_is_given_one(tmp_path, capsys, kind):
+    """A band of 60 cm⁻¹, measured at 30: at 50 its width is √(60² + 40²)."""
+
+    def gaussian(width):
+        return np.exp(-4 * math.log(2) * ((GRID - 2000) / width) ** 2) / width
+
+    ours = Spectrum(GRID, gaussian(math.hypot(60, 40)), "x", "ir", None, 50.0)
+    theirs = Spectrum(GRID, gaussian(60.0), "x", "ir", None, 0.0)
+    stored, measured = tmp_path / "run.h5", tmp_path / f"measured.{kind}"
+    write_result(stored, Result(None, None, {"ir": ours}, 1e3, 300.0, 2.0))
+    if kind == "csv":
+        write_table(measured, [theirs])
+    else:
+        write_jcamp(measured, theirs, origin="test")
+
+    def score(*words):
+        assert run(stored, measured, *words) == 0
+        out = capsys.readouterr().out
+        (line,) = [line for line in out.splitlines() if line.startswith("ir ")]
+        return float(line.split()[2]), out
+
+    value, out = score()
+    assert value > 0.05
+    assert "note: B does not say its resolution" in out
+    value, out = score("--resolution", 30)
+    assert value < 1e-4
+    assert (
+        "note: compared at a resolution of 50 cm⁻¹: B (30) is broadened by a Gaussian "
+        "of 40 cm⁻¹"
+    ) in out
+    with pytest.raises(SettingsError, match="--resolution must be above 0"):
+        run(stored, measured, "--resolution", -4)
+    with pytest.raises(SettingsError, match="does not say its own, but both files say"):
+        run(stored, stored, "--resolution", 4)
+    with pytest.raises(SettingsError, match="no meaning beside the bands of 'water'"):
+        run(stored, "water", "--resolution", 4)
 
 
 def test_water_stands_beside_the_run(stored, capsys):

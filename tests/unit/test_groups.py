@@ -1,12 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.build import molecule
+from ase.data import atomic_masses, chemical_symbols
 
 from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Frame
+from mimyria.groupdifferences import group_difference
 from mimyria.groups import Grouping, group_atoms
 from mimyria.molecules import find_molecules, molecule_formulas
-from mimyria.selections import molecule_labels, selection_labels, solute_labels
+from mimyria.probes import Probes
+from mimyria.selections import (
+    molecule_labels,
+    selection_labels,
+    shell_grouping,
+    solute_labels,
+)
 
 CELL = np.array([[9.0, 0.0, 0.0], [4.0, 8.0, 0.0], [-3.0, 2.5, 8.5]])
 
@@ -134,3 +144,54 @@ def test_grouping_survives_json_and_counts_cells():
         group_atoms(["a"], ["H", "O"], np.ones(2))
     with pytest.raises(SettingsError, match="cannot be named 'a/b'"):
         group_atoms(["a/b"], ["H"], np.ones(1))
+
+
+def test_groups_that_are_the_same_do_not_differ():
+    """However well self terms are measured, and whichever tree of bonds there is."""
+    frame, _ = mixture()
+    labels = molecule_labels(frame)
+    symbols = [chemical_symbols[number] for number in frame.numbers]
+    masses = atomic_masses[frame.numbers]
+    base = group_atoms(labels, symbols, masses)
+    molecules = find_molecules(frame)
+    assert group_difference(base, base) is None
+    assert group_difference(base, replace(base, masses=1.0005 * masses)) is None
+    few, many = (
+        replace(base, probes=Probes(molecules, n, 10 * n)) for n in (4, 16)
+    )  # fmt: skip
+    assert group_difference(few, many) is None
+    shells = shell_grouping(frame, masses, "element Na", (3.5, 5.5), 0.5)
+    tree = replace(shells.shells, parent=shells.shells.parent[::-1].copy())
+    assert group_difference(shells, replace(shells, shells=tree)) is None
+
+
+def test_the_first_difference_of_two_groupings_is_named():
+    frame, _ = mixture()
+    labels, symbols = ["a", "a", "b", "b"], ["O", "H", "H", "O"]
+    masses = np.array([16.0, 1.0, 1.0, 16.0])
+    base = group_atoms(labels, symbols, masses)
+    probed = replace(base, probes=Probes(np.array([0, 0, 1, 1]), 4, 10))
+    other = replace(base, probes=Probes(np.array([0, 1, 1, 1]), 4, 10))
+    heavy = np.array([16.0, 2.014, 1.0, 16.0])
+    around = [
+        shell_grouping(frame, atomic_masses[frame.numbers], *words)
+        for words in (
+            ("element Na", (3.5, 5.5), 0.5),
+            ("element Na", (3.5, 5.0), 0.5),
+            ("element Na", (3.5, 5.5), 0.4),
+        )
+    ]
+    centres = replace(around[0].shells, centres=np.array([3]))
+    cases = [
+        (base, group_atoms(labels[1:], symbols[1:], masses[1:]), "4 and 3 atoms"),
+        (base, group_atoms(labels, ["O", "H", "O", "H"], masses), "2 is H and O"),
+        (base, group_atoms(labels, symbols, heavy), "mass of atom 1 is 1 and 2.014"),
+        (base, group_atoms(["a", "b", "b", "b"], symbols, masses), "1 is in 'a' and"),
+        (probed, other, "atom 1 belongs to molecule 0 and 1: bonds differ"),
+        (around[0], around[1], "shells end at 3.5, 5.5 and 3.5, 5 Å"),
+        (around[0], around[2], "borders of the shells are 0.5 and 0.4 Å wide"),
+        (around[0], replace(around[0], shells=centres), "shells lie around the atoms"),
+        (around[0], replace(around[0], shells=None), "one has shells whose members"),
+    ]
+    for one, two, text in cases:
+        assert text in group_difference(one, two)

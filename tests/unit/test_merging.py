@@ -12,6 +12,7 @@ from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import IncompatibleError, OutputError
+from mimyria.groups import group_atoms
 from mimyria.merging import merge_correlations, merge_results
 from mimyria.parts import Parts
 from mimyria.spectra import compute_spectra
@@ -208,6 +209,33 @@ def test_parts_are_merged_or_refused_or_left_out(series):
     without = merge_results([runs[0], replace(runs[1], parts=None)], ["a", "b"])
     assert without.result.parts is None
     assert "parts are left out" in without.notices[0]
+
+
+def test_groups_of_one_name_and_another_meaning_are_refused(series, tmp_path):
+    symbols, masses = ["O", "H", "H"], np.array([16.0, 1.0, 1.0])
+    same = group_atoms(symbols, symbols, masses)
+    other = group_atoms(["O", "O", "H"], symbols, masses)
+    runs = []
+    for name, part, grouping in (
+        ("a", series[:3000], same),
+        ("b", series[3000:6000], same),
+        ("c", series[6000:], other),
+        ("old", series[2000:5000], None),
+    ):
+        path = tmp_path / f"{name}.h5"
+        found = replace(parts(part), grouping=grouping)
+        write_result(path, replace(result([part]), parts=found))
+        runs.append(read_result(path))
+    merged = merge_results(runs[:2], ["a", "b"])
+    assert merged.notices == ()
+    assert merged.result.parts.grouping.as_dict() == same.as_dict()
+    text = r"the groups of a and c have the same names, but differ: atom 1 is in 'H' "
+    with pytest.raises(IncompatibleError, match=text + "and in 'O'") as error:
+        merge_results([runs[0], runs[3], runs[2]], ["a", "old", "c"])
+    assert "\n" not in str(error.value)
+    merged = merge_results([runs[0], runs[3]], ["a", "old"])
+    assert merged.result.parts.grouping is None
+    assert "only their names are checked" in merged.notices[0]
 
 
 def test_diagnostics_keep_the_name_of_their_run(series):

@@ -229,3 +229,18 @@ def test_an_absent_column_is_named(tmp_path):
     path.write_text("wavenumber,A\n100,1\n101,2\n102,3\n")
     with pytest.raises(FormatError, match=r"no column 'B'; there are: wavenumber, A"):
         read_table(path, column="B")
+
+
+@pytest.mark.parametrize(
+    ("remark", "resolution"),
+    [
+        ("# temperature 300 K, resolution 12.5 cm^-1", 12.5),
+        ("# Resolution: 4 cm-1", 4.0),
+        ("# resolution of the camera 4", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_remark_of_a_table_says_its_resolution(tmp_path, remark, resolution):
+    path = tmp_path / "x.csv"
+    path.write_text(f"{remark}\nwavenumber,a\n1,2\n2,3\n3,4\n")
+    assert read_table(path).resolution == resolution

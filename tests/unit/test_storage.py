@@ -7,10 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mimyria.correlation import Blocks, Correlation, all_pairs
+from mimyria.correlation import Blocks, Correlation, Trajectories, all_pairs
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FormatError, OutputError
+from mimyria.groups import group_atoms
 from mimyria.parts import Parts
+from mimyria.probes import Probes
+from mimyria.shells import Shells
 from mimyria.spectra import Spectrum
 from mimyria.storage import SCHEMA_VERSION, Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
@@ -90,6 +93,41 @@ def test_a_result_comes_back_to_the_bit(tmp_path):
     path = tmp_path / "result.h5"
     write_result(path, example())
     assert_same(read_result(path), example())
+
+
+def test_trajectories_come_back(tmp_path):
+    whole = full_example()
+    trajectories = Trajectories(whole.dipole.values / 7, 3, 5, 2, 9)
+    whole = replace(whole, dipole=replace(whole.dipole, trajectories=trajectories))
+    write_result(tmp_path / "result.h5", whole)
+    assert_same(read_result(tmp_path / "result.h5"), whole)
+    with h5py.File(tmp_path / "result.h5") as file:
+        values = file["correlations/dipole/trajectories/values"]
+        assert values.attrs["unit"] == DIPOLE_CORRELATION_UNIT
+
+
+def test_the_definition_of_groups_comes_back(tmp_path):
+    path = tmp_path / "result.h5"
+    labels, masses = ["ion é", "water", "water"], np.array([22.99, 16.0, 1.008])
+    grouping = group_atoms(labels, ["Na", "O", "H"], masses)
+    shells = Shells(
+        np.array([0]), (3.5, 5.5), 0.5, np.array([0, 1, 1]), np.array([0, 1, 1])
+    )
+    probes = Probes(np.array([0, 1, 1]), 4, 100)
+    whole = full_example()
+    for given in (
+        grouping,
+        replace(grouping, shells=shells),
+        replace(grouping, probes=probes),
+    ):
+        write_result(
+            path, replace(whole, parts=replace(whole.parts, grouping=given))
+        )  # fmt: skip
+        assert read_result(path).parts.grouping.as_dict() == given.as_dict()
+    with h5py.File(path, "r+") as file:
+        file["grouping"][3] ^= 1
+    with pytest.raises(FormatError, match="SHA-256"):
+        read_result(path)
 
 
 def test_limit_of_parts_that_change_comes_back(tmp_path):

@@ -112,6 +112,7 @@ def test_rebuilt_parts_and_checks_are_those_of_the_run(groups, tmp_path):
         np.testing.assert_array_equal(
             getattr(result.parts, name).values, getattr(again.parts, name).values
         )
+    assert result.parts.grouping.as_dict() == identity.grouping.as_dict()
     assert result.diagnostics
     assert repr(result.diagnostics) == repr(again.diagnostics)
     names = [found.name for found in result.diagnostics]

@@ -220,6 +220,10 @@ def test_fold_in_chunks_has_the_bits_of_the_fold_one_by_one(tmp_path):
     for target, arrays in folded.state().items():
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, one_by_one.state()[target][name])
+    # What `mimyria spectrum --compat` takes: the segments, each by itself.
+    trajectories = folded.result({}).dipole.trajectories
+    assert (trajectories.number, trajectories.first) == (4, 100)
+    assert (trajectories.shortest, trajectories.longest) == (1, 250)
 
 
 def test_second_writer_is_told_who_holds_the_folder(tmp_path):
