@@ -40,7 +40,7 @@ Serve one run as run.toml says. In short, for LAMMPS:
 
 In the run folder (run.directory):
   spectrum.h5        the result, complete at every moment, renewed during the run
-  ir.png raman.png   drawn at the end
+  ir.png raman.png   drawn at the end, with vdos.png if velocities are kept
   journal            one checksummed record for each frame; the truth, keep it
   status.json        for `mimyria-driver status`
   evaluator.log      what the networks' process said

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from mimyria import __version__
 from mimyria.errors import FormatError, SettingsError
@@ -74,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
         strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)
         positions = sorted(band.position for band in strongest[:_MOST_BANDS])
         bands = ", ".join(f"{position:.0f}" for position in positions) or "none"
-        area = float(np.sum(spectrum.intensity)) * spectrum.spacing
+        area = float(trapezoid(spectrum.intensity, spectrum.wavenumbers))
         print(
             f"{spectrum.name:10s} {area:8.1f} modes{_error_text(spectrum)}; "
             f"bands at {bands} cm⁻¹"

@@ -94,6 +94,12 @@ def test_no_pair_crosses_from_one_trajectory_to_the_next(tmp_path, rng, capsys):
     np.testing.assert_allclose(twice, once, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("words", [[], ["--interval", "0"], ["--interval", "nan"]])
+def test_a_trajectory_needs_its_interval(trajectory, words, capsys):
+    assert main(["vdos", str(trajectory), *words]) == 78
+    assert "a trajectory needs --interval FS" in capsys.readouterr().err
+
+
 def test_atoms_that_change_are_refused(tmp_path, rng, capsys):
     stored = list(frames(2, rng))
     frame = stored[1].frame
