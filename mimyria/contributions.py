@@ -5,6 +5,8 @@ Written as one flat vector for each frame, since it is stored for every frame:
     currents  (n_cells, 9)    e Å/fs and e² a0² Eh⁻¹ fs⁻¹ — dM/dt, dα/dt of each cell
     sums      (n_species, 7)  Σ m v²; Σ‖P‖²/m, ‖ΣP‖²; the same of Q/3 traced, and of Q
     probes    (n_probes, 9)   currents of all molecules with the signs of each probe
+    velocities  (n_species, n_velocity_probes, 3)
+                              √amu Å/fs — Σ s √m v of each probe
     totals    (7,)            Tr ΣP / 3; ‖ΣP‖², ‖Σ Tr Q/3‖², ‖ΣQ‖²; M v²  of the centre
                               of mass; Σ‖P‖², Σ‖Q‖²
 
@@ -13,6 +15,7 @@ What belongs to a tensor that is not there is NaN.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,19 +58,25 @@ class Layout:
         n_cells: cells of the grouping.
         n_species: species of the grouping.
         n_probes: random-sign probes.
+        n_velocity_probes: random-sign probes of the velocities of each species.
     """
 
     n_cells: int
     n_species: int
     n_probes: int = 0
+    n_velocity_probes: int = 0
 
     @classmethod
     def of(cls, grouping: Grouping | None) -> Layout:
         """Of a grouping; without one nothing is kept."""
         if grouping is None:
             return cls(0, 0)
-        n_probes = 0 if grouping.probes is None else grouping.probes.n_probes
-        return cls(len(grouping.cells), len(grouping.species_names), n_probes)
+        n_probes, n_velocity_probes = (
+            0 if probes is None else probes.n_probes
+            for probes in (grouping.probes, grouping.velocity_probes)
+        )
+        n_species = len(grouping.species_names)
+        return cls(len(grouping.cells), n_species, n_probes, n_velocity_probes)
 
     @property
     def size(self) -> int:
@@ -75,7 +84,8 @@ class Layout:
         if not self.n_cells:
             return 0
         n_sums = len(SUMS) * self.n_species + len(TOTALS)
-        return 9 * (self.n_cells + self.n_probes) + n_sums
+        n_velocities = 3 * self.n_species * self.n_velocity_probes
+        return 9 * (self.n_cells + self.n_probes) + n_velocities + n_sums
 
     def currents(self, rows: Array) -> Array:
         """(n, n_cells, 9) of (n, size)."""
@@ -92,6 +102,12 @@ class Layout:
         begin = 9 * self.n_cells + len(SUMS) * self.n_species
         part = rows[:, begin : begin + 9 * self.n_probes]
         return part.reshape(len(rows), self.n_probes, 9)
+
+    def velocities(self, rows: Array) -> Array:
+        """(n, n_species, n_velocity_probes, 3) of (n, size)."""
+        shape = (len(rows), self.n_species, self.n_velocity_probes, 3)
+        end = rows.shape[1] - len(TOTALS)
+        return rows[:, end - math.prod(shape[1:]) : end].reshape(shape)
 
     def totals(self, rows: Array) -> Array:
         """(n, len(TOTALS)) of (n, size)."""
@@ -122,8 +138,8 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     Returns:
         (size,) as `Layout` says.
 
-    Source: docs/theory.md, eq. (40), docs/theory.md, eq. (43) and docs/theory.md,
-    eq. (49).
+    Source: docs/theory.md, eq. (28), docs/theory.md, eq. (40), docs/theory.md, eq. (43)
+    and docs/theory.md, eq. (49).
     """
     layout = Layout.of(grouping)
     flat = np.full(layout.size, np.nan)
@@ -138,6 +154,8 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     totals[4] = momentum @ momentum / grouping.total_mass
     for row, atoms in zip(sums, members, strict=True):
         row[0] = doubled[atoms].sum()
+    if grouping.velocity_probes is not None:
+        _add_velocities(layout.velocities(rows)[0], frame, grouping)
     shares = layout.currents(rows)[0]
     probes = layout.probes(rows)[0]
     signs = None if grouping.probes is None else grouping.probes.signs(frame.step)
@@ -169,6 +187,16 @@ def _add(shares: Array, each: Array, cells: list[tuple[Indices, Array]]) -> None
     """Weighted sum of the contributions of single atoms over each cell."""
     for row, (atoms, weights) in zip(shares, cells, strict=True):
         row[:] = (weights[:, np.newaxis] * each[atoms]).sum(axis=0)
+
+
+def _add_velocities(channels: Array, frame: Frame, grouping: Grouping) -> None:
+    """Σ s √m v of each species and probe."""
+    probes, velocities = grouping.velocity_probes, frame.velocities
+    assert probes is not None
+    assert velocities is not None
+    weights = probes.signs(frame.step) * np.sqrt(grouping.masses)
+    for row, atoms in zip(channels, grouping.members, strict=True):
+        row[:] = weights[:, atoms] @ velocities[atoms]
 
 
 def _norms(

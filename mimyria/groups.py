@@ -39,6 +39,8 @@ class Grouping:
         masses: (n_atoms,) amu.
         probes: random-sign probes of the molecules, or None.
         shells: what shares the molecules between the last groups, or None.
+        velocity_probes: random-sign probes of the velocities, in which each atom of an
+            element has its own number, or None.
         cells: (group, species) of each cell, in rising order; follows from the rest.
         atoms: of each cell, those that may count in it; likewise.
         members: atoms of each species; likewise.
@@ -51,6 +53,7 @@ class Grouping:
     masses: Array
     probes: Probes | None = None
     shells: Shells | None = None
+    velocity_probes: Probes | None = None
     cells: tuple[tuple[int, int], ...] = field(init=False)
     atoms: tuple[Indices, ...] = field(init=False)
     members: tuple[Indices, ...] = field(init=False)
@@ -121,6 +124,11 @@ class Grouping:
         """As JSON can hold it."""
         probes = {} if self.probes is None else {"probes": self.probes.as_dict()}
         shells = {} if self.shells is None else {"shells": self.shells.as_dict()}
+        velocities = (
+            {}
+            if self.velocity_probes is None
+            else {"velocity_probes": self.velocity_probes.as_dict()}
+        )
         return {
             "names": list(self.names),
             "group": self.group.tolist(),
@@ -129,6 +137,7 @@ class Grouping:
             "masses": self.masses.tolist(),
             **probes,
             **shells,
+            **velocities,
         }
 
     @classmethod
@@ -147,6 +156,9 @@ class Grouping:
                 np.array(document["masses"], np.float64),
                 Probes.from_dict(document["probes"]) if "probes" in document else None,
                 Shells.from_dict(document["shells"]) if "shells" in document else None,
+                Probes.from_dict(document["velocity_probes"])
+                if "velocity_probes" in document
+                else None,
             )
         except KeyError as error:
             raise FormatError(

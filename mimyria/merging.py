@@ -19,12 +19,14 @@ import numpy as np
 
 from mimyria.correlation import Correlation
 from mimyria.diagnostics import Diagnostic
+from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import IncompatibleError
 from mimyria.groupdifferences import group_difference
 from mimyria.groups import Grouping
 from mimyria.parts import Parts
 from mimyria.pooling import check_interval, merge_correlations
 from mimyria.spectra import compute_spectra, finest_resolution
+from mimyria.spectra.elements import element_spectra
 from mimyria.storage import Result
 
 __all__ = ["Merged", "RunSummary", "merge_correlations", "merge_results"]
@@ -113,6 +115,14 @@ def merge_results(
         window=window,
         max_wavenumber=_end(results),
     )
+    velocities = _merge_velocities(results, names, notices)
+    if velocities is not None:
+        spectra |= element_spectra(
+            velocities,
+            window=window,
+            resolution=chosen,
+            max_wavenumber=_end(results),
+        )
     result = Result(
         dipole=correlations["dipole"],
         polarizability=correlations["polarizability"],
@@ -123,6 +133,7 @@ def merge_results(
         provenance=_provenance(results, names, window),
         parts=_merge_parts(results, names, notices),
         diagnostics=_diagnostics(results, names),
+        velocities=velocities,
     )
     return Merged(result, runs, tuple(notices))
 
@@ -219,6 +230,34 @@ def _same_grouping(
         )
         return None
     return known[0][1]
+
+
+def _merge_velocities(
+    results: Sequence[Result], names: Sequence[str], notices: list[str]
+) -> ElementVelocities | None:
+    there = [result.velocities for result in results if result.velocities is not None]
+    if not there:
+        return None
+    if len(there) < len(results):
+        notices.append("velocity spectra are left out: not every run has them")
+        return None
+    first = there[0]
+    for name, other in zip(names, there, strict=True):
+        if (other.names, other.n_atoms) != (first.names, first.n_atoms):
+            raise IncompatibleError(
+                f"the velocities of {name} are those of {_composition(other)}, but of "
+                f"{names[0]} those of {_composition(first)}. Only runs of the same "
+                "atoms can be merged."
+            )
+    merged = _merge_optional([v.correlation for v in there], names, "velocities", [])
+    assert merged is not None
+    n_probes = min(each.n_probes for each in there)
+    return replace(first, n_probes=n_probes, correlation=merged)
+
+
+def _composition(velocities: ElementVelocities) -> str:
+    pairs = zip(velocities.n_atoms, velocities.names, strict=True)
+    return ", ".join(f"{n_atoms} {name}" for n_atoms, name in pairs)
 
 
 def _check_identity(

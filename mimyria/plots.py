@@ -15,7 +15,14 @@ from mimyria.drawing import COLOURS, WAVENUMBER_LABEL, save_figure
 from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum, find_bands
 
-__all__ = ["HasSpectra", "plot_ir", "plot_overlay", "plot_raman", "plot_spectrum"]
+__all__ = [
+    "HasSpectra",
+    "plot_ir",
+    "plot_overlay",
+    "plot_raman",
+    "plot_spectrum",
+    "plot_velocities",
+]
 
 _RANGE: Final = (0.0, 4000.0)
 _DPI: Final = 200
@@ -97,6 +104,43 @@ def plot_raman(
     below.set_xlabel(WAVENUMBER_LABEL)
     _finish(below, limits)
     below.set_ylim(0.0, 0.85)
+    save_figure(figure, Path(path), dots=_DPI)
+
+
+def plot_velocities(
+    source: HasSpectra | Mapping[str, Spectrum],
+    path: str | Path,
+    *,
+    limits: tuple[float, float] = _RANGE,
+) -> None:
+    """Density of states of each element, each with a band of one standard error.
+
+    Args:
+        source: spectra of which some have the names `vdos_<element>`.
+        path: picture to write; the ending says the format (png, pdf, svg).
+        limits: range of wavenumbers, cm⁻¹.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    spectra = source if isinstance(source, Mapping) else source.spectra
+    elements = [s for name, s in spectra.items() if name.startswith("vdos_")]
+    if not elements:
+        raise SettingsError(
+            "this plot needs velocity spectra, but there are none. Set "
+            "groups.velocity_probes in the run.toml of a new run."
+        )
+    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for index, spectrum in enumerate(elements):
+        label = spectrum.name.removeprefix("vdos_")
+        colour = COLOURS[index % len(COLOURS)]
+        _draw(axes, spectrum.between(*limits), label, colour=colour)
+    axes.legend(frameon=False)
+    axes.set_ylabel("velocity density of states / cm")
+    axes.set_xlabel(WAVENUMBER_LABEL)
+    _finish(axes, limits)
+    _write_note(axes, elements[0])
     save_figure(figure, Path(path), dots=_DPI)
 
 

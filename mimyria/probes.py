@@ -1,12 +1,14 @@
 """Probes: sums over molecules with signs, from which self terms follow without bias.
 
 The mean of s_m s_n over probes is 1 for m = n and 0 otherwise, so the mean of
-|Σ_m s_m J_m|² is Σ_m |J_m|², without one channel for each molecule.
+|Σ_m s_m J_m|² is Σ_m |J_m|², without one channel for each molecule. Where single atoms
+have signs of their own, an atom stands for a molecule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +61,13 @@ class Probes:
             common >>= 1
         signs: Array = (1.0 - 2.0 * odd) * flips
         return signs[:, self.molecule]
+
+    def stretches(self, steps: Indices) -> Iterator[tuple[int, int, int]]:
+        """Where signs stay: begin, end and number of each stretch of (n,) MD steps."""
+        numbers = steps // self.steps
+        changes = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
+        for begin, end in itertools.pairwise([0, *changes, len(steps)]):
+            yield begin, end, int(numbers[begin])
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -13,6 +13,8 @@ carries a SHA-256 of its content, because HDF5 itself does not notice a flipped 
     /parts/<name>         the same for groups of atoms; attributes names: a JSON list,
                           reliable_from: cm^-1, 0 where it is not there
     /grouping             JSON in UTF-8, as bytes: what the groups of the parts are
+    /velocities           the same of the elements; attributes names, n_atoms: JSON
+                          lists, n_probes
     /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
     /diagnostics/<nn>     attributes: name, value, expected, error, verdict, sentence
     /provenance           attributes: versions, models, settings
@@ -38,13 +40,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from mimyria.correlation import Blocks, Correlation, Trajectories
 from mimyria.diagnostics import Diagnostic
+from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import FormatError
 from mimyria.files import replace_file
 from mimyria.groups import Grouping
 from mimyria.parts import Parts
 from mimyria.spectra import Spectrum
 
-__all__ = ["SCHEMA_VERSION", "Result", "read_result", "write_result"]
+__all__ = ["SCHEMA_VERSION", "Result", "is_result", "read_result", "write_result"]
 
 SCHEMA_VERSION: Final = 2
 _READABLE: Final = (1, 2)
@@ -71,6 +74,7 @@ class Result:
         provenance: where it comes from: versions, models, settings.
         parts: correlations between groups of atoms, or None.
         diagnostics: what the run says about its own soundness.
+        velocities: correlations of the velocities of each element, or None.
     """
 
     dipole: Correlation | None
@@ -82,6 +86,7 @@ class Result:
     provenance: dict[str, str | int | float] = field(default_factory=dict)
     parts: Parts | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    velocities: ElementVelocities | None = None
 
 
 def write_result(path: str | Path, result: Result) -> None:
@@ -91,6 +96,14 @@ def write_result(path: str | Path, result: Result) -> None:
         OutputError: the file cannot be written.
     """
     replace_file(Path(path), _encode(result))
+
+
+def is_result(path: str | Path) -> bool:
+    """Whether a file calls itself a result; it may still be damaged."""
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return bool(file.attrs.get("format") == _FORMAT)
 
 
 def read_result(path: str | Path) -> Result:
@@ -131,6 +144,8 @@ def _encode(result: Result) -> bytes:
             if result.parts.grouping is not None:
                 # Beside the parts, where older versions look for correlations only.
                 _write(file, "grouping", _as_bytes(result.parts.grouping), "1")
+        if result.velocities is not None:
+            _write_velocities(file.create_group("velocities"), result.velocities)
         spectra = file.create_group("spectra", track_order=True)
         for name, spectrum in result.spectra.items():
             _write_spectrum(spectra.create_group(name), spectrum)
@@ -186,6 +201,13 @@ def _write_trajectories(
     _write(group, "values", trajectories.values, unit)
     for name in _LENGTHS:
         group.attrs[name] = getattr(trajectories, name)
+
+
+def _write_velocities(group: h5py.Group, velocities: ElementVelocities) -> None:
+    group.attrs["names"] = json.dumps(velocities.names)
+    group.attrs["n_atoms"] = json.dumps(velocities.n_atoms)
+    group.attrs["n_probes"] = velocities.n_probes
+    _write_correlation(group, velocities.correlation)
 
 
 def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
@@ -266,6 +288,7 @@ def _decode(file: h5py.File) -> Result:
             Diagnostic(**{name: _plain(value) for name, value in group.attrs.items()})
             for group in file.get("diagnostics", {}).values()
         ),
+        _read_velocities(file["velocities"]) if "velocities" in file else None,
     )
 
 
@@ -279,6 +302,15 @@ def _read_parts(group: h5py.Group, grouping: h5py.Dataset | None) -> Parts:
         text = _array(grouping, np.uint8).tobytes().decode()
         definition = Grouping.from_dict(json.loads(text))
     return Parts(names, dipole, isotropic, anisotropic, reliable_from, definition)
+
+
+def _read_velocities(group: h5py.Group) -> ElementVelocities:
+    return ElementVelocities(
+        tuple(str(name) for name in json.loads(group.attrs["names"])),
+        tuple(int(number) for number in json.loads(group.attrs["n_atoms"])),
+        int(group.attrs["n_probes"]),
+        _read_correlation(group),
+    )
 
 
 def _read_correlations(group: h5py.Group) -> dict[str, Correlation]:

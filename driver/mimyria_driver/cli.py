@@ -40,7 +40,7 @@ Serve one run as run.toml says. In short, for LAMMPS:
 
 In the run folder (run.directory):
   spectrum.h5        the result, complete at every moment, renewed during the run
-  ir.png raman.png   drawn at the end
+  ir.png raman.png   drawn at the end, with vdos.png if velocities are kept
   journal            one checksummed record for each frame; the truth, keep it
   status.json        for `mimyria-driver status`
   evaluator.log      what the networks' process said
@@ -162,6 +162,18 @@ def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
     add("--temperature", type=float, help="in K (default: the mean kinetic one)")
     add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
     add("--directory", type=Path, required=True, help="run folder")
+    add(
+        "--groups",
+        metavar="KIND",
+        help="parts to keep: species (default), molecules, intra or none; others need "
+        "a run.toml",
+    )
+    add(
+        "--velocity-probes",
+        type=int,
+        metavar="N",
+        help="keep velocity spectra of the elements, by N random-sign probes (4)",
+    )
     add("--velocities-unit", help="where the file does not say it")
     add("--device", default="auto", help="cpu, cuda or auto (default)")
     add("--threads", type=int, default=1, help="CPU threads of the networks (1)")
@@ -223,6 +235,10 @@ def _replay(arguments: argparse.Namespace) -> int:
         "spectrum": {
             "temperature": arguments.temperature,
             "resolution": arguments.resolution,
+        },
+        "groups": {
+            "kind": arguments.groups,
+            "velocity_probes": arguments.velocity_probes,
         },
     }
     # As a run.toml has them: paths are strings, and what is not set is absent.

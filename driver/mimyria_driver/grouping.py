@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping, group_atoms
 from mimyria.molecules import find_molecules
@@ -21,7 +23,11 @@ __all__ = ["build_grouping", "describe_groups"]
 
 
 def build_grouping(
-    settings: GroupsSettings, frame: Frame, masses: Array, probe_steps: int
+    settings: GroupsSettings,
+    frame: Frame,
+    masses: Array,
+    probe_steps: int,
+    velocity_steps: int,
 ) -> Grouping | None:
     """The groups of the atoms; None if the settings want none.
 
@@ -29,13 +35,27 @@ def build_grouping(
         settings: of the groups.
         frame: the first one of the run, which bonds are taken from.
         masses: (n_atoms,) amu.
-        probe_steps: MD steps for which random signs stay.
+        probe_steps: MD steps for which random signs of the molecules stay.
+        velocity_steps: those for which signs of single atoms stay.
 
     Raises:
         SettingsError: an atom, an element or a molecule is not there.
     """
     if settings.kind == "none":
         return None
+    grouping = _without_velocities(settings, frame, masses, probe_steps)
+    if not settings.velocity_probes:
+        return grouping
+    place = np.zeros(frame.n_atoms, np.int64)
+    for atoms in grouping.members:
+        place[atoms] = np.arange(len(atoms))
+    probes = Probes(place, settings.velocity_probes, velocity_steps)
+    return replace(grouping, velocity_probes=probes)
+
+
+def _without_velocities(
+    settings: GroupsSettings, frame: Frame, masses: Array, probe_steps: int
+) -> Grouping:
     if settings.kind == "shells":
         return shell_grouping(
             frame,
@@ -65,4 +85,7 @@ def describe_groups(settings: GroupsSettings) -> str:
     """The settings in one line, to tell whether a run was begun with others."""
     shells = (settings.around or "", *map(str, settings.borders), str(settings.width))
     details = {"solute": settings.solute, "custom": settings.select, "shells": shells}
-    return " · ".join([settings.kind, *details.get(settings.kind, ())])
+    words = [settings.kind, *details.get(settings.kind, ())]
+    if settings.velocity_probes:
+        words.append(f"{settings.velocity_probes} velocity probes")
+    return " · ".join(words)

@@ -26,6 +26,7 @@ from mimyria.partcorrelators import PartCorrelators
 from mimyria.positivity import positivity
 from mimyria.selfcorrelators import SelfCorrelators
 from mimyria.spectra import compute_spectra
+from mimyria.spectra.elements import element_spectra
 from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
 from mimyria.storage import Result
 from mimyria.sumrules import SumRules
@@ -34,6 +35,7 @@ from mimyria.units import (
     DIPOLE_CORRELATION_UNIT,
     POLARIZABILITY_CORRELATION_UNIT,
 )
+from mimyria.velocityprobes import VelocityProbes
 from mimyria_driver.records import Identity, Record, live_records
 from mimyria_driver.sequence import MEMORY
 from mimyria_driver.settings import SpectrumSettings
@@ -89,6 +91,7 @@ class Pipeline:
         }
         self._rules = SumRules(identity.grouping)
         self._parts = _part_correlators(identity, self.n_lags)
+        self._velocities = _velocity_probes(identity, self.n_lags)
 
     @property
     def sampled_time(self) -> float:
@@ -116,7 +119,7 @@ class Pipeline:
             _row(record.currents.dipole, 3),
             _row(record.currents.polarizability, 6),
             None if flat is None else flat[np.newaxis],
-            np.array([record.step]),
+            self._drawn(np.array([record.time])),
         )
         self._count(record.step, record.digest, record.volume)
         self._temperature += record.kinetic_temperature
@@ -138,7 +141,7 @@ class Pipeline:
                 part["dipole"],
                 part["polarizability"],
                 np.ascontiguousarray(part["contributions"]) if grouped else None,
-                part["step"],
+                self._drawn(part["time"]),
             )
             # One by one, as `push` does it: sums of numpy would round otherwise.
             columns = [
@@ -204,6 +207,14 @@ class Pipeline:
             window=self.settings.window,
             max_wavenumber=self.settings.max_wavenumber,
         )
+        velocities = None if self._velocities is None else self._velocities.result()
+        if velocities is not None:
+            spectra |= element_spectra(
+                velocities,
+                window=self.settings.window,
+                resolution=self.settings.resolution,
+                max_wavenumber=self.settings.max_wavenumber,
+            )
         counts: dict[str, Scalar] = {
             "frames": self.n_frames,
             "segments": self.n_segments,
@@ -228,6 +239,7 @@ class Pipeline:
             ),
             diagnostics=self.diagnostics()
             + positivity(spectra, self.n_frames, self.n_lags),
+            velocities=velocities,
         )
 
     def state(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -237,6 +249,8 @@ class Pipeline:
             for target, correlator in self._correlators.items()
         }
         parts = {} if self._parts is None else self._parts.state()
+        if self._velocities is not None:
+            states["velocities"] = self._velocities.state()
         return {**states, **{f"parts {name}": state for name, state in parts.items()}}
 
     def _push_parts(
@@ -250,6 +264,16 @@ class Pipeline:
         if self._parts is not None:
             assert flat is not None
             self._parts.push(flat, steps)
+        if self._velocities is not None:
+            assert flat is not None
+            self._velocities.push(flat, steps)
+
+    def _drawn(self, times: Array) -> NDArray[np.int64]:
+        """Steps that random signs were drawn for: the engine's own.
+
+        A run that was joined to another has other steps, but its times stay.
+        """
+        return np.rint(times / self.identity.time_step).astype(np.int64)
 
     def _border(self, step: int, previous_step: int) -> None:
         if previous_step >= 0:
@@ -259,6 +283,8 @@ class Pipeline:
                 correlator.end_segment()
             if self._parts is not None:
                 self._parts.end_segment()
+            if self._velocities is not None:
+                self._velocities.end_segment()
             apart = (step - self.last_step) // self.identity.stride
             self.n_missing += max(0, apart - 1)
         self.n_segments += 1
@@ -294,6 +320,14 @@ def _part_correlators(
     if len(grouping.names) > 1:
         return PartCorrelators(grouping, identity.models, n_lags, identity.interval)
     return None
+
+
+def _velocity_probes(identity: Identity, n_lags: int) -> VelocityProbes | None:
+    """What follows the velocities of the elements, if the run keeps them."""
+    grouping = identity.grouping
+    if grouping is None or grouping.velocity_probes is None:
+        return None
+    return VelocityProbes(grouping, n_lags, identity.interval)
 
 
 def _row(sample: Array | None, size: int) -> Array:

@@ -4,8 +4,8 @@
     record   136 bytes, little-endian, as in `RECORD`; the CRC covers the others
              with groups of atoms their contributions stand before the last 8 bytes
 
-The size of a record follows from the groups in the identity. Version 1 had no groups;
-such a journal is read and continued as it is.
+The size of a record follows from the groups in the identity. Version 1 had no groups,
+version 2 no velocity probes; such journals are read and continued as they are.
 
 This module never writes. A torn tail (nothing valid after the first bad record) is left
 out; a bad record with valid ones behind it is damage and an error.
@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 MAGIC: Final = b"MIMYRJNL"
-VERSION: Final = 2
-_READABLE: Final = (1, 2)
+VERSION: Final = 3
+_READABLE: Final = (1, 2, 3)
 FRAME: Final = 1
 ROLLBACK: Final = 2
 
@@ -267,7 +267,7 @@ def read_header(path: Path) -> tuple[Identity, int]:
     if version not in _READABLE:
         raise JournalError(
             f"{path}: has the format version {version}, but this program reads "
-            f"{' and '.join(map(str, _READABLE))}. Use the version of mimyria that "
+            f"{', '.join(map(str, _READABLE))}. Use the version of mimyria that "
             "wrote it, or a newer one."
         )
     return Identity.from_json(text), _HEADER.size + length + 4

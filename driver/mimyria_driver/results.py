@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 def draw_plots(path: Path) -> list[Path]:
-    """Draw `ir.png` and `raman.png` beside a result file, as far as it has them.
+    """Draw `ir.png`, `raman.png` and `vdos.png` of what a result file has, beside it.
 
     matplotlib is imported here, at the end of a run, since it is slow to.
 
@@ -21,7 +21,7 @@ def draw_plots(path: Path) -> list[Path]:
     Returns:
         What was drawn.
     """
-    from mimyria.plots import plot_ir, plot_raman
+    from mimyria.plots import plot_ir, plot_raman, plot_velocities
     from mimyria.storage import read_result
 
     result = read_result(path)
@@ -29,6 +29,7 @@ def draw_plots(path: Path) -> list[Path]:
     for wanted, plot, name in (
         (result.dipole, plot_ir, "ir.png"),
         (result.polarizability, plot_raman, "raman.png"),
+        (result.velocities, plot_velocities, "vdos.png"),
     ):
         if wanted is not None:
             plot(result, path.with_name(name))

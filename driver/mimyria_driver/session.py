@@ -19,6 +19,7 @@ from mimyria.contributions import Sample
 from mimyria.diagnostics import Diagnostic, summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria.spectra.jackknife import WINDOWS_PER_BLOCK
 from mimyria.storage import write_result
 from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
@@ -43,6 +44,9 @@ _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
 _WINDOWS_PER_SIGN: Final = 16
 """How long random signs stay: few pairs of frames are lost where they change."""
+_WINDOWS_PER_VELOCITY_SIGN: Final = WINDOWS_PER_BLOCK
+"""Signs of single atoms change with the blocks that errors come from: what two atoms
+do together would otherwise be the same in several blocks, and not in the error."""
 
 _log = logging.getLogger(__name__)
 
@@ -272,11 +276,13 @@ class Session:
 
     def _begin(self, frame: Frame) -> None:
         """Find the groups of a new run in its first frame."""
+        window_steps = self.pipeline.n_lags * self.description.stride
         grouping = build_grouping(
             self._settings.groups,
             frame,
             self.description.masses,
-            _WINDOWS_PER_SIGN * self.pipeline.n_lags * self.description.stride,
+            _WINDOWS_PER_SIGN * window_steps,
+            _WINDOWS_PER_VELOCITY_SIGN * window_steps,
         )
         if grouping is None:
             return

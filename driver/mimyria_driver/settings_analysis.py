@@ -78,6 +78,11 @@ class GroupsSettings:
         "intra: random-sign probes, 72 bytes each a frame; with a power of two that is "
         "not below the number of molecules the parts are exact.",
     )
+    velocity_probes: int = setting(
+        0,
+        "Random-sign probes of the velocity spectrum of each element, 24 bytes each "
+        "a frame; 4 are usual, 0: no velocity spectra.",
+    )
     around: str | None = setting(
         None,
         'shells: formula of the solute, as "O4S", or "element Na", "index 0-4" or '
@@ -105,6 +110,17 @@ class GroupsSettings:
         require(
             1 <= self.probes <= 4096, "groups.probes", "from 1 to 4096", self.probes
         )
+        require(
+            0 <= self.velocity_probes <= 4096,
+            "groups.velocity_probes",
+            "from 0 to 4096",
+            self.velocity_probes,
+        )
+        if self.velocity_probes and self.kind == "none":
+            raise SettingsError(
+                'groups.velocity_probes needs groups, but groups.kind is "none". Take '
+                'groups.kind = "species", or groups.velocity_probes = 0.'
+            )
         rising = all(a < b for a, b in pairwise((0.0, *self.borders)))
         require(rising, "groups.borders", "above 0 and rising", list(self.borders))
         require(self.width > 0, "groups.width", "above 0", self.width)

@@ -22,6 +22,7 @@ from mimyria.diagnostics import report
 from mimyria.errors import FormatError, SettingsError
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
 from mimyria.spectra.catalogue import QUANTITIES, Quantity
+from mimyria.spectra.elements import element_spectra
 from mimyria.spectra.integrator import correct_axis
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ examples:
 _ROUND = (200.0, 700.0, 1000.0, 1650.0, 2500.0, 3400.0)
 _NEAR = 20.0
 _TITLES = {"ir": "IR, α·n / cm⁻¹", "raman_vv": "Raman, VV", "raman_vh": "Raman, VH"}
+_VELOCITIES = "vdos_"
 
 
 def add_parser(
@@ -77,7 +79,8 @@ def add_parser(
         "--plots",
         type=Path,
         metavar="DIR",
-        help="write ir.png, raman.png and a picture of each further quantity there",
+        help="write ir.png, raman.png, vdos.png if the run kept velocities, and a "
+        "picture of each further quantity there",
     )
     parser.add_argument(
         "--parts",
@@ -138,6 +141,10 @@ def _recompute(
         resolution=resolution,
         window=window,
     )
+    if stored.velocities is not None:
+        spectra |= element_spectra(
+            stored.velocities, window=window, resolution=resolution
+        )
     here = replace(stored, temperature=temperature)
     asked, notes = asked_spectra(here, arguments, resolution=resolution, window=window)
     spectra |= asked
@@ -207,6 +214,10 @@ def _report(result: Result, title: str, asked: Sequence[str]) -> list[str]:
     for name, heading in _TITLES.items():
         if name in result.spectra:
             lines += _band_table(result.spectra[name], heading)
+    for name, spectrum in result.spectra.items():
+        if name.startswith(_VELOCITIES):
+            element = name.removeprefix(_VELOCITIES)
+            lines += _band_table(spectrum, f"Velocities of {element}, modes per cm⁻¹")
     for name in asked:
         if name not in _TITLES:
             spectrum = result.spectra[name]
@@ -318,7 +329,7 @@ def _relative_error(spectrum: Spectrum) -> float:
 
 
 def _plot(result: Result, folder: Path, asked: Sequence[str]) -> list[Path]:
-    from mimyria.plots import plot_ir, plot_raman, plot_spectrum
+    from mimyria.plots import plot_ir, plot_raman, plot_spectrum, plot_velocities
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -328,6 +339,9 @@ def _plot(result: Result, folder: Path, asked: Sequence[str]) -> list[Path]:
     if "raman_vv" in result.spectra:
         written.append(folder / "raman.png")
         plot_raman(result, written[-1])
+    if result.velocities is not None:
+        written.append(folder / "vdos.png")
+        plot_velocities(result, written[-1])
     for name in asked:
         if name == "ir":
             continue  # has its picture

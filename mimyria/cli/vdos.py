@@ -1,28 +1,37 @@
-"""`mimyria vdos`: the velocity spectrum of a stored trajectory, element by element."""
+"""`mimyria vdos`: velocity spectra of the elements, of a result or a trajectory."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from mimyria import __version__
-from mimyria.errors import FormatError
+from mimyria.errors import FormatError, SettingsError
 from mimyria.frame import Frame
-from mimyria.spectra import WINDOWS, find_bands, lags_for_resolution
-from mimyria.spectra.elements import VelocitySpectra
+from mimyria.spectra import WINDOWS, Spectrum, find_bands, lags_for_resolution
+from mimyria.spectra.elements import VelocitySpectra, element_spectra
 
 __all__ = ["add_parser"]
 
 _MOST_BANDS = 5
 _DESCRIPTION = """\
-Vibrational density of states from the velocities of a trajectory: where the atoms move,
-without any network. A band of an IR or Raman spectrum can only be where this one has
-one. Each element gives a spectrum whose area is its number of modes, 3 N.
+Vibrational density of states: where the atoms move, without any network. A band of an
+IR or Raman spectrum can only be where this one has one. Each element gives a spectrum
+whose area is its number of modes, 3 N.
+
+It is taken from the result of a run with groups.velocity_probes (an estimate by a few
+random-sign sums, with their noise in the error), or from all atoms of trajectories.
 """
+_EXAMPLES = """\
+examples:
+  mimyria vdos run/spectrum.h5 --resolution 20
+  mimyria vdos water.dump --interval 2 --types 1=O 2=H --plot vdos.png"""
 
 
 def add_parser(
@@ -31,20 +40,24 @@ def add_parser(
     """Describe the command and its arguments."""
     parser = subparsers.add_parser(
         "vdos",
-        help="velocity spectrum of a trajectory",
+        help="velocity spectra of a result or a trajectory",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: mimyria vdos water.dump --interval 2 --types 1=O 2=H "
-        "--plot vdos.png",
+        epilog=_EXAMPLES,
     )
     add = parser.add_argument
-    add("trajectories", type=Path, nargs="+", help="extxyz, LAMMPS dump or H5MD")
+    add(
+        "trajectories",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="result of a run; or extxyz, LAMMPS dumps, H5MD",
+    )
     add(
         "--interval",
         type=float,
-        required=True,
         metavar="FS",
-        help="time from one frame to the next",
+        help="trajectories: time from one frame to the next",
     )
     add("--types", nargs="+", default=[], metavar="1=O", help="element of each type")
     add("--velocities-unit", help="where the file does not say it")
@@ -57,16 +70,16 @@ def add_parser(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    accumulated = _read(arguments)
-    spectra = accumulated.spectra(
-        arguments.window, arguments.resolution, arguments.max_wavenumber
-    )
+    spectra = _spectra(arguments)
     for spectrum in spectra:
         strongest = sorted(find_bands(spectrum), key=lambda band: -band.height)
         positions = sorted(band.position for band in strongest[:_MOST_BANDS])
         bands = ", ".join(f"{position:.0f}" for position in positions) or "none"
-        area = float(np.sum(spectrum.intensity)) * spectrum.spacing
-        print(f"{spectrum.name:10s} {area:8.1f} modes; bands at {bands} cm⁻¹")
+        area = float(trapezoid(spectrum.intensity, spectrum.wavenumbers))
+        print(
+            f"{spectrum.name:10s} {area:8.1f} modes{_error_text(spectrum)}; "
+            f"bands at {bands} cm⁻¹"
+        )
     if arguments.csv is not None:
         from mimyria.io.tables import write_table
 
@@ -78,6 +91,53 @@ def _run(arguments: argparse.Namespace) -> int:
         draw_figure(spectra, arguments.plot)
         print(f"wrote {arguments.plot}")
     return 0
+
+
+def _error_text(spectrum: Spectrum) -> str:
+    """Σ error / Σ intensity, where errors are known."""
+    if spectrum.error is None:
+        return ""
+    return f", error {spectrum.error.sum() / spectrum.intensity.sum():.1%}"
+
+
+def _spectra(arguments: argparse.Namespace) -> list[Spectrum]:
+    from mimyria.storage import is_result
+
+    stored = [path for path in arguments.trajectories if is_result(path)]
+    if stored:
+        if len(arguments.trajectories) > 1:
+            raise SettingsError(
+                f"{stored[0]} is the result of a run: give it alone, or merge results "
+                "by `mimyria merge` first."
+            )
+        return _of_result(stored[0], arguments)
+    interval = arguments.interval
+    if interval is None or not (math.isfinite(interval) and interval > 0):
+        raise SettingsError(
+            "a trajectory needs --interval FS, the time above 0 from one frame to the "
+            f"next, but it is {interval}."
+        )
+    return _read(arguments).spectra(
+        arguments.window, arguments.resolution, arguments.max_wavenumber
+    )
+
+
+def _of_result(path: Path, arguments: argparse.Namespace) -> list[Spectrum]:
+    from mimyria.storage import read_result
+
+    velocities = read_result(path).velocities
+    if velocities is None:
+        raise SettingsError(
+            f"{path} holds no velocities. Set groups.velocity_probes in the run.toml "
+            "of a new run, or give a trajectory."
+        )
+    spectra = element_spectra(
+        velocities,
+        window=arguments.window,
+        resolution=arguments.resolution,
+        max_wavenumber=arguments.max_wavenumber,
+    )
+    return list(spectra.values())
 
 
 def _read(arguments: argparse.Namespace) -> VelocitySpectra:

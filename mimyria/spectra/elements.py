@@ -1,14 +1,15 @@
-"""Velocity spectra of the elements of a trajectory, accumulated frame by frame."""
+"""Velocity spectra of elements, from all atoms of a trajectory or probes of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mimyria.correlation import Correlation
+from mimyria.elementvelocities import ElementVelocities
 from mimyria.frame import Array
 from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.spectrum import Spectrum
@@ -19,7 +20,7 @@ from mimyria.spectra.windows import (
     window_for_resolution,
 )
 
-__all__ = ["VelocitySpectra"]
+__all__ = ["VelocitySpectra", "element_spectra"]
 
 
 class VelocitySpectra:
@@ -77,26 +78,99 @@ class VelocitySpectra:
         """
         found: list[Spectrum] = []
         for name, correlator in self._correlators.items():
-            whole = correlator.result()
-            lags = window_for_resolution(
-                window, resolution, whole.n_lags, whole.interval
-            )
+            n_atoms = len(self._members[name])
             compute = partial(
                 _density,
-                n_atoms=len(self._members[name]),
-                window=lags,
+                n_atoms=n_atoms,
+                n_components=3 * n_atoms,
                 max_wavenumber=max_wavenumber,
             )
-            spectrum = with_block_errors(compute, whole, lags.reach)["vdos"]
-            found.append(replace(spectrum, name=f"vdos_{name}"))
+            found.append(
+                _spectrum(name, compute, correlator.result(), window, resolution)
+            )
         return found
 
 
+def element_spectra(
+    velocities: ElementVelocities,
+    *,
+    window: str,
+    resolution: float,
+    max_wavenumber: float = 4500.0,
+) -> dict[str, Spectrum]:
+    """Density of states of each element of a run, with errors.
+
+    Args:
+        velocities: of the run.
+        window: key of `WINDOWS`.
+        resolution: full width at half maximum of a sharp line, cm⁻¹.
+        max_wavenumber: end of the spectra, cm⁻¹.
+
+    Returns:
+        `vdos_<element>` in modes per cm⁻¹, with an area of three times its number of
+        atoms; none where the atoms are held in place. Errors hold what the probes add.
+
+    Source: docs/theory.md, eq. (28).
+    """
+    found = {}
+    for element, name in enumerate(velocities.names):
+        if not velocities.correlation.values[0, element] > 0:
+            continue  # held in place
+        compute = partial(
+            _density,
+            n_atoms=velocities.n_atoms[element],
+            n_components=velocities.n_components[element],
+            max_wavenumber=max_wavenumber,
+        )
+        alone = _channel(velocities.correlation, element)
+        spectrum = _spectrum(name, compute, alone, window, resolution)
+        found[spectrum.name] = spectrum
+    return found
+
+
+def _channel(correlation: Correlation, channel: int) -> Correlation:
+    """One of the channels, as a correlation of its own."""
+    part = slice(channel, channel + 1)
+    blocks = correlation.blocks
+    return replace(
+        correlation,
+        values=correlation.values[:, part],
+        pairs=((0, 0),),
+        blocks=None
+        if blocks is None
+        else replace(blocks, values=blocks.values[..., part]),
+    )
+
+
+def _spectrum(
+    name: str,
+    compute: Callable[..., dict[str, Spectrum]],
+    correlation: Correlation,
+    window: str,
+    resolution: float,
+) -> Spectrum:
+    lags = window_for_resolution(
+        window, resolution, correlation.n_lags, correlation.interval
+    )
+    compute = partial(compute, window=lags)
+    spectrum = with_block_errors(compute, correlation, lags.reach)["vdos"]
+    return replace(spectrum, name=f"vdos_{name}")
+
+
 def _density(
-    correlation: Correlation, *, n_atoms: int, window: LagWindow, max_wavenumber: float
+    correlation: Correlation,
+    *,
+    n_atoms: int,
+    n_components: int,
+    window: LagWindow,
+    max_wavenumber: float,
 ) -> dict[str, Spectrum]:
     spacing = grid_spacing(window.resolution)
     spectrum = velocity_spectrum(
-        correlation, n_atoms=n_atoms, window=window, spacing=spacing
+        correlation,
+        n_atoms=n_atoms,
+        window=window,
+        spacing=spacing,
+        n_components=n_components,
     )
     return {"vdos": spectrum.between(0.0, max_wavenumber)}

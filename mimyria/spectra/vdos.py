@@ -64,6 +64,7 @@ def velocity_spectrum(
     n_atoms: int,
     window: LagWindow,
     spacing: float | None = None,
+    n_components: int | None = None,
 ) -> Spectrum:
     """Vibrational density of states, three modes for every atom.
 
@@ -74,10 +75,13 @@ def velocity_spectrum(
         n_atoms: number N of its atoms.
         window: weights of the lags.
         spacing: largest distance of grid points, cm⁻¹; None takes the lags as they are.
+        n_components: independent components in it; None: all modes.
 
     Returns:
-        Modes per cm⁻¹; the integral from zero to Nyquist is 3 n_atoms. The error takes
-        all modes as independent.
+        Modes per cm⁻¹; the integral from zero to Nyquist is 3 n_atoms. The error is
+        that of theory.
+
+    Source: docs/theory.md, eq. (27).
     """
     if correlation.unit != VELOCITY_CORRELATION_UNIT:
         raise UnitError(
@@ -95,6 +99,6 @@ def velocity_spectrum(
         intensity,
         "cm",
         "vdos",
-        grid.theory_error(correlation, n_modes, intensity),
+        grid.theory_error(correlation, n_components or n_modes, intensity),
         window.resolution,
     )

@@ -29,6 +29,8 @@ dump_modify     all_of_it sort id format float %.17g
 def run_live(folder, program, environment):
     """The shipped input with a dump beside the hook, driver and engine as processes."""
     shutil.copytree(INPUTS, folder)
+    with (folder / "run.toml").open("a") as settings:
+        settings.write("\n[groups]\nvelocity_probes = 2\n")
     (folder / "mimyria_hook.py").write_text(bundle_hook())
     text = (folder / "in.lammps").read_text()
     before, after = text.split("# Production at constant energy", 1)
@@ -81,7 +83,7 @@ def replay(trajectory, directory):
             *("--apt", "water-compact-apt", "--pgt", "water-compact-pgt"),
             *("--time-step", "0.5", "--stride", str(STRIDE)),
             *("--temperature", "300", "--resolution", "30"),
-            *("--directory", str(directory)),
+            *("--directory", str(directory), "--velocity-probes", "2"),
         ],
         capture_output=True,
         text=True,
@@ -112,7 +114,7 @@ def test_replay_of_the_engines_own_dump_gives_the_live_spectra(
     for name in ("dipole", "polarizability"):
         ours, theirs = getattr(live, name).values, getattr(again, name).values
         np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-10 * abs(ours).max())
-    assert live.spectra.keys() == again.spectra.keys()
+    assert live.spectra.keys() == again.spectra.keys() >= {"vdos_H", "vdos_O"}
     for name, spectrum in live.spectra.items():
         # The depolarisation ratio of so short a run is masked: NaN in both.
         largest = np.abs(np.nan_to_num(spectrum.intensity)).max()

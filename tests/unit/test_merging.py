@@ -11,11 +11,13 @@ from mimyria.cli import merge as command
 from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator
 from mimyria.diagnostics import Diagnostic
+from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import IncompatibleError, OutputError
 from mimyria.groups import group_atoms
 from mimyria.merging import merge_correlations, merge_results
 from mimyria.parts import Parts
 from mimyria.spectra import compute_spectra
+from mimyria.spectra.vdos import VELOCITY_CORRELATION_UNIT
 from mimyria.storage import Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
@@ -236,6 +238,38 @@ def test_groups_of_one_name_and_another_meaning_are_refused(series, tmp_path):
     merged = merge_results([runs[0], runs[3]], ["a", "old"])
     assert merged.result.parts.grouping is None
     assert "only their names are checked" in merged.notices[0]
+
+
+def with_velocities(base, segment, names=("H", "O"), n_probes=4):
+    correlator = Correlator(
+        2, N_LAGS, INTERVAL, VELOCITY_CORRELATION_UNIT, pairs=((0, 0), (1, 1))
+    )
+    correlator.push(segment[:, :2])
+    moving = ElementVelocities(names, (4, 2), n_probes, correlator.result())
+    return replace(base, velocities=moving)
+
+
+def test_velocities_are_merged_or_refused_or_left_out(series):
+    halves = [series[:3000], series[3000:]]
+    runs = [
+        with_velocities(result([half]), half, n_probes=n)
+        for half, n in zip(halves, (4, 2), strict=True)
+    ]
+    merged = merge_results(runs, ["a", "b"]).result
+    expected = np.mean(series[:, :2] ** 2, axis=0)
+    found = merged.velocities.correlation
+    np.testing.assert_allclose(found.values[0], expected, rtol=1e-12)
+    assert found.n_samples == len(series)
+    assert merged.velocities.n_probes == 2
+    assert merged.spectra.keys() >= {"vdos_H", "vdos_O", "ir"}
+    wrong = with_velocities(runs[1], halves[1], names=("D", "O"))
+    with pytest.raises(
+        IncompatibleError, match="velocities of b are those of 4 D, 2 O, but of a"
+    ):
+        merge_results([runs[0], wrong], ["a", "b"])
+    without = merge_results([runs[0], result([halves[1]])], ["a", "b"])
+    assert without.result.velocities is None
+    assert "velocity spectra are left out" in without.notices[0]
 
 
 def test_diagnostics_keep_the_name_of_their_run(series):

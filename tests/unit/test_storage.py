@@ -9,13 +9,20 @@ import pytest
 
 from mimyria.correlation import Blocks, Correlation, Trajectories, all_pairs
 from mimyria.diagnostics import Diagnostic
+from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import FormatError, OutputError
 from mimyria.groups import group_atoms
 from mimyria.parts import Parts
 from mimyria.probes import Probes
 from mimyria.shells import Shells
 from mimyria.spectra import Spectrum
-from mimyria.storage import SCHEMA_VERSION, Result, read_result, write_result
+from mimyria.storage import (
+    SCHEMA_VERSION,
+    Result,
+    is_result,
+    read_result,
+    write_result,
+)
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
@@ -128,6 +135,26 @@ def test_the_definition_of_groups_comes_back(tmp_path):
         file["grouping"][3] ^= 1
     with pytest.raises(FormatError, match="SHA-256"):
         read_result(path)
+
+
+def test_velocities_of_elements_come_back(tmp_path):
+    moving = full_example().parts.dipole
+    autos = replace(moving, values=moving.values[:, :2], pairs=((0, 0), (1, 1)))
+    whole = replace(
+        full_example(), velocities=ElementVelocities(("H", "O"), (4, 2), 3, autos)
+    )
+    write_result(tmp_path / "result.h5", whole)
+    assert_same(read_result(tmp_path / "result.h5"), whole)
+
+
+def test_a_result_is_told_from_a_trajectory_and_from_text(tmp_path):
+    write_result(tmp_path / "result.h5", example())
+    assert is_result(tmp_path / "result.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.create_group("particles")
+    (tmp_path / "text.dump").write_text("ITEM: TIMESTEP")
+    for name in ("other.h5", "text.dump", "absent"):
+        assert not is_result(tmp_path / name)
 
 
 def test_limit_of_parts_that_change_comes_back(tmp_path):

@@ -132,6 +132,11 @@ def test_whole_numbers_are_numbers_too():
             'groups.borders and groups.kind = "shells" belong together',
         ),
         ({"groups": {"around": "Na"}}, "groups.around and groups.kind"),
+        ({"groups": {"velocity_probes": -1}}, "groups.velocity_probes must be from 0"),
+        (
+            {"groups": {"velocity_probes": 4, "kind": "none"}},
+            'groups.velocity_probes needs groups, but groups.kind is "none"',
+        ),
         ({"groups": {"borders": 3.5}}, "groups.borders must be a list of numbers"),
         ({"groups": {"borders": ["3"]}}, "groups.borders must be a list of numbers"),
         ({"groups": {"borders": [True]}}, "groups.borders must be a list of numbers"),
