@@ -203,7 +203,7 @@ def load_point(folder: Path) -> StoredPoint | None:
             energy = float(arrays["energy"]) if "energy" in arrays else None
             point = SinglePoint(arrays["field"], arrays["forces"], energy, **optional)
             return StoredPoint(point, float(arrays["seconds"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise CalculationError(
