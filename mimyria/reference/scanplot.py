@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,7 +45,11 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
     for axes, (name, unit, error, models, best) in zip(all_axes, panels, strict=True):
         noise, truncation, bound = _shares(models, h, scan.force_noise)
         _draw(axes, h, error(h), noise, truncation)
-        axes.fill_between(h, error(h), bound, color=_BLUE, alpha=0.2, linewidth=0)
+        if (bound > error(h)).any():
+            axes.fill_between(
+                h, error(h), bound, color=_BLUE, alpha=0.2, linewidth=0,
+                label="what noise may hide",
+            )  # fmt: skip
         axes.plot(scan.steps, error(scan.steps), "o", color=_BLUE, markersize=4)
         dashes = (0, (4, 3))
         axes.axvline(
@@ -58,7 +62,13 @@ def plot_scan(scan: FieldScan, path: str | Path) -> None:
         axes.axvline(scan.best, color=_GREEN, linewidth=0.8, label="best for both")
         axes.set_ylabel(f"error of the {name} / {unit}")
         _finish(axes, scan, (float(h[0]), float(h[-1])))
-    all_axes[-1].legend(frameon=False, fontsize="small")
+    entries: dict[Any, Any] = {}
+    for axes in all_axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
+    all_axes[-1].legend(
+        list(entries.values()), list(entries), frameon=False, fontsize="small"
+    )
     all_axes[0].set_title(_title(scan), fontsize="medium")
     all_axes[-1].set_xlabel("field component / a.u.")
     save_figure(figure, Path(path), dots=_DPI)
@@ -95,7 +105,14 @@ def _draw(axes: Axes, h: Array, error: Array, noise: Array, truncation: Array) -
 
 def _finish(axes: Axes, scan: FieldScan, limits: tuple[float, float]) -> None:
     if scan.limit < limits[1]:
-        axes.axvspan(scan.limit, limits[1], color="0.9", linewidth=0, zorder=0)
+        axes.axvspan(
+            scan.limit,
+            limits[1],
+            color="0.9",
+            linewidth=0,
+            zorder=0,
+            label="too strong for the gap",
+        )
     axes.set_xlim(*limits)
     axes.tick_params(which="both", direction="in", top=True, right=True)
 
