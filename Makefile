@@ -16,10 +16,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow lint format engines install install-dev clean FORCE
+.PHONY: help demo demo-ipi test test-slow lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 demo: install ## IR and Raman of liquid water, streamed out of a LAMMPS run
 	$(BIN)/mimyria-driver demo --engine lammps --picoseconds $(DEMO_PS) --directory demo-output
@@ -47,6 +47,11 @@ engines: ## LAMMPS with its PYTHON package, from Debian (needs root)
 	$(SUDO) apt-get update -qq
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    lammps python3-zmq openmpi-bin >/dev/null
+
+engines-slurm: ## Slurm for the tests of a cluster, from Debian (needs root)
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    munge slurm-client slurmctld slurmd >/dev/null
 
 install: $(VENV)/.installed ## the program with everything it needs to run the demo
 install-dev: $(VENV)/.installed-dev ## the same, and what tests and lint need

@@ -56,6 +56,8 @@ def meet(folder):
 
 def minute(folder):
     """Compute for some seconds."""
+    note(folder, "job", os.environ.get("SLURM_JOB_ID", ""))
+    note(folder, "threads", os.environ["OMP_NUM_THREADS"])
     note(folder, "running", os.getpid())
     time.sleep(float((Path(folder) / "seconds").read_text()))
     note(folder, "done")

@@ -112,13 +112,18 @@ def test_nothing_is_left_of_a_task_that_ended_well(tasks, look):
 
 def test_leaving_by_an_exception_ends_what_runs_and_forgets_what_waits(tasks, look):
     folders = tasks(2)
-    with (
-        pytest.raises(KeyError, match="enough"),
-        engine(ExecutionSettings(), folders[0].parent, "standin:long") as workers,
-    ):
-        futures = [workers.submit(folder) for folder in folders]
-        started = [look.number(folders[0] / name) for name in ("running", "program")]
-        raise KeyError("enough")
+    futures = []
+
+    def leave():
+        with engine(ExecutionSettings(), folders[0].parent, "standin:long") as workers:
+            futures.extend(workers.submit(folder) for folder in folders)
+            look.number(folders[0] / "program")
+            look.number(folders[0] / "running")
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        leave()
+    started = [look.number(folders[0] / name) for name in ("running", "program")]
     assert not any(look.alive(pid) for pid in started)
     assert isinstance(futures[0].exception(timeout=0), CalculationError)
     assert futures[1].cancelled()
