@@ -47,7 +47,7 @@ def test_a_charge_in_a_polarizable_sphere_gets_the_tensor_of_the_bulk(alpha):
     # Of the lattice without end: (ε − 1) / (ε + 2) = 4π α / 3, P = q (ε + 2) / 3.
     ratio = 4 * np.pi / 3 * alpha
     bulk = CHARGE / (1 - ratio) * np.eye(3)
-    apt, polarizability, n = sphere(4.4, alpha)
+    apt, polarizability, n = sphere(5.2, alpha)
     inside = field_inside(polarizability / ANGSTROM_PER_BOHR**3, float(n))
     assert np.abs(inside - (1 - ratio) * np.eye(3)).max() < 0.02
     found = tensors_of_the_liquid(Tensors(apt[np.newaxis]), inside).apt[0]
