@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,7 @@ _DENSITY: Final = "density.npz"
 _LOG: Final = "pyscf.log"
 _HARTREE_FOCK: Final = "hf"
 _FINEST_GRID: Final = 9
+_DIIS_SCALE: Final = 1e4
 _DISPERSION: Final = re.compile(r"-d[34]")
 
 
@@ -119,7 +121,9 @@ class PyscfCode:
         if settings.method.lower() != _HARTREE_FOCK:
             _check_functional(settings.method)
         try:
-            self._molecule(frame, io.StringIO())
+            with warnings.catch_warnings():  # PySCF advertises a package here
+                warnings.simplefilter("ignore")
+                self._molecule(frame, io.StringIO())
         except (KeyError, RuntimeError, ValueError) as error:
             raise SettingsError(
                 f"code.basis = '{settings.basis}', code.ecp = '{settings.ecp}': PySCF "
@@ -135,9 +139,11 @@ class PyscfCode:
             _pyscf("pyscf.lib").with_omp_threads(self._settings.threads),
         ):
             molecule = self._molecule(frame, log)
-            density = None if guess is None else _read_density(guess / _DENSITY)
+            density = None
+            if guess is not None:
+                density = _read_density(guess / _DENSITY, frame)
             try:
-                return self._solve(molecule, field, density, folder)
+                point, density = self._solve(molecule, field, density)
             except (
                 ArithmeticError,
                 MemoryError,
@@ -149,6 +155,9 @@ class PyscfCode:
                 if isinstance(error, CalculationError):
                     raise
                 raise CalculationError(f"PySCF stopped: {one_line(error)}.") from error
+        with replacing(folder / _DENSITY) as file:
+            np.savez(file, density=density, numbers=frame.numbers)
+        return point
 
     def _molecule(self, frame: Frame, log: io.TextIOBase) -> Any:  # noqa: ANN401
         settings = self._settings
@@ -184,6 +193,9 @@ class PyscfCode:
         solver.max_cycle = settings.max_cycle
         # Screening must stay below what is wanted of the forces.
         solver.direct_scf_tol = min(1e-14, 1e-3 * settings.conv_tol)
+        scratch = getattr(solver, "_chkfile", None)
+        if scratch is not None:  # an open temporary file, which nothing here reads
+            scratch.close()
         solver.chkfile = None
         return solver
 
@@ -192,14 +204,15 @@ class PyscfCode:
         molecule: Any,  # noqa: ANN401
         field: Array,
         density: Array | None,
-        folder: Path,
-    ) -> SinglePoint:
+    ) -> tuple[SinglePoint, Array]:
         solver = self._mean_field(molecule)
         position = molecule.intor_symmetric("int1e_r")  # (3, n, n) about the origin
         core = solver.get_hcore(molecule) + np.einsum("a,aij->ij", field, position)
         # A class of its own, because PySCF warns of methods that an object replaces.
         solver.__class__ = type(
-            "InField", (type(solver),), {"get_hcore": lambda *_: core}
+            "InField",
+            (type(solver),),
+            {"get_hcore": lambda *_: core, "DIIS": _fine_diis()},
         )
         last: dict[str, float] = {}
 
@@ -220,14 +233,13 @@ class PyscfCode:
         charges = np.asarray(molecule.atom_charges(), dtype=np.float64)
         nuclear = charges @ np.asarray(molecule.atom_coords())
         dipole = nuclear - np.einsum("aij,ji->a", position, _total(matrix))
-        with replacing(folder / _DENSITY) as file:
-            np.savez(file, density=matrix)
-        return SinglePoint(
+        point = SinglePoint(
             field=np.array(field, dtype=np.float64),
             forces=forces,
             energy=electronic - float(field @ nuclear),
             dipole=ANGSTROM_PER_BOHR * dipole,
         )
+        return point, matrix
 
     def _forces(
         self,
@@ -260,6 +272,20 @@ def _pyscf(module: str) -> Any:  # noqa: ANN401
     return imported(module, "pyscf")
 
 
+def _fine_diis() -> type[Any]:
+    """DIIS that goes on below 1e-7 Eh.
+
+    PySCF drops directions whose squared error is below 1e-14 as linearly dependent, and
+    then makes no progress; larger errors, all by one factor, change nothing else.
+    """
+    standard = _pyscf("pyscf.scf.diis").CDIIS
+
+    def get_err_vec(self: Any, index: int) -> Any:  # noqa: ANN401
+        return _DIIS_SCALE * standard.get_err_vec(self, index)
+
+    return type("FineDiis", (standard,), {"get_err_vec": get_err_vec})
+
+
 def _check_functional(name: str) -> None:
     if _DISPERSION.search(name.lower()):
         raise SettingsError(
@@ -280,19 +306,27 @@ def _total(density: Array) -> Array:
     return density.sum(axis=0) if density.ndim == 3 else density
 
 
-def _read_density(path: Path) -> Array:
+def _read_density(path: Path, frame: Frame) -> Array:
+    """The density at zero field, if it is one of these atoms."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            return np.asarray(data["density"], dtype=np.float64)
+            numbers = np.asarray(data["numbers"])
+            density = np.asarray(data["density"], dtype=np.float64)
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise CalculationError(
             f"{path}: the density at zero field cannot be read ({one_line(error)}). "
             "Compute the point at zero field again."
         ) from error
+    if not np.array_equal(numbers, frame.numbers):
+        raise CalculationError(
+            f"{path}: the density at zero field is of {len(numbers)} other atoms: it "
+            "belongs to another frame."
+        )
+    return density
 
 
 def _fitting(density: Array | None, solver: Any, molecule: Any) -> Array | None:  # noqa: ANN401
-    """The density, if it belongs to this molecule and this kind of calculation."""
+    """The density, if it has the shape that this calculation needs."""
     if density is None:
         return None
     n = molecule.nao
@@ -300,6 +334,6 @@ def _fitting(density: Array | None, solver: Any, molecule: Any) -> Array | None:
     if density.shape != wanted:
         raise CalculationError(
             f"the density at zero field has the shape {density.shape}, but this "
-            f"molecule needs {wanted}: it belongs to another frame or basis."
+            f"molecule needs {wanted}: it belongs to another basis or spin."
         )
     return density
