@@ -88,6 +88,7 @@ def _assigned(correlation: Correlation, n_groups: int) -> Correlation:
         correlation,
         values=correlation.values @ share,
         pairs=tuple((g, g) for g in range(n_groups)),
+        trajectories=None,
         blocks=None
         if blocks is None
         else replace(blocks, values=blocks.values @ share),

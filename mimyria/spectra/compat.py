@@ -108,8 +108,8 @@ def stored_correlation(
             "what that takes. Write it again from the journal."
         ]
     notes = [
-        f"the mean of each trajectory is removed, and all {found.number} segments of "
-        "the run count as trajectories of equal weight."
+        "the mean of each trajectory is removed; unbroken segments of the run that "
+        f"count as trajectories, all of equal weight: {found.number}."
     ]
     if found.longest > found.first:
         notes.append(

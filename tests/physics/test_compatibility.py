@@ -175,7 +175,8 @@ def test_a_stored_run_gives_the_spectra_of_the_peer(
     assert mean > 0.01 * series["A"][0].std()  # there is something to remove
     assert_same_spectra(imitate(result, tmp_path, length), tag, length)
     printed = capsys.readouterr().out
-    assert f"is removed, and all {len(names)} segments of the run count" in printed
+    assert "the mean of each trajectory is removed; unbroken" in printed
+    assert f"trajectories, all of equal weight: {len(names)}." in printed
     assert printed.count("note: ") == 2
 
 
@@ -185,7 +186,7 @@ def test_stored_runs_that_are_merged_give_the_spectra_of_the_peer(
     runs = [stream(series, name) for name in "AB"]
     merged = merge_results(runs, ["a", "b"], resolution=400.0)
     assert_same_spectra(imitate(merged.result, tmp_path, 100), "two", 100)
-    assert "all 2 segments" in capsys.readouterr().out
+    assert "all of equal weight: 2." in capsys.readouterr().out
     both = (runs[1].dipole, runs[1].polarizability)
     dipole, alpha = (replace(each, trajectories=None) for each in both)
     older = replace(runs[1], dipole=dipole, polarizability=alpha)
