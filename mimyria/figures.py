@@ -65,6 +65,11 @@ class FigureStyle:
             raise SettingsError(
                 f"a figure of {self.size} cm cannot be drawn; 1 to 200."
             )
+        if not (self.errors >= 0 and 1 <= self.font_size <= 100):
+            raise SettingsError(
+                "errors must be 0 or more and the font from 1 to 100 points, but are "
+                f"{self.errors:g} and {self.font_size:g}."
+            )
         if not 20 <= self.dots <= 2400:
             raise SettingsError(f"dots per inch must be 20 to 2400, not {self.dots}.")
 
@@ -173,6 +178,7 @@ def _draw_parts(axes: Axes, parts: Mapping[str, Spectrum], style: FigureStyle) -
 def _finish(axes: Axes, style: FigureStyle) -> None:
     if style.log_wavenumber:
         axes.set_xscale("log")
+    axes.margins(x=0)
     if style.limits is not None and not (style.log_wavenumber and not style.limits[0]):
         axes.set_xlim(*style.limits)
     axes.minorticks_on()

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mimyria.errors import OutputError
 
-__all__ = ["replace_file", "replacing"]
+__all__ = ["make_folder", "replace_file", "replacing"]
 
 
 @contextmanager
@@ -46,6 +46,21 @@ def replace_file(path: Path, content: bytes) -> None:
     """Put `content` in the place of `path`, wholly or not at all."""
     with replacing(path) as file:
         file.write(content)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made; a file may stand in its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {path}: {error.strerror or error}. Choose a "
+            "place where it can be made."
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

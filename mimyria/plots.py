@@ -99,6 +99,14 @@ def plot_raman(
     _write_note(above, vv)
     ratio = _pick(source, "depolarisation_ratio").between(*limits)
     _draw(below, ratio, None)
+    if not np.isfinite(ratio.intensity).any():
+        below.text(
+            *(0.5, 0.4, "VV is within three errors of zero everywhere"),
+            transform=below.transAxes,
+            ha="center",
+            fontsize=8,
+            color="0.4",
+        )
     below.axhline(0.75, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
     below.set_ylabel(r"$\rho$ = VH/VV")
     below.set_xlabel(WAVENUMBER_LABEL)

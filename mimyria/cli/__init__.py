@@ -41,7 +41,6 @@ a typical way through:
   mimyria info apt.mimyria
   mimyria-driver run run.toml          (beside a running LAMMPS or i-PI)
   mimyria spectrum run/spectrum.h5     (other windows, without a new run)
-  mimyria compare run/spectrum.h5 water
   mimyria compare run/spectrum.h5 water   (beside the experiment)
 """
 

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["add_options", "asked_spectra", "catalogue", "other_program"]
 
+_OPTIONS: Final = {
+    "eps_inf": "--eps-inf or --mean-polarizability",
+    "n_molecules": "--molecules",
+}
+"""Fields of a cell, and the options that give them."""
 _WATER: Final = "water: 1.78"
 
 
@@ -38,8 +43,7 @@ def catalogue() -> str:
     """The table of quantities for the help text."""
     lines = ["quantities (--quantity NAME, as often as you like, or 'all'):"]
     for name, quantity in QUANTITIES.items():
-        needs = {"eps_inf": "--eps-inf", "n_molecules": "--molecules"}
-        wanted = ", ".join(needs[need] for need in quantity.needs)
+        wanted = ", ".join(_OPTIONS[need] for need in quantity.needs)
         lines.append(
             f"  {name:29s} {quantity.title}; {quantity.unit}"
             + (f"  [{wanted}]" if wanted else "")
@@ -172,6 +176,12 @@ def asked_spectra(
         }
         names = [name for name, what in lacking.items() if what is None]
         notes += _left_out(lacking)
+    for name in names:
+        lacks = missing_for(name, *correlations, conditions)
+        if lacks in _OPTIONS:
+            raise SettingsError(
+                f"'{name}' needs {_option(lacks)}. Give it, or leave this quantity out."
+            )
     spectra = compute_quantities(dict.fromkeys(names), *correlations, conditions)
     geometries = _geometries(arguments)
     if geometries:
@@ -262,6 +272,17 @@ def _conditions(
     result: Result, arguments: argparse.Namespace, resolution: float, window: str
 ) -> Conditions:
     eps_inf = arguments.eps_inf
+    needless = {
+        "--laser": arguments.laser,
+        "--detector": _unless(arguments.detector, "power"),
+    }
+    if arguments.raman_kind not in ("stokes", "anti-stokes"):
+        for option, value in needless.items():
+            if value is not None:
+                raise SettingsError(
+                    f"{option} belongs to --raman-kind stokes or anti-stokes: give "
+                    "that too, or leave it out."
+                )
     if arguments.mean_polarizability is not None:
         if eps_inf is not None:
             raise SettingsError("give --eps-inf or --mean-polarizability, not both.")
@@ -281,13 +302,19 @@ def _conditions(
     )
 
 
+def _option(need: str) -> str:
+    """What is needed, with the options that give it."""
+    options = f" ({_OPTIONS[need]})" if need in _OPTIONS else ""
+    return f"{need}{options}"
+
+
 def _left_out(lacking: Mapping[str, str | None]) -> list[str]:
     """One sentence for each thing that is missing."""
     by_reason: dict[str, list[str]] = {}
     for name, what in lacking.items():
         if what is not None:
             by_reason.setdefault(what, []).append(name)
-    return [f"left out, for want of {what}: {', '.join(names)}"
+    return [f"left out, for want of {_option(what)}: {', '.join(names)}"
             for what, names in by_reason.items()]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mimyria.cli.observables import (
 from mimyria.cli.precision import add_precision_options, precision_report
 from mimyria.diagnostics import report
 from mimyria.errors import FormatError, SettingsError
+from mimyria.files import make_folder
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra, find_bands
 from mimyria.spectra.catalogue import QUANTITIES, Quantity
 from mimyria.spectra.elements import element_spectra
@@ -98,8 +99,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     stored = read_result(arguments.result)
     result, asked, notes = _recompute(stored, arguments)
+    precision = precision_report(result, arguments)  # first of all, refuses options
     print("\n".join(_report(result, str(arguments.result), asked)))
-    print("\n".join(precision_report(result, arguments)))
+    print("\n".join(precision))
     if arguments.parts:
         print("\n".join(_parts_report(result)))
     if result.diagnostics:
@@ -221,7 +223,9 @@ def _report(result: Result, title: str, asked: Sequence[str]) -> list[str]:
     for name in asked:
         if name not in _TITLES:
             spectrum = result.spectra[name]
-            heading = f"{_title(name)} ({name}) / {spectrum.unit}"
+            title = _title(name)
+            named = title if title == name else f"{title} ({name})"
+            heading = f"{named} / {spectrum.unit}"
             describe = _band_table if _has_bands(spectrum) else _value_table
             lines += describe(spectrum, heading)
     return lines
@@ -331,7 +335,7 @@ def _relative_error(spectrum: Spectrum) -> float:
 def _plot(result: Result, folder: Path, asked: Sequence[str]) -> list[Path]:
     from mimyria.plots import plot_ir, plot_raman, plot_spectrum, plot_velocities
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = []
     if "ir" in result.spectra:
         written.append(folder / "ir.png")

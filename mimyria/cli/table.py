@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mimyria import __version__
 from mimyria.errors import SettingsError
+from mimyria.files import make_folder
 
 if TYPE_CHECKING:
     from mimyria.spectra import Spectrum
@@ -89,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
         write_table(arguments.csv, spectra, remarks=remarks)
         print(f"wrote {arguments.csv}")
     if arguments.jcamp is not None:
-        arguments.jcamp.mkdir(parents=True, exist_ok=True)
+        make_folder(arguments.jcamp)
         for spectrum in spectra:
             path = arguments.jcamp / f"{spectrum.name}.jdx"
             write_jcamp(path, spectrum, origin=origin)

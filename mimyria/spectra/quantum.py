@@ -122,7 +122,7 @@ def scattering_factor(
     if not nu.min() > 0:
         raise SettingsError(
             "a Raman experiment has no intensity at a shift of 0 cm⁻¹, where the "
-            "factor diverges. Begin above it (nu_min)."
+            "factor diverges. Let it begin above that, as at 10 cm⁻¹."
         )
     if not (anti_stokes or nu.max() < laser):
         raise SettingsError(

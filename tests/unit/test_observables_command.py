@@ -66,10 +66,9 @@ def test_all_quantities_are_written_drawn_and_printed(stored, tmp_path, capsys):
 def test_all_says_what_was_left_out_and_why(stored, capsys):
     run(stored, "--quantity", "all")
     printed = capsys.readouterr().out
-    assert (
-        "note: left out, for want of eps_inf: absorption, permittivity_real" in printed
-    )
-    assert "note: left out, for want of n_molecules: naperian_molar" in printed
+    start = "note: left out, for want of"
+    assert f"{start} eps_inf (--eps-inf or --mean-polarizability): absorp" in printed
+    assert f"{start} n_molecules (--molecules): naperian_molar" in printed
 
 
 def test_the_electronic_permittivity_may_come_from_a_polarizability(stored, tmp_path):
@@ -103,6 +102,21 @@ def test_a_raman_experiment_has_its_own_names(stored, tmp_path):
     assert result.provenance["spectrum_laser"] == 532.0
     with pytest.raises(SettingsError, match="needs the wavelength of the laser"):
         run(stored, "--raman-kind", "stokes")
+
+
+def test_options_are_refused_where_they_would_do_nothing(stored):
+    for words in (["--laser", 532], ["--detector", "photons"]):
+        with pytest.raises(SettingsError, match=f"{words[0]} belongs to --raman-kind"):
+            run(stored, *words)
+        with pytest.raises(SettingsError, match="belongs to --raman-kind"):
+            run(stored, *words, "--raman-kind", "reduced")
+
+
+def test_what_is_missing_is_named_by_its_option(stored):
+    with pytest.raises(SettingsError, match=r"needs eps_inf \(--eps-inf or --mean-"):
+        run(stored, "--quantity", "absorption")
+    with pytest.raises(SettingsError, match=r"needs n_molecules \(--molecules\)"):
+        run(stored, "--quantity", "naperian_molar")
 
 
 def test_geometries_and_scans_are_spectra_of_their_own(stored, tmp_path, capsys):

@@ -62,4 +62,6 @@ def test_the_target_is_that_of_the_run_where_none_is_given(tmp_path, capsys):
 def test_senseless_wishes_are_refused(tmp_path, capsys, arguments, text):
     path = stored(tmp_path / "run.h5", 2000)
     assert main(["spectrum", path, *arguments]) != 0
-    assert text in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert text in said.err
+    assert not said.out  # nothing is printed before it is refused

@@ -9,7 +9,7 @@ import pytest
 from mimyria.cli import plot as plot_command
 from mimyria.cli import table as table_command
 from mimyria.correlators import Correlator
-from mimyria.errors import SettingsError
+from mimyria.errors import OutputError, SettingsError
 from mimyria.figures import FigureStyle, draw_figure
 from mimyria.io.jcamp import read_jcamp
 from mimyria.io.tables import read_table
@@ -139,3 +139,12 @@ def test_what_cannot_be_drawn_is_refused(result, stored, tmp_path):
         run(plot_command, "plot", tmp_path / "b.h5", tmp_path / "a.png", "--parts")
     with pytest.raises(SettingsError, match="must rise"):
         FigureStyle(limits=(100.0, 50.0))
+    for style in ({"errors": -1.0}, {"font_size": 0.0}):
+        with pytest.raises(SettingsError, match="errors must be 0 or more and the fon"):
+            FigureStyle(**style)
+
+
+def test_a_file_in_the_place_of_a_folder_is_said(stored, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"the folder .*file: File exists"):
+        run(table_command, "table", stored, "--jcamp", tmp_path / "file")
