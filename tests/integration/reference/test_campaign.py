@@ -17,9 +17,7 @@ from tests.integration.reference.conftest import water_molecules, write_campaign
 
 
 def collected(folder):
-    return {
-        frame.name: frame for frame in read_reference_set(folder / "set.extxyz")
-    }
+    return {frame.name: frame for frame in read_reference_set(folder / "set.extxyz")}
 
 
 def test_from_plan_to_set(reference, tmp_path):
