@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from mimyria.errors import ShapeError
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["Agreement", "CheckResult", "agreement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +91,23 @@ def agreement(
         tolerance,
         float(exchanged.max()) / scale,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Both routes of one configuration held against each other.
+
+    Attributes:
+        name: of its task.
+        atoms: that were displaced.
+        agreements: one for each tensor.
+    """
+
+    name: str
+    atoms: tuple[int, ...]
+    agreements: tuple[Agreement, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all tensors agree."""
+        return all(each.verdict == "agree" for each in self.agreements)

@@ -13,9 +13,11 @@ import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
 
+from mimyria.reference.agreement import CheckResult
 from mimyria.reference.quality import FieldQuality
 from mimyria.reference.referenceset import ReferenceFrame
 from mimyria.targets import APT, PGT
+from mimyria.units import BOHR_PER_ANGSTROM
 
 __all__ = ["data_sheet"]
 
@@ -30,12 +32,15 @@ _COLUMNS = (
 )
 
 
-def data_sheet(frames: Sequence[ReferenceFrame], title: str) -> str:
+def data_sheet(
+    frames: Sequence[ReferenceFrame], title: str, checks: Sequence[CheckResult] = ()
+) -> str:
     """The sheet, as Markdown.
 
     Args:
         frames: the set; not empty.
         title: one line about it.
+        checks: of some of its frames, from displaced atoms.
     """
     qualities = [frame.quality() for frame in frames]
     return "\n".join(
@@ -54,6 +59,8 @@ def data_sheet(frames: Sequence[ReferenceFrame], title: str) -> str:
             "",
             *_residuals(frames, qualities),
             "",
+            *_response(frames),
+            *_checks(checks),
         ]
     )
 
@@ -90,6 +97,54 @@ def _columns(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
             f"| `REF_{target.name}:R:{target.n_components}` | {target.order}, "
             f"row-major | {target.unit} | {rms:.4g} |"
         )
+
+
+def _response(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
+    """Polarizabilities, where dipole moments were printed."""
+    responses = [(frame, frame.response()) for frame in frames]
+    known = [(frame, each) for frame, each in responses if each.alpha is not None]
+    if not known:
+        return
+    yield "## Response of the whole frame"
+    yield ""
+    yield (
+        "From dipole moments in the same fields; ε∞ = 1 + 4π Tr α/3V. The difference is "
+        "that to α from the energies, relative to its mean."
+    )
+    yield ""
+    yield "| id | mean α, a0³ | ε∞ | difference |"
+    yield "|---|---|---|---|"
+    for frame, each in known:
+        assert each.alpha is not None
+        mean = float(np.trace(each.alpha)) / 3
+        volume = frame.frame.volume * BOHR_PER_ANGSTROM**3
+        epsilon = 1 + 4 * math.pi * mean / volume if all(frame.frame.pbc) else math.nan
+        shown = "–" if math.isnan(epsilon) else f"{epsilon:.4f}"
+        yield f"| {frame.name} | {mean:.4g} | {shown} | {_number(each.difference)} |"
+    yield ""
+
+
+def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
+    """Both routes held against each other."""
+    if not checks:
+        return
+    yield "## Displaced atoms"
+    yield ""
+    yield (
+        "Tensors of atoms once more, from dipole moments and polarizabilities of "
+        "displaced atoms (`mimyria reference check`)."
+    )
+    yield ""
+    yield "| id | atoms | tensor | largest difference | of the largest element | |"
+    yield "|---|---|---|---|---|---|"
+    for check in checks:
+        atoms = ", ".join(map(str, check.atoms))
+        for each in check.agreements:
+            yield (
+                f"| {check.name} | {atoms} | {each.name} | {each.largest:.2g} | "
+                f"{100 * each.relative:.2g} % | {each.verdict} |"
+            )
+    yield ""
 
 
 def _residuals(

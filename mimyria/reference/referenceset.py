@@ -9,9 +9,10 @@ the forces, so that old and new frames of a set are treated alike.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,9 @@ from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz, write_extxyz
 from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.finite_field import FieldFit, fit_tensors
+from mimyria.reference.localfield import field_inside
 from mimyria.reference.quality import INFO_PREFIX, FieldQuality, field_quality
+from mimyria.reference.response import FieldResponse, field_response
 from mimyria.tensors import Tensors
 
 __all__ = ["ReferenceFrame", "merged", "read_reference_set", "write_reference_set"]
@@ -66,6 +69,36 @@ class ReferenceFrame:
         """All residuals."""
         return field_quality(self.fields, self.forces, self.fit(), self.charge)
 
+    def response(self) -> FieldResponse:
+        """How the whole frame follows the field."""
+        periodic = any(self.frame.pbc)
+        # An electron that goes once around: the lattice vectors, times e.
+        quantum = self.frame.cell * np.array(self.frame.pbc)[:, None]
+        return field_response(
+            self.fields, self.dipoles, self.energies, quantum if periodic else None
+        )
+
+    def in_the_liquid(self) -> ReferenceFrame:
+        """The same, by the macroscopic field in the liquid it was cut from.
+
+        The fields are those inside the cluster, E_inside = L E_outside, so that tensors
+        and residuals follow from the same forces as before.
+
+        Raises:
+            FormatError: it is no cluster, or its dipole moments are not known.
+
+        Source: docs/theory.md, eq. (70), (71).
+        """
+        volume, alpha = self.info.get("cluster_volume"), self.response().alpha
+        if volume is None or alpha is None:
+            raise FormatError(
+                f"{self.name} is no cluster with dipole moments, so the field inside "
+                "it is not known. Leave --local-field out."
+            )
+        inside = field_inside(alpha, float(volume))
+        info = {**self.info, "local_field": inside.ravel()}
+        return replace(self, fields=self.fields @ inside.T, info=info)
+
     def labelled(self) -> LabelledFrame:
         """The frame with its tensors, residuals and provenance."""
         fit = self.fit()
@@ -76,6 +109,7 @@ class ReferenceFrame:
             "charge": self.charge,
             "fields_au": self.fields.ravel(),
             **quality.as_info(),
+            **self._response_info(),
         }
         tensors = Tensors(fit.apt, fit.pgt)
         masks = {}
@@ -83,6 +117,15 @@ class ReferenceFrame:
             names = [n for n in ("apt", "pgt") if getattr(tensors, n) is not None]
             masks = dict.fromkeys(names, self.mask)
         return LabelledFrame(self.frame, tensors, info, masks)
+
+    def _response_info(self) -> dict[str, Any]:
+        response = self.response()
+        info: dict[str, Any] = {}
+        if response.alpha is not None:
+            info["polarizability_au"] = response.alpha.ravel()
+        if not math.isnan(response.difference):
+            info["polarizability_difference"] = response.difference
+        return info
 
 
 def merged(
@@ -160,7 +203,7 @@ def read_reference_set(path: Path) -> list[ReferenceFrame]:
         kept = {
             key: value
             for key, value in info.items()
-            if key != "fields_au" and not key.startswith(INFO_PREFIX)
+            if not key.startswith((INFO_PREFIX, "fields_au", "polarizability_"))
         }
         frames.append(
             ReferenceFrame(

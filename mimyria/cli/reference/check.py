@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mimyria.cli.reference.common import add_campaign_argument, finish_campaign
 
 if TYPE_CHECKING:
+    from mimyria.reference.agreement import CheckResult
     from mimyria.reference.campaign import Plan
-    from mimyria.reference.campaign.checking import CheckResult
 
 __all__ = ["add_parser"]
 

@@ -31,12 +31,19 @@ def add_parser(
         metavar="OLD.extxyz",
         help="an earlier set, with its npz file beside it, whose frames are kept",
     )
+    parser.add_argument(
+        "--local-field",
+        action="store_true",
+        help="clusters only: tensors by the field in the liquid, not by that outside "
+        "the cluster, which its surface weakens (docs/reference.md)",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from mimyria.errors import FormatError
     from mimyria.reference.campaign import Plan, collect, load_campaign_settings
+    from mimyria.reference.campaign.checking import read_reports
     from mimyria.reference.datasheet import data_sheet
     from mimyria.reference.outliers import find_outliers
     from mimyria.reference.referenceset import (
@@ -49,6 +56,8 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = Plan.load(settings.directory)
     harvest = collect(plan, settings.code().charge)
     frames = harvest.frames
+    if arguments.local_field:
+        frames = [frame.in_the_liquid() for frame in frames]
     if arguments.add_to is not None:
         frames = merged(read_reference_set(arguments.add_to), frames)
     for name, reason in harvest.failed.items():
@@ -57,8 +66,13 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"not finished: {', '.join(harvest.unfinished)}", file=sys.stderr)
     if not frames:
         raise FormatError("no task is finished yet; nothing was written.")
-    sheet = data_sheet(frames, settings.campaign.title or arguments.output.stem)
+    title = settings.campaign.title or arguments.output.stem
+    sheet = data_sheet(frames, title, read_reports(plan.folder))
     written = write_reference_set(arguments.output, frames, sheet)
+    for frame in frames:
+        finding = frame.response().finding
+        if finding:
+            print(f"{frame.name}: {finding}", file=sys.stderr)
     qualities = [frame.quality() for frame in frames]
     for frame, quality in zip(frames, qualities, strict=True):
         if quality.verdict.level not in ("sound", "unchecked"):

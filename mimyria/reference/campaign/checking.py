@@ -20,7 +20,7 @@ from mimyria.errors import CalculationError, FormatError, SettingsError
 from mimyria.files import replace_file
 from mimyria.frame import Array, Frame
 from mimyria.io.labelled import LabelledFrame
-from mimyria.reference.agreement import Agreement, agreement
+from mimyria.reference.agreement import Agreement, CheckResult, agreement
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.displacement import (
@@ -34,7 +34,6 @@ from mimyria.reference.stencils import apt_stencil, with_zero_field
 from mimyria.tensors import Tensors
 
 __all__ = [
-    "CheckResult",
     "CheckSettings",
     "check_results",
     "plan_check",
@@ -64,26 +63,6 @@ class CheckSettings:
     field_step: float
     with_pgt: bool
     tolerance: float
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """Both routes of one configuration held against each other.
-
-    Attributes:
-        name: of its task.
-        atoms: that were displaced.
-        agreements: one for each tensor.
-    """
-
-    name: str
-    atoms: tuple[int, ...]
-    agreements: tuple[Agreement, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether all tensors agree."""
-        return all(each.verdict == "agree" for each in self.agreements)
 
 
 def sample_tasks(plan: Plan, count: int, seed: int) -> list[Task]:

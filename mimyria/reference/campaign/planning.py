@@ -121,6 +121,8 @@ def _selected(
 def _cluster(parent: LabelledFrame, cluster: Cluster) -> LabelledFrame:
     info = {key: value for key, value in parent.info.items() if key != "id"}
     info |= cluster.info() | {CENTRAL: int(cluster.mask.sum())}
+    if cluster.volume is not None:
+        info["cluster_volume"] = cluster.volume
     return LabelledFrame(cluster.frame, Tensors(), info)
 
 

@@ -222,13 +222,18 @@ def test_clusters_are_cut_computed_and_masked(reference, tmp_path):
     from tests.conftest import REPOSITORY
 
     configurations = REPOSITORY / "tests/data/water16-rpbe/configurations.extxyz"
-    source.write_text("".join(configurations.open().readlines()[:50]))
+    source.write_text("\n".join(configurations.read_text().splitlines()[:50]) + "\n")
     reference("plan")
     reference("run")
     reference("collect", "--output", "set.extxyz")
     frames = list(read_extxyz(tmp_path / "set.extxyz"))
     assert len(frames) == 2
-    for frame in frames:
+    reference("collect", "--output", "liquid.extxyz", "--local-field")
+    liquid = list(read_extxyz(tmp_path / "liquid.extxyz"))
+    for frame, corrected in zip(frames, liquid, strict=True):
+        # The field in the cluster is weaker than outside, so the tensors are larger.
+        ratio = np.trace(corrected.tensors.apt[0]) / np.trace(frame.tensors.apt[0])
+        assert 1.05 < ratio < 1.4
         assert frame.frame.pbc == (False, False, False)
         assert frame.frame.n_atoms > 3
         mask = frame.labelled("apt")
