@@ -6,6 +6,7 @@ made for the run (CurveZMQ); nothing listens without them.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 import socket
@@ -55,12 +56,32 @@ def slurm_executor(settings: ExecutionSettings, folder: Path) -> Iterator[Execut
             'execution.where = "slurm", but there is no sbatch on this machine. Start '
             'the campaign on a login node, or write where = "local".'
         )
-    kernel = DataFlowKernel(parsl_config(settings, folder))
+    config = parsl_config(settings, folder)
+    with _log(folder / "cluster"):
+        kernel = DataFlowKernel(config)
+        try:
+            yield ParslPoolExecutor(dfk=kernel)
+            kernel.wait_for_current_tasks()
+        finally:
+            kernel.cleanup()
+
+
+@contextmanager
+def _log(folder: Path) -> Iterator[None]:
+    """What Parsl says of jobs, in a file; its own way leaves that file open."""
+    folder.mkdir(exist_ok=True)
+    logger = logging.getLogger("parsl")
+    handler = logging.FileHandler(folder / "parsl.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
-        yield ParslPoolExecutor(dfk=kernel)
-        kernel.wait_for_current_tasks()
+        yield
     finally:
-        kernel.cleanup()
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def parsl_config(settings: ExecutionSettings, folder: Path) -> Config:
@@ -99,6 +120,7 @@ def parsl_config(settings: ExecutionSettings, folder: Path) -> Config:
         retries=0,  # the campaign tries again, and counts
         strategy="simple",
         usage_tracking=0,
+        initialize_logging=False,
     )
 
 
