@@ -140,6 +140,8 @@ def merge_results(
 def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
     """C(l) = Σ_k R_k(l) / Σ_k count_k(l) over runs k, on the lags that all have.
 
+    Source: docs/theory.md, eq. (3), with runs as segments.
+
     Raises:
         IncompatibleError: interval, unit or pairs differ.
     """
