@@ -47,7 +47,7 @@ def find_band(spectrum: Spectrum, low: float, high: float) -> Band:
     """The highest point between `low` and `high` cm⁻¹, and the centroid there.
 
     The top is that of a parabola through the highest grid point and its neighbours;
-    docs/theory.md, eq. (60).
+    docs/theory.md, eq. (80).
 
     Raises:
         SettingsError: the range holds no positive intensity.

@@ -32,7 +32,7 @@ def irrep_loss(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
         wanted: (n_atoms, dim) — normalised, float64.
         weights: (dim,) — of `component_weights`.
 
-    Source: docs/theory.md, eq. (65).
+    Source: docs/theory.md, eq. (85).
     """
     squares = (predicted.to(wanted.dtype) - wanted) ** 2
     return (squares * weights).sum(dim=1).mean()
