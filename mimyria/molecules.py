@@ -3,6 +3,8 @@
 Two atoms are bonded where they are closer than the sum of their covalent radii times a
 factor; a molecule is all that hangs together, across the borders of the cell too. Atoms
 of alkali and alkaline-earth metals count as ions, which are bonded to nothing.
+
+Source: docs/theory.md, eq. (81).
 """
 
 from __future__ import annotations

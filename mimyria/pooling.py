@@ -24,6 +24,8 @@ _SAME_LENGTH: Final = 0.7  # blocks at least this part of the longest ones
 def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
     """C(l) = Σ_k R_k(l) / Σ_k count_k(l) over runs k, on the lags that all have.
 
+    Source: docs/theory.md, eq. (3), with runs as segments.
+
     Raises:
         IncompatibleError: interval, unit or pairs differ.
     """

@@ -342,7 +342,7 @@ def kinetic_temperature(masses: Array, velocities: Array) -> float:
         masses: (n_atoms,) amu.
         velocities: (n_atoms, 3) Å/fs.
 
-    Source: equipartition; the total momentum is taken as conserved.
+    Source: docs/theory.md, eq. (83); the total momentum is taken as conserved.
     """
     doubled = float(np.einsum("i,ia,ia->", masses, velocities, velocities))
     return doubled / (max(3 * len(masses) - 3, 1) * BOLTZMANN)

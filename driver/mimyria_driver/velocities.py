@@ -82,7 +82,7 @@ def central_difference(
     Returns:
         (n_atoms, 3) Å/fs.
 
-    Source: central difference of velocity Verlet, Swope et al., JCP 76, 637 (1982);
+    Source: docs/theory.md, eq. (82). Velocity Verlet: Swope et al., JCP 76, 637 (1982);
         cell term: barostat of Martyna, Tobias, Klein, JCP 101, 4177 (1994).
     """
     inverse = np.linalg.inv(here.cell)

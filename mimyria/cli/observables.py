@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["add_options", "asked_spectra", "catalogue", "other_program"]
 
 _OPTIONS: Final = {
-    "eps_inf": "--eps-inf or --mean-polarizability",
+    "eps_inf": "--eps-inf",
     "n_molecules": "--molecules",
 }
 """Fields of a cell, and the options that give them."""

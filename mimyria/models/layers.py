@@ -25,7 +25,8 @@ class RadialBasis(nn.Module):
     The factor 1/n makes weights smooth in r unless the data demand otherwise: on the
     16-water data it lowers the test error of the APT from 15 to 13 %.
 
-    Source: Gasteiger et al., ICLR 2020, arXiv:2003.03123, eqs. (7) and (8) with p = 6.
+    Source: docs/theory.md, eq. (84); Gasteiger et al., ICLR 2020, arXiv:2003.03123,
+    eqs. (7) and (8) with p = 6.
     """
 
     frequencies: Tensor

@@ -46,7 +46,8 @@ class Band:
 def find_band(spectrum: Spectrum, low: float, high: float) -> Band:
     """The highest point between `low` and `high` cm⁻¹, and the centroid there.
 
-    The top is that of a parabola through the highest grid point and its neighbours.
+    The top is that of a parabola through the highest grid point and its neighbours;
+    docs/theory.md, eq. (80).
 
     Raises:
         SettingsError: the range holds no positive intensity.

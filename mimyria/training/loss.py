@@ -31,6 +31,8 @@ def irrep_loss(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
         predicted: (n_labelled, dim) — normalised, in the type of the network.
         wanted: (n_labelled, dim) — normalised, float64.
         weights: (dim,) — of `component_weights`.
+
+    Source: docs/theory.md, eq. (85).
     """
     squares = (predicted.to(wanted.dtype) - wanted) ** 2
     return (squares * weights).sum(dim=1).mean()
