@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from mimyria.correlation import Correlation
 
-__all__ = ["Parts"]
+__all__ = ["SELF_NAMES", "Parts"]
+
+SELF_NAMES: Final = ("intramolecular", "intermolecular")
+"""Names of the self and the distinct term of molecules."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +26,11 @@ class Parts:
         anisotropic: Σ_ab of the traceless polarizability velocities, or None.
         reliable_from: cm⁻¹; below it spectra of single parts show how atoms change the
             group, and not how they move. 0 where groups do not change.
+        n_self: where the parts are the self and the distinct term: equivalent processes
+            whose mean the self term is, the probes or the molecules if these are fewer.
+            0 where the parts are groups.
+        shares: where groups are too many for blocks of all pairs: each group with
+            itself (g, g) and with the whole (g, G), the last name, in blocks.
     """
 
     names: tuple[str, ...]
@@ -29,3 +38,5 @@ class Parts:
     isotropic: Correlation | None
     anisotropic: Correlation | None
     reliable_from: float = 0.0
+    n_self: int = 0
+    shares: Parts | None = None

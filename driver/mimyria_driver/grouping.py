@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping, group_atoms
@@ -19,6 +20,8 @@ from mimyria_driver.settings import GroupsSettings
 
 __all__ = ["build_grouping", "describe_groups"]
 
+_FOR_EVER: Final = 2**62  # MD steps
+
 
 def build_grouping(
     settings: GroupsSettings, frame: Frame, masses: Array, probe_steps: int
@@ -29,7 +32,8 @@ def build_grouping(
         settings: of the groups.
         frame: the first one of the run, which bonds are taken from.
         masses: (n_atoms,) amu.
-        probe_steps: MD steps for which random signs stay.
+        probe_steps: MD steps for which random signs stay, unless the probes are so
+            many that signs make no difference; then they stay for ever.
 
     Raises:
         SettingsError: an atom, an element or a molecule is not there.
@@ -58,7 +62,11 @@ def build_grouping(
     if settings.kind != "intra":
         return grouping
     molecules = find_molecules(frame, settings.bond_factor)
-    return replace(grouping, probes=Probes(molecules, settings.probes, probe_steps))
+    probes = Probes(molecules, settings.probes, probe_steps)
+    if probes.complete:
+        # Pairs of frames with different signs would be lost for nothing.
+        probes = replace(probes, steps=_FOR_EVER)
+    return replace(grouping, probes=probes)
 
 
 def describe_groups(settings: GroupsSettings) -> str:

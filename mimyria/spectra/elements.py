@@ -10,7 +10,7 @@ import numpy as np
 
 from mimyria.correlation import Correlation
 from mimyria.frame import Array
-from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.replicates import with_errors
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.vdos import mass_weighted, velocity_correlator, velocity_spectrum
 from mimyria.spectra.windows import (
@@ -87,7 +87,7 @@ class VelocitySpectra:
                 window=lags,
                 max_wavenumber=max_wavenumber,
             )
-            spectrum = with_block_errors(compute, whole, lags.reach)["vdos"]
+            spectrum = with_errors(compute, whole, lags)["vdos"]
             found.append(replace(spectrum, name=f"vdos_{name}"))
         return found
 

@@ -25,6 +25,7 @@ from mimyria.units import POLARIZABILITY_CORRELATION_UNIT, RAMAN_CONSTANT
 __all__ = [
     "FORMS",
     "KIND_UNITS",
+    "NATURAL",
     "N_ANISOTROPIC",
     "N_ISOTROPIC",
     "PLACZEK",
@@ -35,8 +36,10 @@ __all__ = [
     "depolarisation_linear",
     "depolarisation_natural",
     "form_spectrum",
+    "form_spread",
     "polarised_form",
     "raman_factor",
+    "ratio_error",
     "stands_out",
 ]
 
@@ -60,6 +63,9 @@ WEIGHTS: Final = MappingProxyType(
     }
 )
 """Weights of the mean square a² and of Placzek's γ² in the spectra of a liquid."""
+
+NATURAL: Final = (0.0, 6.0 / 45.0)
+"""Weights in the numerator of ρ_n, natural light at 90°."""
 
 N_ISOTROPIC: Final = 1
 N_ANISOTROPIC: Final = 5
@@ -149,6 +155,70 @@ def form_spectrum(
     return spectrum
 
 
+def form_spread(
+    correlation: Correlation, grid: Grid, form: Array, factor: Array | float = 1.0
+) -> Array:
+    """What the error of a quadratic form is relative to: σ = r √Tr(F S F S).
+
+    That is the spectrum itself for one pair of polarisations, and less for a sum over
+    several, whose noise is not the same.
+
+    Args:
+        correlation: of the six components in the order of `currents.VOIGT`.
+        grid: of the spectrum.
+        form: (6, 6) symmetric.
+        factor: for each wavenumber.
+
+    Source: docs/theory.md, eq. (57).
+    """
+    used = np.flatnonzero(np.abs(form).sum(axis=0))
+    matrix = np.empty((len(grid.wavenumbers), len(used), len(used)))
+    for i, u in enumerate(used):
+        for j, v in enumerate(used[: i + 1]):
+            spectrum = grid.cosine(correlation.column(int(u), int(v)))
+            matrix[:, i, j] = matrix[:, j, i] = spectrum
+    product = form[np.ix_(used, used)] @ matrix
+    trace = np.einsum("kij,kji->k", product, product)
+    spread: Array = np.abs(factor) * np.sqrt(np.maximum(trace, 0.0))
+    return spread
+
+
+def ratio_error(
+    above: tuple[float, float],
+    below: tuple[float, float],
+    invariants: tuple[Array, Array],
+    errors: tuple[Array, Array],
+) -> Array:
+    """Error of the ratio X/Y of two sums of a² and γ², taken as independent.
+
+    d(X/Y) = Σ_i (x_i − X/Y y_i) dI_i / Y
+
+    Args:
+        above: weights x of a² and γ² in X.
+        below: weights y in Y.
+        invariants: the spectra of a² and γ².
+        errors: of them.
+
+    Returns:
+        The error; infinite where Y is zero.
+
+    Source: docs/theory.md, eq. (58).
+    """
+    numerator, denominator = (
+        sum(w * each for w, each in zip(weights, invariants, strict=True))
+        for weights in (above, below)
+    )
+    known = denominator != 0
+    safe = np.where(known, denominator, 1.0)
+    ratio = numerator / safe
+    terms = [
+        (x - ratio * y) * np.where(known, error, 0.0) / safe
+        for x, y, error in zip(above, below, errors, strict=True)
+    ]
+    found: Array = np.where(known, np.hypot(*terms), np.inf)
+    return found
+
+
 def polarised_form(incident: Array, scattered: Array) -> Array:
     """The form of one pair of polarisations, of a single crystal or a surface.
 
@@ -235,7 +305,7 @@ def depolarisation_natural(correlation: Correlation, grid: Grid) -> Array:
 
     Source: docs/theory.md, eq. (19).
     """
-    return _ratio(correlation, grid, 6.0 / 45.0 * _G2, FORMS["raman_unpolarised"])
+    return _ratio(correlation, grid, NATURAL[1] * _G2, FORMS["raman_unpolarised"])
 
 
 def _ratio(correlation: Correlation, grid: Grid, above: Array, below: Array) -> Array:
