@@ -123,10 +123,7 @@ class SelfCorrelators:
             dipole: of the whole.
             polarizability: of the whole.
         """
-        found = {
-            name: self._self_and_rest(name)
-            for name in self._alone
-        }
+        found = {name: self._self_and_rest(name) for name in self._alone}
         n_molecules = int(self._probes.molecule.max()) + 1
         parts = Parts(
             SELF_NAMES,
@@ -178,12 +175,18 @@ def with_rest(
     if polarizability is not None:
         whole["isotropic"] = isotropic_correlation(polarizability)
         whole["anisotropic"] = anisotropic_correlation(polarizability) / PLACZEK
-    changed = {
-        name: _completed(correlation, values)
-        for name, values in whole.items()
-        if (correlation := getattr(parts, name)) is not None
+    found = {
+        name: getattr(parts, name) for name in ("dipole", "isotropic", "anisotropic")
     }
-    return replace(parts, **changed)
+    for name, values in whole.items():
+        if found[name] is not None:
+            found[name] = _completed(found[name], values)
+    return replace(
+        parts,
+        dipole=found["dipole"],
+        isotropic=found["isotropic"],
+        anisotropic=found["anisotropic"],
+    )
 
 
 def _completed(correlation: Correlation, whole: Array) -> Correlation:

@@ -9,7 +9,8 @@ from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum, compute_spectra, find_band, find_bands
 from mimyria.spectra.convergence import BandError, band_errors
-from mimyria.spectra.jackknife import Replicates, Spectra, halves, replicates
+from mimyria.spectra.jackknife import halves
+from mimyria.spectra.replicates import Replicates, Spectra, replicates
 from mimyria.spectra.windows import window_for_resolution
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def precision_report(result: Result, arguments: argparse.Namespace) -> list[str]
             bands,
             _halves(result, name, correlation),
         )
-        kind = _kind(result.spectra[name])
+        kind = result.spectra[name].error_source
         lines += [_line(error, kind, correlation.interval) for error in errors]
         lines += _positions(result, name, correlation)
     return lines
@@ -83,10 +84,10 @@ def _line(error: BandError, kind: str, interval: float) -> str:
 
 
 def _positions(result: Result, name: str, correlation: Correlation) -> list[str]:
-    """Tops of the strongest bands with their jackknife errors."""
-    found = _replicates(result, name, correlation)
-    if found is None:
+    """Tops of the strongest bands with their errors."""
+    if not correlation.n_samples:
         return []
+    found = _replicates(result, name, correlation)
     bands = sorted(find_bands(found.whole[name]), key=lambda band: -band.height)
     texts = []
     for band in sorted(bands[:_MOST_BANDS], key=lambda band: band.position):
@@ -100,9 +101,7 @@ def _positions(result: Result, name: str, correlation: Correlation) -> list[str]
     return [f"         bands at {', '.join(texts)} cm⁻¹"] if texts else []
 
 
-def _replicates(
-    result: Result, name: str, correlation: Correlation
-) -> Replicates | None:
+def _replicates(result: Result, name: str, correlation: Correlation) -> Replicates:
     spectrum = result.spectra[name]
     window = window_for_resolution(
         str(result.provenance["window"]),
@@ -110,9 +109,7 @@ def _replicates(
         correlation.n_lags,
         correlation.interval,
     )
-    return replicates(
-        lambda part: _compute(result, name, part), correlation, window.reach
-    )
+    return replicates(lambda part: _compute(result, name, part), correlation, window)
 
 
 def _halves(
@@ -136,12 +133,6 @@ def _compute(
         resolution=result.spectra[name].resolution,
         window=str(result.provenance["window"]),
     )
-
-
-def _kind(spectrum: Spectrum) -> str:
-    if spectrum.error_dof is None:
-        return "theory; too few blocks yet"
-    return f"{spectrum.error_dof + 1} blocks"
 
 
 def _target(result: Result, name: str, percent: float | None) -> float:

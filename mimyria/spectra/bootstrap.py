@@ -1,4 +1,4 @@
-"""Bootstrap: correlations as chance might have made them, if the motion is Gaussian noise.
+"""Bootstrap: correlations as chance might have made them, for Gaussian noise.
 
 It knows correlations and a window; no physics. While a run is too short for blocks, its
 outputs are calculated again from such draws, and their scatter is the error of what no

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from mimyria.correlation import Correlation
 from mimyria.frame import Array
-from mimyria.spectra import dielectric, scattering
+from mimyria.spectra import dielectric, noise, scattering
 from mimyria.spectra.dielectric import Cell
 from mimyria.spectra.grid import Grid
 from mimyria.spectra.porto import Geometry
@@ -134,7 +132,7 @@ def _form_spread(form: Array) -> Function:
     """What the error of `_form` is relative to."""
 
     def values(correlation: Correlation, grid: Grid, conditions: Conditions) -> Array:
-        return scattering.form_spread(
+        return noise.form_spread(
             correlation, grid, form, _raman_factor(grid, conditions)
         )
 
@@ -163,19 +161,15 @@ def _direction(axes: str) -> Function:
 
 
 def _crossed(axes: str) -> Function:
-    """What the error of ε''_ab is relative to: √[(ε''_aa ε''_bb + ε''_ab²)/2].
-
-    Source: docs/theory.md, eq. (57).
-    """
-    a, b = axes
+    """What the error of ε''_ab is relative to."""
+    a, b = axes[0], axes[1]
 
     def values(correlation: Correlation, grid: Grid, conditions: Conditions) -> Array:
         one, other, both = (
             _direction(pair)(correlation, grid, conditions)
             for pair in (a + a, b + b, axes)
         )
-        spread: Array = np.sqrt(np.maximum(one * other + both**2, 0.0) / 2.0)
-        return spread
+        return noise.crossed(one, other, both)
 
     return values
 

@@ -10,7 +10,7 @@ import numpy as np
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
-from mimyria.spectra import scattering
+from mimyria.spectra import noise, scattering
 from mimyria.spectra.catalogue import (
     QUANTITIES,
     Conditions,
@@ -219,8 +219,8 @@ def _theory_error(
     )
     errors = of(iso, scattering.N_ISOTROPIC), of(g2, scattering.N_ANISOTROPIC)
     if quantity.weights is not None:
-        return scattering.ratio_error(*quantity.weights, (iso, g2), errors)
-    return scattering.combined_error(scattering.WEIGHTS[quantity.name], *errors)
+        return noise.ratio_error(*quantity.weights, (iso, g2), errors)
+    return noise.combined_error(scattering.WEIGHTS[quantity.name], *errors)
 
 
 def _masked(ratio: Spectrum, below: Spectrum) -> Spectrum:

@@ -14,16 +14,15 @@ from mimyria.correlation import Correlation
 from mimyria.errors import UnitError
 from mimyria.frame import Array
 from mimyria.spectra.grid import grid_for
+from mimyria.spectra.noise import combined_error, ratio_error
 from mimyria.spectra.scattering import (
     FORMS,
     N_ANISOTROPIC,
     N_ISOTROPIC,
     RAMAN_UNIT,
     WEIGHTS,
-    combined_error,
     contract,
     raman_factor,
-    ratio_error,
     stands_out,
 )
 from mimyria.spectra.spectrum import Spectrum

@@ -31,15 +31,12 @@ __all__ = [
     "PLACZEK",
     "RAMAN_UNIT",
     "WEIGHTS",
-    "combined_error",
     "contract",
     "depolarisation_linear",
     "depolarisation_natural",
     "form_spectrum",
-    "form_spread",
     "polarised_form",
     "raman_factor",
-    "ratio_error",
     "stands_out",
 ]
 
@@ -121,22 +118,6 @@ def contract(correlation: Correlation, form: Array) -> Array:
     return total
 
 
-def combined_error(
-    weights: tuple[float, float], iso_error: Array, g2_error: Array
-) -> Array:
-    """Error of a sum of a² and γ² with these weights, taken as independent.
-
-    A term of weight zero is left out, even where its error is infinite.
-    """
-    terms = [
-        weight * error
-        for weight, error in zip(weights, (iso_error, g2_error), strict=True)
-        if weight
-    ]
-    combined: Array = np.sqrt(sum(term**2 for term in terms))
-    return combined
-
-
 def stands_out(intensity: Array, error: Array) -> NDArray[np.bool_]:
     """Where an intensity is more than noise and leakage, so that a ratio has a meaning.
 
@@ -153,70 +134,6 @@ def form_spectrum(
     """Spectrum of a quadratic form, times a factor for each wavenumber."""
     spectrum: Array = factor * grid.cosine(contract(correlation, form))
     return spectrum
-
-
-def form_spread(
-    correlation: Correlation, grid: Grid, form: Array, factor: Array | float = 1.0
-) -> Array:
-    """What the error of a quadratic form is relative to: σ = r √Tr(F S F S).
-
-    That is the spectrum itself for one pair of polarisations, and less for a sum over
-    several, whose noise is not the same.
-
-    Args:
-        correlation: of the six components in the order of `currents.VOIGT`.
-        grid: of the spectrum.
-        form: (6, 6) symmetric.
-        factor: for each wavenumber.
-
-    Source: docs/theory.md, eq. (57).
-    """
-    used = np.flatnonzero(np.abs(form).sum(axis=0))
-    matrix = np.empty((len(grid.wavenumbers), len(used), len(used)))
-    for i, u in enumerate(used):
-        for j, v in enumerate(used[: i + 1]):
-            spectrum = grid.cosine(correlation.column(int(u), int(v)))
-            matrix[:, i, j] = matrix[:, j, i] = spectrum
-    product = form[np.ix_(used, used)] @ matrix
-    trace = np.einsum("kij,kji->k", product, product)
-    spread: Array = np.abs(factor) * np.sqrt(np.maximum(trace, 0.0))
-    return spread
-
-
-def ratio_error(
-    above: tuple[float, float],
-    below: tuple[float, float],
-    invariants: tuple[Array, Array],
-    errors: tuple[Array, Array],
-) -> Array:
-    """Error of the ratio X/Y of two sums of a² and γ², taken as independent.
-
-    d(X/Y) = Σ_i (x_i − X/Y y_i) dI_i / Y
-
-    Args:
-        above: weights x of a² and γ² in X.
-        below: weights y in Y.
-        invariants: the spectra of a² and γ².
-        errors: of them.
-
-    Returns:
-        The error; infinite where Y is zero.
-
-    Source: docs/theory.md, eq. (58).
-    """
-    numerator, denominator = (
-        sum(w * each for w, each in zip(weights, invariants, strict=True))
-        for weights in (above, below)
-    )
-    known = denominator != 0
-    safe = np.where(known, denominator, 1.0)
-    ratio = numerator / safe
-    terms = [
-        (x - ratio * y) * np.where(known, error, 0.0) / safe
-        for x, y, error in zip(above, below, errors, strict=True)
-    ]
-    found: Array = np.where(known, np.hypot(*terms), np.inf)
-    return found
 
 
 def polarised_form(incident: Array, scattered: Array) -> Array:

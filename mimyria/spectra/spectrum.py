@@ -69,8 +69,8 @@ class Spectrum:
         number = (self.error_dof or 0) + 1
         sources = {
             BLOCKS: f"{number} blocks",
-            THEORY: "theory; too few blocks",
-            BOOTSTRAP: f"theory, {number} draws; too few blocks",
+            THEORY: "theory; too few blocks yet",
+            BOOTSTRAP: f"theory, {number} draws; too few blocks yet",
         }
         return sources.get(self.error_kind or "", "source unknown")
 
