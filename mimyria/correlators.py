@@ -37,7 +37,7 @@ State = dict[str, NDArray[Any]]
 _MIN_STEP: Final = 256
 """Shortest step, so that a few lags do not mean a transform every few samples."""
 
-_STATE_VERSION: Final = 2
+_STATE_VERSION: Final = 3
 _SETTINGS: Final = (
     "n_channels",
     "n_lags",
@@ -46,6 +46,7 @@ _SETTINGS: Final = (
     "pairs",
     "components",
     "max_blocks",
+    "whole_segments",
 )
 
 
@@ -78,6 +79,7 @@ class Correlator:
         *,
         components: Sequence[float] | None = None,
         max_blocks: int = 32,
+        whole_segments: bool = False,
     ) -> None:
         """Begin with no samples.
 
@@ -90,6 +92,8 @@ class Correlator:
             components: weights w_c; each channel is then a vector of len(components)
                 numbers, and the product of u and v is Σ_c w_c u_c v_c.
             max_blocks: blocks for statistical errors, an even number; 0 keeps none.
+            whole_segments: blocks end with segments only, because what is in a segment
+                is not independent.
 
         Raises:
             SettingsError: a setting makes no sense.
@@ -105,6 +109,7 @@ class Correlator:
             None if components is None else tuple(float(w) for w in components)
         )
         self.max_blocks = max_blocks
+        self.whole_segments = whole_segments
         self._weights = (1.0,) if self.components is None else self.components
         if not (self._weights and np.isfinite(self._weights).all()):
             raise SettingsError(
@@ -118,7 +123,7 @@ class Correlator:
         self._open_counts = np.zeros(n_lags, np.int64)  # of `_power`
         self._sums = np.zeros((len(self.pairs), n_lags))  # of the closed blocks
         self._counts = np.zeros(n_lags, np.int64)  # of the closed blocks
-        self._blocks = BlockStore(max_blocks, self._step)
+        self._blocks = BlockStore(max_blocks, self._step, whole_segments=whole_segments)
         self._fill = 0  # samples in the present step
         self._segment = 0  # samples in the open segment
         self._closed = 0  # samples in the closed segments
@@ -227,6 +232,7 @@ class Correlator:
             "pairs": np.array(self.pairs, np.int64).reshape(-1, 2),
             "components": np.array(self.components or (), np.float64),
             "max_blocks": np.array(self.max_blocks, np.int64),
+            "whole_segments": np.array(self.whole_segments, np.int64),
             "progress": np.array(progress, np.int64),
             **{name: array.copy() for name, array in self._arrays().items()},
             **self._blocks.state(len(self.pairs), self.n_lags),
@@ -254,6 +260,7 @@ class Correlator:
                 [(int(u), int(v)) for u, v in state["pairs"]],
                 components=[float(w) for w in state["components"]] or None,
                 max_blocks=int(state["max_blocks"]),
+                whole_segments=bool(state["whole_segments"]),
             )
             correlator._restore(state)
         except KeyError as error:

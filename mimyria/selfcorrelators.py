@@ -59,8 +59,6 @@ class SelfCorrelators:
         self._probes = grouping.probes
         self._layout = Layout.of(grouping)
         self._period = -1
-        self._in_period = 0  # samples with the present signs
-        self._longest = 0  # samples with the same signs, at most
         self._open = False
         n_probes = self._layout.n_probes
         self._alone, self._whole = (
@@ -71,6 +69,8 @@ class SelfCorrelators:
                     interval,
                     unit,
                     components=tuple(weight / copies for weight in weights) * copies,
+                    # Frames with the same signs share their noise.
+                    whole_segments=not self._probes.complete,
                 )
                 for name, (target, weights, unit) in PART_CORRELATIONS.items()
                 if target in targets
@@ -95,11 +95,8 @@ class SelfCorrelators:
             period = int(periods[begin])
             if period != self._period:
                 self.end_segment()
-                self._in_period = 0
             self._period = period
             self._open = True
-            self._in_period += end - begin
-            self._longest = max(self._longest, self._in_period)
             for name, correlator in self._alone.items():
                 for target, samples in (
                     (correlator, probes[name]),
@@ -147,9 +144,6 @@ class SelfCorrelators:
         blocks = Blocks(
             _difference(alone.blocks.values, whole.blocks.values), alone.blocks.counts
         )
-        if not self._probes.complete:
-            # Frames with the same signs share their noise: they are no two blocks.
-            blocks = blocks.at_least(self._longest)
         values = _difference(alone.values, whole.values)
         return replace(alone, values=values, pairs=_PAIRS, blocks=blocks)
 

@@ -52,7 +52,7 @@ def drawn_correlations(
     power, root = _spectral_matrix(correlation, reach, n_samples)
     expected = fft.irfft(power, n_samples, axis=0)[:reach]
     counts = correlation.counts[:reach]
-    scale = np.sqrt(n_samples / np.maximum(counts, 1) / _excess(root, counts))
+    scale = np.sqrt(n_samples / np.maximum(counts, 1) / _excess(counts))
     scale[counts == 0] = 0.0
     first, second = np.array(correlation.pairs).T
     rng = np.random.default_rng(_SEED)
@@ -83,18 +83,14 @@ def bootstrap_error(value: ArrayLike, drawn: Sequence[ArrayLike]) -> Array:
     return np.where(known, error, np.nan)
 
 
-def _excess(root: Array, counts: NDArray[np.int64]) -> float:
-    """By how much the squares of noisy spectra are too high, e = 1 + V (1 + n)/2.
+def _excess(counts: NDArray[np.int64]) -> float:
+    """By how much the square of a noisy spectrum is too high, e = 1 + V.
 
-    n = ∫ (Tr S)² / ∫ Tr S² is the number of independent channels, V the relative
-    variance of spectra without a window.
+    V is the relative variance of a spectrum without a window; sums of several channels
+    have a little more.
     """
     inverse = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
-    matrix = root @ root
-    total = np.einsum("kuu->k", matrix)
-    squares = float(np.einsum("kuv,kuv->", matrix, matrix))
-    n_channels = float(total @ total) / squares if squares > 0 else 1.0
-    return 1.0 + (2.0 * float(inverse.sum()) - float(inverse[0])) * (1 + n_channels) / 2
+    return 1.0 + 2.0 * float(inverse.sum()) - float(inverse[0])
 
 
 def _spectral_matrix(

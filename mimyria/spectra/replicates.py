@@ -140,7 +140,7 @@ def _dof(spectrum: Spectrum) -> float | None:
     if spectrum.error is None:
         return None
     known = np.isfinite(spectrum.error) & (spectrum.error > 0)
-    known &= np.isfinite(spectrum.intensity)
+    known &= np.isfinite(spectrum.intensity) & (spectrum.intensity != 0)
     if not known.any():
         return None
     relative = spectrum.error[known] / spectrum.intensity[known]
