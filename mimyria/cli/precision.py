@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Final
 
 from mimyria.correlation import Correlation
@@ -94,10 +95,14 @@ def _positions(result: Result, name: str, correlation: Correlation) -> list[str]
         low, high = band.low, band.high
 
         def position(spectra: Spectra, low: float = low, high: float = high) -> float:
-            return find_band(spectra[name], low, high).position
+            try:
+                return find_band(spectra[name], low, high).position
+            except SettingsError:  # in a draw of a short run it may not be there
+                return math.nan
 
-        if high > low:
-            texts.append(f"{band.position:.1f} ± {float(found.error_of(position)):.1f}")
+        error = float(found.error_of(position)) if high > low else math.nan
+        if math.isfinite(error):
+            texts.append(f"{band.position:.1f} ± {error:.1f}")
     return [f"         bands at {', '.join(texts)} cm⁻¹"] if texts else []
 
 

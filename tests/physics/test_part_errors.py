@@ -114,12 +114,13 @@ def truth(shared=SHARED):
     return part_spectra(parts, "ir", **SETTINGS)
 
 
-def coverage(n_runs, n, n_probes, kind, first=0, shared=SHARED):
+def coverage(n_runs, n, n_probes, kind, shared=SHARED):
+    """Runs begin at any step, for signs depend on it alone."""
     rng = np.random.default_rng(n + n_probes)
     expected = truth(shared)
     inside = {name: [] for name in SELF_NAMES}
     for _ in range(n_runs):
-        parts, _ = run(rng, n, n_probes, first, shared)
+        parts, _ = run(rng, n, n_probes, int(rng.integers(10**8)), shared)
         for name, spectrum in part_spectra(parts, "ir", **SETTINGS).items():
             assert spectrum.error_kind == kind
             off = np.abs(spectrum.intensity - expected[name].intensity)
@@ -127,9 +128,9 @@ def coverage(n_runs, n, n_probes, kind, first=0, shared=SHARED):
     return {name: float(np.concatenate(hits).mean()) for name, hits in inside.items()}
 
 
-@pytest.mark.parametrize(("n_probes", "first"), [(2, 0), (2, PERIOD // 3), (8, 0)])
-def test_the_truth_lies_within_two_errors_of_self_and_distinct(n_probes, first):
-    for name, share in coverage(30, 20_000, n_probes, "blocks", first).items():
+@pytest.mark.parametrize("n_probes", [2, 8])
+def test_the_truth_lies_within_two_errors_of_self_and_distinct(n_probes):
+    for name, share in coverage(40, 9000, n_probes, "blocks").items():
         assert 0.90 <= share <= 0.97, name
 
 
