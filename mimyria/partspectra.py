@@ -204,7 +204,7 @@ def _assigned(parts: Parts, spectra: _Pairs) -> _Found:
 def _self_and_distinct(parts: Parts, spectra: _Pairs) -> _Found:
     """The self term is the mean of n equal processes, the whole one more.
 
-    Source: docs/theory.md, eq. (59).
+    Source: docs/theory.md, eq. (89).
     """
     alone, distinct = spectra[0, 0], spectra[1, 1]
     spread = alone / np.sqrt(parts.n_self)

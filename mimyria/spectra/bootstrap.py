@@ -45,7 +45,7 @@ def drawn_correlations(
         window: of the spectra; what it cuts off is not drawn.
         n_draws: how many.
 
-    Source: docs/theory.md, eq. (56).
+    Source: docs/theory.md, eq. (86).
     """
     reach = window.reach
     n_samples = int(fft.next_fast_len(_WINDOWS * reach, real=True))

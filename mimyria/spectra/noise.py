@@ -43,7 +43,7 @@ def crossed(one: Array, other: Array, both: Array) -> Array:
         other: S_vv.
         both: S_uv, which may be negative.
 
-    Source: docs/theory.md, eq. (57).
+    Source: docs/theory.md, eq. (87).
     """
     spread: Array = np.sqrt(np.maximum(one * other + both**2, 0.0) / 2.0)
     return spread
@@ -63,7 +63,7 @@ def form_spread(
         form: (6, 6) symmetric.
         factor: for each wavenumber.
 
-    Source: docs/theory.md, eq. (57).
+    Source: docs/theory.md, eq. (87).
     """
     used = np.flatnonzero(np.abs(form).sum(axis=0))
     matrix = np.empty((len(grid.wavenumbers), len(used), len(used)))
@@ -96,7 +96,7 @@ def ratio_error(
     Returns:
         The error; infinite where Y is zero.
 
-    Source: docs/theory.md, eq. (58).
+    Source: docs/theory.md, eq. (88).
     """
     numerator, denominator = (
         sum(w * each for w, each in zip(weights, invariants, strict=True))
