@@ -28,11 +28,14 @@ class BlockStore:
     Attributes:
         max_blocks: places for blocks; 0 keeps none.
         length: samples after which a block is full.
+        whole_segments: whether blocks end with segments only.
 
     Source: docs/theory.md, "Errors from blocks", eq. (30).
     """
 
-    def __init__(self, max_blocks: int, length: int) -> None:
+    def __init__(
+        self, max_blocks: int, length: int, *, whole_segments: bool = False
+    ) -> None:
         """Begin empty.
 
         Raises:
@@ -44,6 +47,7 @@ class BlockStore:
             )
         self.max_blocks = max_blocks
         self.length = length
+        self.whole_segments = whole_segments
         self._sums: list[Array] = []
         self._counts: list[NDArray[np.int64]] = []
 
@@ -53,9 +57,15 @@ class BlockStore:
         return len(self._sums)
 
     def takes(self, n_samples: int, *, at_border: bool) -> bool:
-        """Whether a block of so many samples is over; half is enough at a border."""
+        """Whether a block of so many samples is over; half is enough at a border.
+
+        Of whole segments three quarters are: with half, segments of one length would
+        never be gathered in blocks of two.
+        """
         if not self.max_blocks:
             return False
+        if self.whole_segments:
+            return at_border and n_samples >= 0.75 * self.length
         return n_samples >= (self.length / 2 if at_border else self.length)
 
     def close(self, sums: Array, counts: NDArray[np.int64]) -> None:
@@ -67,6 +77,8 @@ class BlockStore:
         """
         self._sums.append(sums)
         self._counts.append(counts)
+        if self.whole_segments:
+            self.length = max(self.length, int(counts[0]))
         if self.n_blocks == self.max_blocks:
             self._double()
 
@@ -129,7 +141,9 @@ class BlockStore:
         return range(0, len(self._counts), 2)
 
     def _copy(self) -> BlockStore:
-        store = BlockStore(self.max_blocks, self.length)
+        store = BlockStore(
+            self.max_blocks, self.length, whole_segments=self.whole_segments
+        )
         store._sums = list(self._sums)  # blocks are never changed in place
         store._counts = list(self._counts)
         return store

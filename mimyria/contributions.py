@@ -138,7 +138,7 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     Returns:
         (size,) as `Layout` says.
 
-    Source: docs/theory.md, eq. (28), docs/theory.md, eq. (40), docs/theory.md, eq. (43)
+    Source: docs/theory.md, eq. (91), docs/theory.md, eq. (40), docs/theory.md, eq. (43)
     and docs/theory.md, eq. (49).
     """
     layout = Layout.of(grouping)

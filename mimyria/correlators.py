@@ -49,6 +49,7 @@ _SETTINGS: Final = (
     "components",
     "max_blocks",
     "keep_trajectories",
+    "whole_segments",
 )
 
 
@@ -83,6 +84,7 @@ class Correlator:
         components: Sequence[float] | None = None,
         max_blocks: int = 32,
         keep_trajectories: bool = False,
+        whole_segments: bool = False,
     ) -> None:
         """Begin with no samples.
 
@@ -96,6 +98,8 @@ class Correlator:
                 numbers, and the product of u and v is Σ_c w_c u_c v_c.
             max_blocks: blocks for statistical errors, an even number; 0 keeps none.
             keep_trajectories: keep `Correlation.trajectories` too.
+            whole_segments: blocks end with segments only, because what is in a segment
+                is not independent.
 
         Raises:
             SettingsError: a setting makes no sense.
@@ -112,6 +116,7 @@ class Correlator:
         )
         self.max_blocks = max_blocks
         self.keep_trajectories = keep_trajectories
+        self.whole_segments = whole_segments
         self._weights = (1.0,) if self.components is None else self.components
         if not (self._weights and np.isfinite(self._weights).all()):
             raise SettingsError(
@@ -125,7 +130,7 @@ class Correlator:
         self._open_counts = np.zeros(n_lags, np.int64)  # of `_power`
         self._sums = np.zeros((len(self.pairs), n_lags))  # of the closed blocks
         self._counts = np.zeros(n_lags, np.int64)  # of the closed blocks
-        self._blocks = BlockStore(max_blocks, self._step)
+        self._blocks = BlockStore(max_blocks, self._step, whole_segments=whole_segments)
         self._trajectories = (
             TrajectoryMeans(
                 np.zeros_like(self._power),
@@ -259,6 +264,7 @@ class Correlator:
             "components": np.array(self.components or (), np.float64),
             "max_blocks": np.array(self.max_blocks, np.int64),
             "keep_trajectories": np.array(self.keep_trajectories, np.int64),
+            "whole_segments": np.array(self.whole_segments, np.int64),
             "progress": np.array(progress, np.int64),
             **{name: array.copy() for name, array in self._arrays().items()},
             **self._blocks.state(len(self.pairs), self.n_lags),
@@ -287,6 +293,7 @@ class Correlator:
                 components=[float(w) for w in state["components"]] or None,
                 max_blocks=int(state["max_blocks"]),
                 keep_trajectories=bool(state["keep_trajectories"]),
+                whole_segments=bool(state["whole_segments"]),
             )
             correlator._restore(state)
         except KeyError as error:

@@ -89,7 +89,8 @@ def draw_figure(
         style: how it looks; None: as for one column of a journal.
         parts: contributions to the first spectrum, on the same wavenumbers. Those of
             groups are stacked areas, those of pairs lines, because they may be
-            negative.
+            negative. The band around the edge of an area is the error of that group
+            alone.
 
     Raises:
         SettingsError: the format is unknown, or there is nothing to draw.
@@ -133,11 +134,7 @@ def _draw_panel(axes: Axes, group: list[Spectrum], style: FigureStyle) -> None:
         x, y = spectrum.wavenumbers, spectrum.intensity
         label = _LABELS.get(spectrum.name, spectrum.name)
         axes.plot(x, y, color=colour, linewidth=1.0, label=label)
-        if spectrum.error is not None and style.errors > 0:
-            width = style.errors * spectrum.error
-            axes.fill_between(
-                x, y - width, y + width, color=colour, alpha=0.25, linewidth=0
-            )
+        _draw_error(axes, spectrum, y, colour, style)
     unit = "" if group[0].unit == "1" else f" / {_unit_text(group[0].unit)}"
     name = _LABELS.get(group[0].name, group[0].name)
     axes.set_ylabel((name if len(group) == 1 else "intensity") + unit)
@@ -149,6 +146,19 @@ def _draw_panel(axes: Axes, group: list[Spectrum], style: FigureStyle) -> None:
         axes.set_ylim(_DECADES * top, 2 * top)
     if len(group) > 1:
         axes.legend(frameon=False)
+
+
+def _draw_error(
+    axes: Axes, spectrum: Spectrum, centre: Array, colour: str, style: FigureStyle
+) -> None:
+    """The band of the error of a spectrum around a line."""
+    if spectrum.error is None or not style.errors > 0:
+        return
+    width = style.errors * spectrum.error
+    low, high = centre - width, centre + width
+    axes.fill_between(
+        spectrum.wavenumbers, low, high, color=colour, alpha=0.25, linewidth=0
+    )
 
 
 def _draw_parts(axes: Axes, parts: Mapping[str, Spectrum], style: FigureStyle) -> None:
@@ -163,6 +173,7 @@ def _draw_parts(axes: Axes, parts: Mapping[str, Spectrum], style: FigureStyle) -
             part.wavenumbers, low, floor, color=colour, alpha=0.35, linewidth=0,
             label=name,
         )  # fmt: skip
+        _draw_error(axes, part, floor, colour, style)
     if not style.log_intensity:
         for colour, (name, part) in zip(
             _cycle(len(pairs), 3), pairs.items(), strict=True
@@ -171,6 +182,7 @@ def _draw_parts(axes: Axes, parts: Mapping[str, Spectrum], style: FigureStyle) -
                 part.wavenumbers, part.intensity, color=colour, linewidth=0.7,
                 linestyle=(0, (4, 2)), label=name,
             )  # fmt: skip
+            _draw_error(axes, part, part.intensity, colour, style)
         axes.axhline(0.0, color="0.6", linewidth=0.5)
     axes.legend(frameon=False)
 

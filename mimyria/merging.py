@@ -25,6 +25,7 @@ from mimyria.groupdifferences import group_difference
 from mimyria.groups import Grouping
 from mimyria.parts import Parts
 from mimyria.pooling import check_interval, merge_correlations
+from mimyria.selfcorrelators import with_rest
 from mimyria.spectra import compute_spectra, finest_resolution
 from mimyria.spectra.elements import element_spectra
 from mimyria.storage import Result
@@ -131,7 +132,7 @@ def merge_results(
         temperature=temperature,
         interval=results[0].interval,
         provenance=_provenance(results, names, window),
-        parts=_merge_parts(results, names, notices),
+        parts=_merged_parts(results, names, correlations, notices),
         diagnostics=_diagnostics(results, names),
         velocities=velocities,
     )
@@ -176,15 +177,28 @@ def _merge_optional(
     return merge_correlations(there)
 
 
-def _merge_parts(
-    results: Sequence[Result], names: Sequence[str], notices: list[str]
+def _merged_parts(
+    results: Sequence[Result],
+    names: Sequence[str],
+    correlations: dict[str, Correlation | None],
+    notices: list[str],
 ) -> Parts | None:
     there = [result.parts for result in results if result.parts is not None]
-    if not there:
-        return None
-    if len(there) < len(results):
+    if there and len(there) < len(results):
         notices.append("parts are left out: not every run has them")
         return None
+    if not there:
+        return None
+    parts = _merge_parts(there, names, notices)
+    if parts.n_self:
+        # Self terms count other pairs than the whole, of which the rest must be left.
+        parts = with_rest(parts, **correlations)
+    return parts
+
+
+def _merge_parts(
+    there: Sequence[Parts], names: Sequence[str], notices: list[str]
+) -> Parts:
     for name, parts in zip(names, there, strict=True):
         if parts.names != there[0].names:
             raise IncompatibleError(
@@ -197,9 +211,16 @@ def _merge_parts(
         _merge_optional([getattr(p, kind) for p in there], names, f"parts/{kind}", [])
         for kind in ("dipole", "isotropic", "anisotropic")
     )
-    reliable_from = max(parts.reliable_from for parts in there)
+    shares = [parts.shares for parts in there if parts.shares is not None]
     return Parts(
-        there[0].names, dipole, isotropic, anisotropic, reliable_from, grouping
+        there[0].names,
+        dipole,
+        isotropic,
+        anisotropic,
+        max(parts.reliable_from for parts in there),
+        grouping,
+        min(parts.n_self for parts in there),
+        _merge_parts(shares, names, []) if len(shares) == len(there) else None,
     )
 
 

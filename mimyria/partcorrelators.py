@@ -8,6 +8,7 @@ and anisotropic Raman, and their sum is the correlation of the whole.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -29,8 +30,12 @@ PART_CORRELATIONS: Final = {
     "anisotropic": ("pgt", VOIGT_WEIGHTS, POLARIZABILITY_CORRELATION_UNIT),
 }
 _MOST_GROUPS: Final = 10
-"""With more groups only means are kept, without blocks: ten groups, 2500 lags and 32
-blocks take 35 MB for each of three correlations, which grows with their square."""
+"""With more groups pairs of them have no blocks: ten groups, 2500 lags and 32 blocks
+take 35 MB for each of three correlations, which grows with their square. Blocks of each
+group with itself and with the whole are kept instead, 1.3 MB a group."""
+
+_MAX_BLOCKS: Final = 32
+_WHOLE: Final = "whole"
 
 
 def split_currents(currents: Array) -> dict[str, Array]:
@@ -66,18 +71,32 @@ class PartCorrelators:
         self._grouping = grouping
         self._layout = Layout.of(grouping)
         n_groups = len(grouping.names)
-        self._correlators = {
-            name: Correlator(
-                n_groups,
-                n_lags,
-                interval,
-                unit,
-                components=weights,
-                max_blocks=32 if n_groups <= _MOST_GROUPS else 0,
-            )
-            for name, (target, weights, unit) in PART_CORRELATIONS.items()
-            if target in targets
-        }
+        self._shares: dict[str, Correlator] = {}
+
+        def correlators(
+            n_channels: int, pairs: list[tuple[int, int]] | None, max_blocks: int
+        ) -> dict[str, Correlator]:
+            return {
+                name: Correlator(
+                    n_channels,
+                    n_lags,
+                    interval,
+                    unit,
+                    pairs,
+                    components=weights,
+                    max_blocks=max_blocks,
+                )
+                for name, (target, weights, unit) in PART_CORRELATIONS.items()
+                if target in targets
+            }
+
+        if n_groups <= _MOST_GROUPS:
+            self._correlators = correlators(n_groups, None, _MAX_BLOCKS)
+        else:
+            self._correlators = correlators(n_groups, None, 0)
+            pairs = [(g, g) for g in range(n_groups)]
+            pairs += [(g, n_groups) for g in range(n_groups)]
+            self._shares = correlators(n_groups + 1, pairs, _MAX_BLOCKS)
 
     def push(self, flat: Array, steps: Indices) -> None:
         """Add frames.
@@ -92,13 +111,14 @@ class PartCorrelators:
         groups = np.zeros((len(flat), len(self._grouping.names), 9))
         for cell, (group, _) in enumerate(self._grouping.cells):
             groups[:, group] += cells[:, cell]
-        samples = split_currents(groups)
-        for name, correlator in self._correlators.items():
-            correlator.push(samples[name].reshape(len(flat), -1))
+        _push(self._correlators, groups)
+        if self._shares:
+            whole = groups.sum(axis=1, keepdims=True)
+            _push(self._shares, np.concatenate([groups, whole], axis=1))
 
     def end_segment(self) -> None:
         """What follows is not correlated with what was."""
-        for correlator in self._correlators.values():
+        for correlator in (*self._correlators.values(), *self._shares.values()):
             correlator.end_segment()
 
     def parts(
@@ -110,15 +130,30 @@ class PartCorrelators:
             dipole: of the whole, which makes no difference here.
             polarizability: likewise.
         """
-        found = {name: c.result() for name, c in self._correlators.items()}
-        return Parts(
-            self._grouping.names,
-            found.get("dipole"),
-            found.get("isotropic"),
-            found.get("anisotropic"),
-            0.0 if self._grouping.shells is None else RELIABLE_FROM,
-        )
+        names = self._grouping.names
+        reliable_from = 0.0 if self._grouping.shells is None else RELIABLE_FROM
+        parts = _parts(names, self._correlators, reliable_from)
+        if not self._shares:
+            return parts
+        shares = _parts((*names, _WHOLE), self._shares, reliable_from)
+        return replace(parts, shares=shares)
 
     def state(self) -> dict[str, State]:
         """States of the correlators, to compare two folds."""
-        return {name: c.state() for name, c in self._correlators.items()}
+        states = {name: c.state() for name, c in self._correlators.items()}
+        return states | {f"{n} shares": c.state() for n, c in self._shares.items()}
+
+
+def _push(correlators: dict[str, Correlator], currents: Array) -> None:
+    """Add (n, n_channels, 9) currents."""
+    samples = split_currents(currents)
+    for name, correlator in correlators.items():
+        correlator.push(samples[name].reshape(len(currents), -1))
+
+
+def _parts(
+    names: tuple[str, ...], correlators: dict[str, Correlator], reliable_from: float
+) -> Parts:
+    found = {name: c.result() for name, c in correlators.items()}
+    dipole, isotropic, anisotropic = (found.get(name) for name in PART_CORRELATIONS)
+    return Parts(names, dipole, isotropic, anisotropic, reliable_from)

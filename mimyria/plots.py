@@ -294,6 +294,8 @@ def _write_note(axes: Axes, spectrum: Spectrum) -> None:
     note = f"resolution {spectrum.resolution:.0f} cm$^{{-1}}$"
     if spectrum.error is not None:
         note += "; band: ±1 standard error"
+        if spectrum.error_kind is not None:
+            note += f" ({spectrum.error_source})"
     axes.text(
         1.0,
         1.015,

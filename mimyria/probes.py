@@ -37,6 +37,17 @@ class Probes:
     n_probes: int
     steps: int
 
+    @property
+    def n_rows(self) -> int:
+        """Probes of a complete set: the least power of two not below the molecules."""
+        n_molecules = int(self.molecule.max()) + 1
+        return 1 << max(n_molecules - 1, 0).bit_length()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the mean over the probes leaves no noise, whatever the signs."""
+        return self.n_probes % self.n_rows == 0
+
     def signs(self, step: int) -> Array:
         """(n_probes, n_atoms) — +1 or −1, the same for all atoms of a molecule.
 
@@ -46,7 +57,7 @@ class Probes:
         Source: docs/theory.md, eq. (48).
         """
         n_molecules = int(self.molecule.max()) + 1
-        size = 1 << max(n_molecules - 1, 0).bit_length()
+        size = self.n_rows
         random = np.random.default_rng(step // self.steps)
         flips = 1.0 - 2.0 * random.integers(0, 2, n_molecules)
         rows = [

@@ -18,7 +18,8 @@ from mimyria.correlation import Correlation
 from mimyria.frame import Array
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra
 from mimyria.spectra.integrator import correct_axis, observed_wavenumber
-from mimyria.spectra.jackknife import Spectra, replicates
+from mimyria.spectra.jackknife import usable_blocks
+from mimyria.spectra.replicates import Spectra, replicates
 from mimyria.spectra.windows import window_for_resolution
 from mimyria.storage import Result
 
@@ -108,13 +109,14 @@ class StoredRun:
             self.window, resolution, correlation.n_lags, correlation.interval
         )
         whole = compute(correlation)
-        found = replicates(compute, correlation, window.reach)
-        if found is None:
+        if usable_blocks(correlation, window.reach) is None:
             return {key: Sampled(spectrum) for key, spectrum in whole.items()}
+        found = replicates(compute, correlation, window)
+        assert found.samples is not None
         return {
             key: Sampled(
                 spectrum,
-                tuple(spectra[key] for spectra in found.without),
+                tuple(spectra[key] for spectra in found.others),
                 found.samples,
             )
             for key, spectrum in whole.items()

@@ -11,18 +11,21 @@ carries a SHA-256 of its content, because HDF5 itself does not notice a flipped 
                           trajectories (values, and attributes: number of segments,
                           samples of the first, the shortest, the longest)
     /parts/<name>         the same for groups of atoms; attributes names: a JSON list,
-                          reliable_from: cm^-1, 0 where it is not there
+                          reliable_from: cm^-1, 0 where it is not there; n_self
+    /parts/shares/<name>  the same for groups with themselves and with the whole
     /grouping             JSON in UTF-8, as bytes: what the groups of the parts are
     /velocities           the same of the elements; attributes names, n_atoms: JSON
                           lists, n_probes
-    /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof
+    /spectra/<name>       wavenumbers, intensity, error, resolution, dof, error_dof;
+                          attribute kind of error: blocks, theory or bootstrap
     /diagnostics/<nn>     attributes: name, value, expected, error, verdict, sentence
     /provenance           attributes: versions, models, settings
 
 Correlations are `dipole` and `polarizability`; those of parts `dipole`, `isotropic` and
 `anisotropic`. Every dataset has an attribute `unit`; the unit of plain numbers is "1".
 What was not calculated is not there. Version 1 had no blocks, parts, diagnostics and
-degrees of freedom; it is read as a result without them.
+degrees of freedom; it is read as a result without them. Version 2 had no shares, n_self
+and kinds of errors, which follow from the rest.
 """
 
 from __future__ import annotations
@@ -44,19 +47,21 @@ from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import FormatError
 from mimyria.files import replace_file
 from mimyria.groups import Grouping
-from mimyria.parts import Parts
+from mimyria.parts import SELF_NAMES, Parts
 from mimyria.spectra import Spectrum
+from mimyria.spectra.spectrum import BLOCKS, THEORY
 
 __all__ = ["SCHEMA_VERSION", "Result", "is_result", "read_result", "write_result"]
 
-SCHEMA_VERSION: Final = 2
-_READABLE: Final = (1, 2)
+SCHEMA_VERSION: Final = 3
+_READABLE: Final = (1, 2, 3)
 
 _FORMAT: Final = "mimyria-result"
 _SCALARS: Final = {"volume": "Angstrom^3", "temperature": "K", "interval": "fs"}
 _CORRELATIONS: Final = ("dipole", "polarizability")
 _PARTS: Final = ("dipole", "isotropic", "anisotropic")
 _LENGTHS: Final = ("number", "first", "shortest", "longest")
+_SHARES: Final = "shares"
 _LARGEST: Final = 2**31  # bytes; a small file can claim a dataset of terabytes
 
 
@@ -136,11 +141,7 @@ def _encode(result: Result) -> bytes:
             _write(file, name, getattr(result, name), unit)
         _write_correlations(file.create_group("correlations"), result, _CORRELATIONS)
         if result.parts is not None:
-            parts = file.create_group("parts")
-            parts.attrs["names"] = json.dumps(result.parts.names, ensure_ascii=False)
-            parts.attrs["reliable_from"] = result.parts.reliable_from
-            parts.attrs["reliable_from_unit"] = "cm^-1"
-            _write_correlations(parts, result.parts, _PARTS)
+            _write_parts(file.create_group("parts"), result.parts)
             if result.parts.grouping is not None:
                 # Beside the parts, where older versions look for correlations only.
                 _write(file, "grouping", _as_bytes(result.parts.grouping), "1")
@@ -167,6 +168,16 @@ def _write(group: h5py.Group, name: str, values: ArrayLike, unit: str) -> None:
 def _as_bytes(grouping: Grouping) -> NDArray[np.uint8]:
     text = json.dumps(grouping.as_dict(), ensure_ascii=False)
     return np.frombuffer(text.encode(), np.uint8)
+
+
+def _write_parts(group: h5py.Group, parts: Parts) -> None:
+    group.attrs["names"] = json.dumps(parts.names, ensure_ascii=False)
+    group.attrs["reliable_from"] = parts.reliable_from
+    group.attrs["reliable_from_unit"] = "cm^-1"
+    group.attrs["n_self"] = parts.n_self
+    _write_correlations(group, parts, _PARTS)
+    if parts.shares is not None:
+        _write_parts(group.create_group(_SHARES), parts.shares)
 
 
 def _write_correlations(
@@ -215,6 +226,8 @@ def _write_spectrum(group: h5py.Group, spectrum: Spectrum) -> None:
     _write(group, "intensity", spectrum.intensity, spectrum.unit)
     if spectrum.error is not None:
         _write(group, "error", spectrum.error, spectrum.unit)
+        if spectrum.error_kind is not None:
+            group["error"].attrs["kind"] = spectrum.error_kind
     _write(group, "resolution", spectrum.resolution, "cm^-1")
     for name in ("dof", "error_dof"):
         if getattr(spectrum, name) is not None:
@@ -296,12 +309,22 @@ def _read_parts(group: h5py.Group, grouping: h5py.Dataset | None) -> Parts:
     found = _read_correlations(group)
     names = tuple(str(name) for name in json.loads(group.attrs["names"]))
     dipole, isotropic, anisotropic = (found.get(name) for name in _PARTS)
-    reliable_from = float(group.attrs.get("reliable_from", 0.0))
     definition = None
     if grouping is not None:
         text = _array(grouping, np.uint8).tobytes().decode()
         definition = Grouping.from_dict(json.loads(text))
-    return Parts(names, dipole, isotropic, anisotropic, reliable_from, definition)
+    return Parts(
+        names,
+        dipole,
+        isotropic,
+        anisotropic,
+        float(group.attrs.get("reliable_from", 0.0)),
+        definition,
+        # Of version 2 the number is not known; with one process the error is not too
+        # small.
+        int(group.attrs.get("n_self", 1 if names == SELF_NAMES else 0)),
+        _read_parts(group[_SHARES], None) if _SHARES in group else None,
+    )
 
 
 def _read_velocities(group: h5py.Group) -> ElementVelocities:
@@ -314,7 +337,9 @@ def _read_velocities(group: h5py.Group) -> ElementVelocities:
 
 
 def _read_correlations(group: h5py.Group) -> dict[str, Correlation]:
-    return {name: _read_correlation(item) for name, item in group.items()}
+    return {
+        name: _read_correlation(item) for name, item in group.items() if name != _SHARES
+    }
 
 
 def _read_correlation(group: h5py.Group) -> Correlation:
@@ -343,16 +368,25 @@ def _read_trajectories(group: h5py.Group) -> Trajectories:
 
 def _read_spectrum(name: str, group: h5py.Group) -> Spectrum:
     intensity = group["intensity"]
+    error = group.get("error")
+    error_dof = int(group["error_dof"][()]) if "error_dof" in group else None
     return Spectrum(
         _array(group["wavenumbers"], np.float64),
         _array(intensity, np.float64),
         str(intensity.attrs["unit"]),
         name,
-        _array(group["error"], np.float64) if "error" in group else None,
+        None if error is None else _array(error, np.float64),
         float(group["resolution"][()]),
         float(group["dof"][()]) if "dof" in group else None,
-        int(group["error_dof"][()]) if "error_dof" in group else None,
+        error_dof,
+        None if error is None else _error_kind(error, error_dof),
     )
+
+
+def _error_kind(error: h5py.Dataset, error_dof: int | None) -> str:
+    """Kind of an error; before version 3 only blocks had degrees of freedom."""
+    usual = THEORY if error_dof is None else BLOCKS
+    return str(error.attrs.get("kind", usual))
 
 
 def _array(dataset: h5py.Dataset, dtype: type[Any]) -> NDArray[Any]:

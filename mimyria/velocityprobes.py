@@ -50,7 +50,7 @@ class VelocityProbes:
             flat: (n, size) contributions.
             steps: (n,) MD steps that the signs were drawn for.
 
-        Source: docs/theory.md, eq. (28).
+        Source: docs/theory.md, eq. (91).
         """
         samples = self._layout.velocities(flat).reshape(len(flat), -1)
         for begin, end, period in self._probes.stretches(steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from mimyria_driver.settings import GroupsSettings
 
 __all__ = ["build_grouping", "describe_groups"]
 
+_FOR_EVER: Final = 2**62  # MD steps
+
 
 def build_grouping(
     settings: GroupsSettings,
@@ -35,7 +38,8 @@ def build_grouping(
         settings: of the groups.
         frame: the first one of the run, which bonds are taken from.
         masses: (n_atoms,) amu.
-        probe_steps: MD steps for which random signs of the molecules stay.
+        probe_steps: MD steps for which random signs stay, unless the probes are so
+            many that signs make no difference; then they stay for ever.
         velocity_steps: those for which signs of single atoms stay.
 
     Raises:
@@ -78,7 +82,11 @@ def _without_velocities(
     if settings.kind != "intra":
         return grouping
     molecules = find_molecules(frame, settings.bond_factor)
-    return replace(grouping, probes=Probes(molecules, settings.probes, probe_steps))
+    probes = Probes(molecules, settings.probes, probe_steps)
+    if probes.complete:
+        # Pairs of frames with different signs would be lost for nothing.
+        probes = replace(probes, steps=_FOR_EVER)
+    return replace(grouping, probes=probes)
 
 
 def describe_groups(settings: GroupsSettings) -> str:

@@ -42,8 +42,9 @@ _SYNC_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.02
 _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
-_WINDOWS_PER_SIGN: Final = 16
-"""How long random signs stay: few pairs of frames are lost where they change."""
+_WINDOWS_PER_SIGN: Final = 4
+"""How long random signs stay: few pairs of frames are lost where they change, and there
+are enough signs for an error as soon as there are enough blocks."""
 _WINDOWS_PER_VELOCITY_SIGN: Final = WINDOWS_PER_BLOCK
 """Signs of single atoms change with the blocks that errors come from: what two atoms
 do together would otherwise be the same in several blocks, and not in the error."""

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mimyria.cli.table import chosen_spectra
-from mimyria.errors import SettingsError
-
-if TYPE_CHECKING:
-    from mimyria.spectra import Spectrum
-    from mimyria.storage import Result
+from mimyria.cli.table import chosen_spectra, parts_of
 
 __all__ = ["add_parser"]
 
 _DESCRIPTION = """\
 Draw spectra of a result with their error bands. Spectra of different units get panels
 of their own. With --parts the contributions of the groups of atoms are drawn into the
-first panel: groups as a stack, pairs of groups as lines.
+first panel: groups as a stack, pairs of groups as lines, each with its error band.
 """
 
 
@@ -83,28 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
     result = read_result(arguments.result)
     usual: list[str] = [name for name in ("ir", "raman_vv") if name in result.spectra]
     spectra = chosen_spectra(result, arguments.spectrum or usual, None)
-    parts = _parts(result, spectra[0]) if arguments.parts else None
+    parts = parts_of(result, spectra[0]) if arguments.parts else None
     draw_figure(spectra, arguments.figure, style, parts=parts)
     print(f"wrote {arguments.figure}")
     return 0
-
-
-def _parts(result: Result, spectrum: Spectrum) -> dict[str, Spectrum]:
-    from mimyria.partspectra import PART_KINDS, part_spectra
-
-    if result.parts is None:
-        raise SettingsError("the result has no parts; choose groups in the run first.")
-    if spectrum.name not in PART_KINDS:
-        raise SettingsError(
-            f"parts are known of {', '.join(PART_KINDS)}, not of {spectrum.name}. "
-            "Choose one of them by --spectrum."
-        )
-    return part_spectra(
-        result.parts,
-        spectrum.name,
-        volume=result.volume,
-        temperature=result.temperature,
-        resolution=spectrum.resolution,
-        window=str(result.provenance.get("window", "gaussian")),
-        max_wavenumber=float(spectrum.wavenumbers[-1]),
-    )

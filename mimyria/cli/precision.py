@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Final
 
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.spectra import Spectrum, compute_spectra, find_band, find_bands
 from mimyria.spectra.convergence import BandError, band_errors
-from mimyria.spectra.jackknife import Replicates, Spectra, halves, replicates
+from mimyria.spectra.jackknife import halves
+from mimyria.spectra.replicates import Replicates, Spectra, replicates
 from mimyria.spectra.windows import window_for_resolution
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def precision_report(result: Result, arguments: argparse.Namespace) -> list[str]
             bands,
             _halves(result, name, correlation),
         )
-        kind = _kind(result.spectra[name])
+        kind = result.spectra[name].error_source
         lines += [_line(error, kind, correlation.interval) for error in errors]
         lines += _positions(result, name, correlation)
     return lines
@@ -83,26 +85,28 @@ def _line(error: BandError, kind: str, interval: float) -> str:
 
 
 def _positions(result: Result, name: str, correlation: Correlation) -> list[str]:
-    """Tops of the strongest bands with their jackknife errors."""
-    found = _replicates(result, name, correlation)
-    if found is None:
+    """Tops of the strongest bands with their errors."""
+    if not correlation.n_samples:
         return []
+    found = _replicates(result, name, correlation)
     bands = sorted(find_bands(found.whole[name]), key=lambda band: -band.height)
     texts = []
     for band in sorted(bands[:_MOST_BANDS], key=lambda band: band.position):
         low, high = band.low, band.high
 
         def position(spectra: Spectra, low: float = low, high: float = high) -> float:
-            return find_band(spectra[name], low, high).position
+            try:
+                return find_band(spectra[name], low, high).position
+            except SettingsError:  # in a draw of a short run it may not be there
+                return math.nan
 
-        if high > low:
-            texts.append(f"{band.position:.1f} ± {float(found.error_of(position)):.1f}")
+        error = float(found.error_of(position)) if high > low else math.nan
+        if math.isfinite(error):
+            texts.append(f"{band.position:.1f} ± {error:.1f}")
     return [f"         bands at {', '.join(texts)} cm⁻¹"] if texts else []
 
 
-def _replicates(
-    result: Result, name: str, correlation: Correlation
-) -> Replicates | None:
+def _replicates(result: Result, name: str, correlation: Correlation) -> Replicates:
     spectrum = result.spectra[name]
     window = window_for_resolution(
         str(result.provenance["window"]),
@@ -110,9 +114,7 @@ def _replicates(
         correlation.n_lags,
         correlation.interval,
     )
-    return replicates(
-        lambda part: _compute(result, name, part), correlation, window.reach
-    )
+    return replicates(lambda part: _compute(result, name, part), correlation, window)
 
 
 def _halves(
@@ -136,12 +138,6 @@ def _compute(
         resolution=result.spectra[name].resolution,
         window=str(result.provenance["window"]),
     )
-
-
-def _kind(spectrum: Spectrum) -> str:
-    if spectrum.error_dof is None:
-        return "theory; too few blocks yet"
-    return f"{spectrum.error_dof + 1} blocks"
 
 
 def _target(result: Result, name: str, percent: float | None) -> float:

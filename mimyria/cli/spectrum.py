@@ -263,7 +263,8 @@ def _parts_report(result: Result) -> list[str]:
             lines.append(f"  {kind}, assigned to groups" if assigned else f"  {kind}")
             lines += [
                 f"    {label:20} {float(part.intensity.sum()) / whole:8.1%}"
-                f"   largest at {_largest(part):.0f} cm⁻¹"
+                f"   largest at {_largest(part):.0f} cm⁻¹; "
+                f"{_error_text(part)} ({part.error_source})"
                 for label, part in found.items()
             ]
     return lines

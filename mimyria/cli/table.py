@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
     from mimyria.spectra import Spectrum
     from mimyria.storage import Result
 
-__all__ = ["add_parser", "chosen_spectra"]
+__all__ = ["add_parser", "chosen_spectra", "parts_of"]
 
 _DESCRIPTION = """\
 Write spectra as text. CSV has a row of names, a row of units, and beside each spectrum
-its standard error; JCAMP-DX (4.24, one file for each spectrum) is what spectroscopy
-programs read. `mimyria compare` reads both.
+its standard error; --parts adds what groups of atoms contribute. JCAMP-DX (4.24, one
+file for each spectrum) is what spectroscopy programs read. `mimyria compare` reads
+both.
 """
 
 
@@ -46,6 +48,12 @@ def add_parser(
         help="only this spectrum, such as ir; may be repeated",
     )
     parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="with --csv: what each group and each pair contributes, and what is "
+        "assigned to each group, as further columns",
+    )
+    parser.add_argument(
         "--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="in cm^-1"
     )
     parser.set_defaults(run=_run)
@@ -70,6 +78,74 @@ def chosen_spectra(
     return [s.between(*limits) for s in chosen] if limits else chosen
 
 
+def parts_of(
+    result: Result, spectrum: Spectrum, *, assigned: bool = False
+) -> dict[str, Spectrum]:
+    """Contributions to a spectrum of a result, on its wavenumbers, by label.
+
+    Raises:
+        SettingsError: the result has no parts, or none of this spectrum.
+    """
+    from mimyria.partspectra import PART_KINDS, part_spectra
+
+    if result.parts is None:
+        raise SettingsError("the result has no parts; choose groups in the run first.")
+    if spectrum.name not in PART_KINDS:
+        raise SettingsError(
+            f"parts are known of {', '.join(PART_KINDS)}, not of {spectrum.name}. "
+            "Choose one of them by --spectrum."
+        )
+    return part_spectra(
+        result.parts,
+        spectrum.name,
+        volume=result.volume,
+        temperature=result.temperature,
+        resolution=spectrum.resolution,
+        window=str(result.provenance.get("window", "gaussian")),
+        max_wavenumber=float(spectrum.wavenumbers[-1]),
+        assigned=assigned,
+    )
+
+
+def _with_parts(
+    result: Result, names: list[str] | None, limits: list[float] | None
+) -> list[Spectrum]:
+    """The chosen spectra, each followed by its parts if there are any."""
+    from mimyria.partspectra import PART_KINDS
+
+    known = [name for name in names or result.spectra if name in PART_KINDS]
+    if not known:
+        raise SettingsError(
+            f"parts are known of {', '.join(PART_KINDS)}, and none of these is chosen."
+        )
+    found = []
+    for whole in chosen_spectra(result, names, None):
+        found.append(whole)
+        if whole.name not in known:
+            continue
+        parts = parts_of(result, whole)
+        found += [replace(s, name=f"{s.name} {n}") for n, s in parts.items()]
+        if any("×" in label for label in parts):  # else there are no pairs to share
+            assigned = parts_of(result, whole, assigned=True)
+            found += [
+                replace(s, name=f"{s.name} assigned to {n}")
+                for n, s in assigned.items()
+            ]
+    return [s.between(*limits) for s in found] if limits else found
+
+
+def _remarks(spectra: list[Spectrum]) -> list[str]:
+    """One line for each kind of error."""
+    sources: dict[str, list[str]] = {}
+    for spectrum in spectra:
+        if spectrum.error is not None:
+            sources.setdefault(spectrum.error_source, []).append(spectrum.name)
+    return [
+        f"error: one standard error of each point, from {source}: {'; '.join(names)}"
+        for source, names in sources.items()
+    ]
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from mimyria.io.jcamp import write_jcamp
     from mimyria.io.tables import write_table
@@ -77,6 +153,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.csv is None and arguments.jcamp is None:
         raise SettingsError("say what to write: --csv FILE, --jcamp DIR, or both.")
+    if arguments.parts and arguments.csv is None:
+        raise SettingsError("--parts are columns of a table: give --csv FILE as well.")
     result = read_result(arguments.result)
     spectra = chosen_spectra(result, arguments.spectrum, arguments.range)
     origin = f"mimyria {__version__}, {arguments.result.name}"
@@ -85,9 +163,12 @@ def _run(arguments: argparse.Namespace) -> int:
             origin,
             f"temperature {result.temperature:g} K, volume {result.volume:g} A^3, "
             f"resolution {spectra[0].resolution:g} cm^-1",
-            "error: one standard error of each point",
         ]
-        write_table(arguments.csv, spectra, remarks=remarks)
+        table = spectra
+        if arguments.parts:
+            table = _with_parts(result, arguments.spectrum, arguments.range)
+        remarks += _remarks(table)
+        write_table(arguments.csv, table, remarks=remarks)
         print(f"wrote {arguments.csv}")
     if arguments.jcamp is not None:
         make_folder(arguments.jcamp)

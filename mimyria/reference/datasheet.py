@@ -108,8 +108,8 @@ def _response(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
     yield "## Response of the whole frame"
     yield ""
     yield (
-        "From dipole moments in the same fields; ε∞ = 1 + 4π Tr α/3V. The difference is "
-        "that to α from the energies, relative to its mean."
+        "From dipole moments in the same fields; ε∞ = 1 + 4π Tr α/3V. The difference "
+        "is that to α from the energies, relative to its mean."
     )
     yield ""
     yield "| id | mean α, a0³ | ε∞ | difference |"

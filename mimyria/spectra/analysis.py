@@ -5,8 +5,8 @@ from __future__ import annotations
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.spectra.ir import ir_absorption
-from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.raman import raman_spectra
+from mimyria.spectra.replicates import with_errors
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.windows import (
     LagWindow,
@@ -30,7 +30,7 @@ def compute_spectra(
     """IR and Raman spectra with statistical errors.
 
     Errors come from the blocks of the correlations by the jackknife; while these are
-    too few, they are those of theory (`Spectrum.error_dof` is None then).
+    too few, they are those of theory (`Spectrum.error_kind` says which).
 
     Args:
         dipole: correlation of the dipole velocity, or None.
@@ -78,6 +78,5 @@ def compute_spectra(
     spectra: dict[str, Spectrum] = {}
     for compute, correlation in ((infrared, dipole), (raman, polarizability)):
         if correlation is not None:
-            reach = lag_window(correlation).reach
-            spectra |= with_block_errors(compute, correlation, reach)
+            spectra |= with_errors(compute, correlation, lag_window(correlation))
     return spectra

@@ -13,7 +13,7 @@ from typing import Final
 
 from mimyria.correlation import Correlation
 from mimyria.frame import Array
-from mimyria.spectra import dielectric, scattering
+from mimyria.spectra import dielectric, noise, scattering
 from mimyria.spectra.dielectric import Cell
 from mimyria.spectra.grid import Grid
 from mimyria.spectra.porto import Geometry
@@ -79,6 +79,9 @@ class Quantity:
         denominator: for a ratio, the spectrum below which it is masked.
         n_components: equivalent directions, if it is proportional to the power
             spectrum of so many; gives the error of theory.
+        spread: what the error of theory is relative to, where it is another linear
+            function of the correlation.
+        weights: of a² and γ² above and below the line, for a ratio of these.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Quantity:
     linear: bool = True
     denominator: str | None = None
     n_components: int | None = None
+    spread: Function | None = None
+    weights: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
     def is_band(self) -> bool:
@@ -123,6 +128,17 @@ def _form(form: Array) -> Function:
     return values
 
 
+def _form_spread(form: Array) -> Function:
+    """What the error of `_form` is relative to."""
+
+    def values(correlation: Correlation, grid: Grid, conditions: Conditions) -> Array:
+        return noise.form_spread(
+            correlation, grid, form, _raman_factor(grid, conditions)
+        )
+
+    return values
+
+
 def _raman_factor(grid: Grid, conditions: Conditions) -> Array:
     return scattering.raman_factor(
         conditions.raman_kind,
@@ -142,6 +158,20 @@ def _direction(axes: str) -> Function:
     return _optical(
         lambda c, g, cell: dielectric.directional_imaginary(c, g, cell, axes)
     )
+
+
+def _crossed(axes: str) -> Function:
+    """What the error of ε''_ab is relative to."""
+    a, b = axes[0], axes[1]
+
+    def values(correlation: Correlation, grid: Grid, conditions: Conditions) -> Array:
+        one, other, both = (
+            _direction(pair)(correlation, grid, conditions)
+            for pair in (a + a, b + b, axes)
+        )
+        return noise.crossed(one, other, both)
+
+    return values
 
 
 _EPS: Final = ("eps_inf",)
@@ -178,7 +208,9 @@ def _listed() -> Iterable[Quantity]:
     for axes in ("xx", "yy", "zz", "xy", "xz", "yz"):
         yield Quantity(f"permittivity_imag_{axes}", "dipole", "1",
                        f"ε'' of the directions {axes}", _direction(axes), (), False,
-                       n_components=1 if axes[0] == axes[1] else None)  # fmt: skip
+                       n_components=1 if axes[0] == axes[1] else None,
+                       spread=None if axes[0] == axes[1] else _crossed(axes)
+                       )  # fmt: skip
     for name, title in (
         ("raman_iso", "isotropic Raman"),
         ("raman_aniso", "anisotropic Raman, γ²"),
@@ -190,14 +222,15 @@ def _listed() -> Iterable[Quantity]:
         unit = scattering.KIND_UNITS["lineshape"]
         function = _form(scattering.FORMS[name])
         yield Quantity(name, "polarizability", unit, title, function)
-    for name, title, function, below in (
+    for name, title, function, above, below in (
         ("depolarisation_ratio", "depolarisation ratio VH/VV",
-         scattering.depolarisation_linear, "raman_vv"),
+         scattering.depolarisation_linear, scattering.WEIGHTS["raman_vh"], "raman_vv"),
         ("depolarisation_ratio_natural", "depolarisation ratio of natural light",
-         scattering.depolarisation_natural, "raman_unpolarised"),
+         scattering.depolarisation_natural, scattering.NATURAL, "raman_unpolarised"),
     ):  # fmt: skip
         yield Quantity(name, "polarizability", "1", title, _ratio(function),
-                       linear=False, denominator=below)  # fmt: skip
+                       linear=False, denominator=below,
+                       weights=(above, scattering.WEIGHTS[below]))  # fmt: skip
 
 
 QUANTITIES: Final = MappingProxyType({q.name: q for q in _listed()})
@@ -206,12 +239,12 @@ QUANTITIES: Final = MappingProxyType({q.name: q for q in _listed()})
 
 def geometry_quantity(geometry: Geometry) -> Quantity:
     """The quantity `raman_<geometry>` of one experiment on an oriented sample."""
-    single = len(geometry.incident) == len(geometry.scattered) == 1
+    form = geometry.form()
     return Quantity(
         f"raman_{geometry.name}",
         "polarizability",
         scattering.KIND_UNITS["lineshape"],
         f"Raman, {geometry.name}",
-        _form(geometry.form()),
-        n_components=1 if single else None,
+        _form(form),
+        spread=_form_spread(form),
     )

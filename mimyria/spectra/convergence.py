@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from mimyria.errors import SettingsError
-from mimyria.spectra.spectrum import Spectrum
+from mimyria.spectra.spectrum import BLOCKS, Spectrum
 from mimyria.spectra.windows import LagWindow
 
 __all__ = [
@@ -178,7 +178,7 @@ def band_errors(
                     integrated_error(spectrum, low, high),
                     target,
                     n_samples,
-                    spectrum.error_dof is not None,
+                    spectrum.error_kind == BLOCKS,
                     drift,
                     max(1.0, (high - low) / spectrum.resolution),
                 )

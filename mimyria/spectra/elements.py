@@ -11,7 +11,7 @@ import numpy as np
 from mimyria.correlation import Correlation
 from mimyria.elementvelocities import ElementVelocities
 from mimyria.frame import Array
-from mimyria.spectra.jackknife import with_block_errors
+from mimyria.spectra.replicates import with_errors
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.vdos import mass_weighted, velocity_correlator, velocity_spectrum
 from mimyria.spectra.windows import (
@@ -110,7 +110,7 @@ def element_spectra(
         `vdos_<element>` in modes per cm⁻¹, with an area of three times its number of
         atoms; none where the atoms are held in place. Errors hold what the probes add.
 
-    Source: docs/theory.md, eq. (28).
+    Source: docs/theory.md, eq. (91).
     """
     found = {}
     for element, name in enumerate(velocities.names):
@@ -153,7 +153,7 @@ def _spectrum(
         window, resolution, correlation.n_lags, correlation.interval
     )
     compute = partial(compute, window=lags)
-    spectrum = with_block_errors(compute, correlation, lags.reach)["vdos"]
+    spectrum = with_errors(compute, correlation, lags)["vdos"]
     return replace(spectrum, name=f"vdos_{name}")
 
 

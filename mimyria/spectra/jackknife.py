@@ -7,8 +7,8 @@ nonlinear it is: a ratio, a refractive index, the position of a peak, a score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,17 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from mimyria.correlation import Blocks, Correlation, mean_products
 from mimyria.frame import Array
-from mimyria.spectra.spectrum import Spectrum
 
 __all__ = [
     "LEAST_BLOCKS",
     "WINDOWS_PER_BLOCK",
-    "Replicates",
     "halves",
     "jackknife_error",
-    "replicates",
     "usable_blocks",
-    "with_block_errors",
     "without_each_block",
 ]
 
@@ -36,14 +32,12 @@ WINDOWS_PER_BLOCK: Final = 4
 LEAST_BLOCKS: Final = 8
 """With fewer blocks the error of the error is over 27 %."""
 
-Spectra = Mapping[str, Spectrum]
-
 
 def usable_blocks(correlation: Correlation, n_lags: int) -> Blocks | None:
     """The blocks, long enough for a window of `n_lags`; None if they are too few.
 
     That is so while the run is shorter than `LEAST_BLOCKS` × `WINDOWS_PER_BLOCK`
-    windows, or where no blocks were kept. The error of theory serves until then.
+    windows, or where no blocks were kept.
     """
     if correlation.blocks is None:
         return None
@@ -111,95 +105,6 @@ def jackknife_error(
     variance = terms.sum(axis=0) / np.maximum(n_found, 1)
     error: Array = np.where(n_found >= 2, np.sqrt(variance), np.nan)
     return np.where(np.isfinite(theta), error, np.nan)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replicates:
-    """Spectra of a run, and of the run without each of its blocks.
-
-    Attributes:
-        whole: from all blocks.
-        without: K times the same, without one block.
-        samples: (K,) — samples in each block.
-    """
-
-    whole: Spectra
-    without: Sequence[Spectra]
-    samples: NDArray[np.int64]
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of blocks K; an error has K − 1 degrees of freedom."""
-        return len(self.samples)
-
-    def error_of(self, estimate: Callable[[Spectra], ArrayLike]) -> Array:
-        """Standard error of any function of the spectra, such as a band position."""
-        values = [estimate(spectra) for spectra in self.without]
-        return jackknife_error(estimate(self.whole), values, self.samples)
-
-
-def replicates(
-    compute: Callable[[Correlation], Spectra], correlation: Correlation, n_lags: int
-) -> Replicates | None:
-    """Compute spectra with all blocks and without each; None if blocks are too few.
-
-    Args:
-        compute: makes the spectra.
-        correlation: with blocks.
-        n_lags: lags of the window that `compute` uses.
-    """
-    blocks = usable_blocks(correlation, n_lags)
-    if blocks is None:
-        return None
-    without = [compute(part) for part in without_each_block(correlation, blocks)]
-    return Replicates(compute(correlation), without, blocks.samples)
-
-
-def with_block_errors(
-    compute: Callable[[Correlation], Spectra], correlation: Correlation, n_lags: int
-) -> dict[str, Spectrum]:
-    """Spectra with errors from blocks, and with their degrees of freedom.
-
-    While there are too few blocks, spectra keep the error that `compute` gave them,
-    that of theory, and `error_dof` stays None.
-
-    Args:
-        compute: makes the spectra; their errors, where given, are those of theory.
-        correlation: with or without blocks.
-        n_lags: lags of the window that `compute` uses.
-
-    Source: docs/theory.md, eqs. (31), (33).
-    """
-    found = replicates(compute, correlation, n_lags)
-    if found is None:
-        whole = compute(correlation)
-        return {name: replace(s, dof=_dof(s)) for name, s in whole.items()}
-    return {
-        name: replace(
-            spectrum,
-            error=jackknife_error(
-                spectrum.intensity,
-                [spectra[name].intensity for spectra in found.without],
-                found.samples,
-            ),
-            dof=_dof(spectrum),
-            error_dof=found.n_blocks - 1,
-        )
-        for name, spectrum in found.whole.items()
-    }
-
-
-def _dof(spectrum: Spectrum) -> float | None:
-    """ν_d = 2 S²/var S from the error of theory, median over the points; eq. (33)."""
-    if spectrum.error is None:
-        return None
-    known = np.isfinite(spectrum.error) & (spectrum.error > 0)
-    known &= np.isfinite(spectrum.intensity)
-    if not known.any():
-        return None
-    relative = spectrum.error[known] / spectrum.intensity[known]
-    median = float(np.median(relative**2))
-    return 2.0 / median if median > 0 else None
 
 
 def _part(

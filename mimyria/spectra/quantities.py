@@ -10,7 +10,7 @@ import numpy as np
 from mimyria.correlation import Correlation
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
-from mimyria.spectra import scattering
+from mimyria.spectra import noise, scattering
 from mimyria.spectra.catalogue import (
     QUANTITIES,
     Conditions,
@@ -18,8 +18,8 @@ from mimyria.spectra.catalogue import (
     geometry_quantity,
 )
 from mimyria.spectra.grid import Grid, grid_for
-from mimyria.spectra.jackknife import with_block_errors
 from mimyria.spectra.porto import Geometry
+from mimyria.spectra.replicates import with_errors
 from mimyria.spectra.spectrum import Spectrum
 from mimyria.spectra.windows import grid_spacing, window_for_resolution
 
@@ -110,7 +110,7 @@ def _look_up(name: str) -> Quantity:
 def _with_errors(
     quantities: Sequence[Quantity], correlation: Correlation, conditions: Conditions
 ) -> dict[str, Spectrum]:
-    """Spectra with errors from the blocks of the correlation, or else from theory."""
+    """Spectra with errors, see `replicates.with_errors`."""
     denominators = [QUANTITIES[q.denominator] for q in quantities if q.denominator]
 
     def compute(part: Correlation) -> dict[str, Spectrum]:
@@ -126,11 +126,14 @@ def _with_errors(
     if not quantities:
         return {}
     window = _grid(correlation, conditions, 0.0).window
-    found = with_block_errors(compute, correlation, window.reach)
+    found = with_errors(compute, correlation, window)
     for quantity in quantities:
         if quantity.denominator is not None:
             below = found[f"below {quantity.denominator}"]
             found[quantity.name] = _masked(found[quantity.name], below)
+        elif not quantity.is_band:  # it has two signs, so that it is no χ²
+            name = _name(quantity, conditions)
+            found[name] = replace(found[name], dof=None)
     return {name: s for name, s in found.items() if not name.startswith("below ")}
 
 
@@ -138,19 +141,36 @@ def _compute(
     quantity: Quantity, correlation: Correlation, conditions: Conditions
 ) -> Spectrum:
     """One spectrum, unmasked, with the error of theory where there is one."""
-    name, unit, from_zero = quantity.name, quantity.unit, quantity.from_zero
+    unit, from_zero = quantity.unit, quantity.from_zero
     kind = conditions.raman_kind
-    if quantity.source == "polarizability" and quantity.linear and kind != "lineshape":
-        name, unit = f"{name}_{kind}", scattering.KIND_UNITS.get(kind, "")
-        from_zero = kind == "reduced"
-    if quantity.linear and conditions.correction != "harmonic":
-        name = f"{name}_{conditions.correction}"
+    if _is_of_kind(quantity, conditions):
+        unit, from_zero = scattering.KIND_UNITS.get(kind, ""), kind == "reduced"
     grid = _grid(correlation, conditions, 0.0 if from_zero else None)
     intensity = quantity.function(correlation, grid, conditions)
     error = _theory_error(quantity, correlation, grid, conditions)
     return Spectrum(
-        grid.wavenumbers, intensity, unit, name, error, grid.window.resolution
+        grid.wavenumbers,
+        intensity,
+        unit,
+        _name(quantity, conditions),
+        error,
+        grid.window.resolution,
     )
+
+
+def _name(quantity: Quantity, conditions: Conditions) -> str:
+    """Key of the result: the quantity, with a kind and a correction if there are."""
+    name = quantity.name
+    if _is_of_kind(quantity, conditions):
+        name = f"{name}_{conditions.raman_kind}"
+    if quantity.linear and conditions.correction != "harmonic":
+        name = f"{name}_{conditions.correction}"
+    return name
+
+
+def _is_of_kind(quantity: Quantity, conditions: Conditions) -> bool:
+    scattered = quantity.source == "polarizability" and quantity.linear
+    return scattered and conditions.raman_kind != "lineshape"
 
 
 def _grid(correlation: Correlation, conditions: Conditions, low: float | None) -> Grid:
@@ -176,24 +196,31 @@ def _as_lineshape(conditions: Conditions) -> Conditions:
 def _theory_error(
     quantity: Quantity, correlation: Correlation, grid: Grid, conditions: Conditions
 ) -> Array | None:
-    """Error of Gaussian noise for what is proportional to one or two power spectra.
+    """Error of Gaussian noise where it has a formula, else None.
 
-    Source: docs/theory.md, eq. (8).
+    Source: docs/theory.md, eqs. (8), (87), (88).
     """
 
-    def of(source: Quantity, n_components: int) -> Array:
-        intensity = source.function(correlation, grid, conditions)
+    def of(intensity: Array, n_components: int) -> Array:
         return grid.theory_error(correlation, n_components, intensity)
 
-    if quantity.name in scattering.WEIGHTS:
-        return scattering.combined_error(
-            scattering.WEIGHTS[quantity.name],
-            of(QUANTITIES["raman_iso"], scattering.N_ISOTROPIC),
-            of(QUANTITIES["raman_aniso"], scattering.N_ANISOTROPIC),
-        )
+    if quantity.spread is not None:
+        return of(quantity.spread(correlation, grid, conditions), 1)
     if quantity.n_components is not None:
-        return of(quantity, quantity.n_components)
-    return None
+        intensity = quantity.function(correlation, grid, conditions)
+        return of(intensity, quantity.n_components)
+    if quantity.source != "polarizability":
+        return None
+    if quantity.weights is not None:
+        conditions = _as_lineshape(conditions)
+    iso, g2 = (
+        QUANTITIES[name].function(correlation, grid, conditions)
+        for name in ("raman_iso", "raman_aniso")
+    )
+    errors = of(iso, scattering.N_ISOTROPIC), of(g2, scattering.N_ANISOTROPIC)
+    if quantity.weights is not None:
+        return noise.ratio_error(*quantity.weights, (iso, g2), errors)
+    return noise.combined_error(scattering.WEIGHTS[quantity.name], *errors)
 
 
 def _masked(ratio: Spectrum, below: Spectrum) -> Spectrum:

@@ -14,13 +14,13 @@ from mimyria.correlation import Correlation
 from mimyria.errors import UnitError
 from mimyria.frame import Array
 from mimyria.spectra.grid import grid_for
+from mimyria.spectra.noise import combined_error, ratio_error
 from mimyria.spectra.scattering import (
     FORMS,
     N_ANISOTROPIC,
     N_ISOTROPIC,
     RAMAN_UNIT,
     WEIGHTS,
-    combined_error,
     contract,
     raman_factor,
     stands_out,
@@ -121,15 +121,14 @@ def raman_spectra(
 def _depolarisation(
     vv: Spectrum, iso: Array, g2: Array, iso_error: Array, g2_error: Array
 ) -> tuple[Array, Array]:
-    """ρ = VH/VV and its error; d ρ = [iso dVH − VH d iso] / VV²."""
+    """ρ = VH/VV and its error."""
     assert vv.error is not None  # raman_spectra gives one to every spectrum
     meaningful = stands_out(vv.intensity, vv.error)
     safe = np.where(meaningful, vv.intensity, 1.0)
-    iso_error, g2_error = (
-        np.where(meaningful, error, 0.0) for error in (iso_error, g2_error)
-    )
     ratio = np.where(meaningful, g2 / 15 / safe, np.nan)
-    error = np.hypot(iso * g2_error, g2 * iso_error) / 15 / safe**2
+    error = ratio_error(
+        WEIGHTS["raman_vh"], WEIGHTS["raman_vv"], (iso, g2), (iso_error, g2_error)
+    )
     return ratio, np.where(meaningful, error, np.nan)
 
 

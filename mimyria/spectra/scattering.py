@@ -25,12 +25,12 @@ from mimyria.units import POLARIZABILITY_CORRELATION_UNIT, RAMAN_CONSTANT
 __all__ = [
     "FORMS",
     "KIND_UNITS",
+    "NATURAL",
     "N_ANISOTROPIC",
     "N_ISOTROPIC",
     "PLACZEK",
     "RAMAN_UNIT",
     "WEIGHTS",
-    "combined_error",
     "contract",
     "depolarisation_linear",
     "depolarisation_natural",
@@ -60,6 +60,9 @@ WEIGHTS: Final = MappingProxyType(
     }
 )
 """Weights of the mean square a² and of Placzek's γ² in the spectra of a liquid."""
+
+NATURAL: Final = (0.0, 6.0 / 45.0)
+"""Weights in the numerator of ρ_n, natural light at 90°."""
 
 N_ISOTROPIC: Final = 1
 N_ANISOTROPIC: Final = 5
@@ -113,22 +116,6 @@ def contract(correlation: Correlation, form: Array) -> Array:
             if weight:
                 total += weight * correlation.column(u, v)
     return total
-
-
-def combined_error(
-    weights: tuple[float, float], iso_error: Array, g2_error: Array
-) -> Array:
-    """Error of a sum of a² and γ² with these weights, taken as independent.
-
-    A term of weight zero is left out, even where its error is infinite.
-    """
-    terms = [
-        weight * error
-        for weight, error in zip(weights, (iso_error, g2_error), strict=True)
-        if weight
-    ]
-    combined: Array = np.sqrt(sum(term**2 for term in terms))
-    return combined
 
 
 def stands_out(intensity: Array, error: Array) -> NDArray[np.bool_]:
@@ -235,7 +222,7 @@ def depolarisation_natural(correlation: Correlation, grid: Grid) -> Array:
 
     Source: docs/theory.md, eq. (19).
     """
-    return _ratio(correlation, grid, 6.0 / 45.0 * _G2, FORMS["raman_unpolarised"])
+    return _ratio(correlation, grid, NATURAL[1] * _G2, FORMS["raman_unpolarised"])
 
 
 def _ratio(correlation: Correlation, grid: Grid, above: Array, below: Array) -> Array:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mimyria.errors import SettingsError, ShapeError
 from mimyria.frame import Array
 
-__all__ = ["Spectrum"]
+__all__ = ["BLOCKS", "BOOTSTRAP", "THEORY", "Spectrum"]
+
+BLOCKS: Final = "blocks"
+THEORY: Final = "theory"
+BOOTSTRAP: Final = "bootstrap"
+"""Kinds of errors: scatter of the blocks of the run; closed formula for Gaussian noise;
+scatter of outputs of such noise, where there is no formula."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,8 +30,9 @@ class Spectrum:
         resolution: full width at half maximum of a sharp line, cm⁻¹.
         dof: degrees of freedom ν_d of the intensity of one point, distributed as
             S χ²(ν_d)/ν_d, or None where unknown; median over the points.
-        error_dof: degrees of freedom of `error` itself: blocks − 1; None where the
-            error is that of theory, or unknown.
+        error_dof: degrees of freedom of `error` itself: blocks − 1, draws of the
+            bootstrap − 1; None for the formulas of theory, or where it is unknown.
+        error_kind: `BLOCKS`, `THEORY` or `BOOTSTRAP`; None where it is unknown.
     """
 
     wavenumbers: Array
@@ -35,6 +43,7 @@ class Spectrum:
     resolution: float
     dof: float | None = None
     error_dof: int | None = None
+    error_kind: str | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -53,6 +62,17 @@ class Spectrum:
     def spacing(self) -> float:
         """Distance of two grid points, cm⁻¹."""
         return float(self.wavenumbers[1] - self.wavenumbers[0])
+
+    @property
+    def error_source(self) -> str:
+        """Where the error comes from, in a few words."""
+        number = (self.error_dof or 0) + 1
+        sources = {
+            BLOCKS: f"{number} blocks",
+            THEORY: "theory; too few blocks yet",
+            BOOTSTRAP: f"theory, {number} draws; too few blocks yet",
+        }
+        return sources.get(self.error_kind or "", "source unknown")
 
     def between(self, low: float, high: float) -> Spectrum:
         """The part from `low` to `high` cm⁻¹, both included.

@@ -81,7 +81,7 @@ def velocity_spectrum(
         Modes per cm⁻¹; the integral from zero to Nyquist is 3 n_atoms. The error is
         that of theory.
 
-    Source: docs/theory.md, eq. (27).
+    Source: docs/theory.md, eq. (90).
     """
     if correlation.unit != VELOCITY_CORRELATION_UNIT:
         raise UnitError(

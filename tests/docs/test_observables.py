@@ -41,7 +41,7 @@ def test_every_option_and_quantity_that_it_names_exists(capsys):
     quantities = re.findall(r"--quantity (\w+)", TEXT)
     assert len(quantities) > 8
     assert set(quantities) <= {*QUANTITIES, "all"}
-    for command in ("spectrum", "vdos"):
+    for command in ("spectrum", "vdos", "table", "plot"):
         with pytest.raises(SystemExit):
             build_parser().parse_args([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))

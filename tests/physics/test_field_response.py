@@ -49,7 +49,7 @@ def test_a_field_of_the_opposite_sign_is_noticed():
 
 
 def test_a_field_that_is_not_homogeneous_is_noticed():
-    """As a sawtooth does, through which charge flows: energies say more than moments."""
+    """As a sawtooth, through which charge flows: energies say more than moments."""
     odd = energies(FIELDS) - 300.0 * FIELDS[:, 2] ** 2
     response = field_response(FIELDS, dipoles(FIELDS), odd, None)
     assert "did not act as a homogeneous one" in response.finding

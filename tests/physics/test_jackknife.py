@@ -8,11 +8,11 @@ from mimyria.spectra import compute_spectra, find_band
 from mimyria.spectra.jackknife import (
     halves,
     jackknife_error,
-    replicates,
     usable_blocks,
-    with_block_errors,
     without_each_block,
 )
+from mimyria.spectra.replicates import replicates, with_errors
+from mimyria.spectra.windows import window_for_resolution
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 
@@ -133,7 +133,8 @@ def test_the_error_of_a_peak_position_is_its_scatter_over_runs():
         def compute(c):
             return compute_spectra(c, None, **settings)
 
-        found = replicates(compute, correlator.result(), 67)
+        window = window_for_resolution("hann", 500.0, n_lags, 1.0)
+        found = replicates(compute, correlator.result(), window)
 
         def position(spectra):
             return find_band(spectra["ir"], 1000.0, 2500.0).position
@@ -167,7 +168,8 @@ def test_an_output_without_an_error_of_theory_gets_one_from_blocks():
         root = replace(ir, intensity=np.sqrt(ir.intensity), error=None, name="root")
         return {"ir": ir, "root": root}
 
-    found = with_block_errors(compute, correlation, 42)
+    window = window_for_resolution("gaussian", 2400.0, 50, 0.5)
+    found = with_errors(compute, correlation, window)
     ir, root = found["ir"], found["root"]
     linear = ir.error / (2 * np.sqrt(ir.intensity))
     assert root.error == pytest.approx(linear, rel=0.05)

@@ -376,6 +376,26 @@ def test_blocks_can_be_left_out():
         Correlator(1, 10, 1.0, "x", max_blocks=7)
 
 
+def test_blocks_of_whole_segments_hold_no_part_of_one():
+    """Segments of one length, in blocks of one each and then of two."""
+    correlator = Correlator(1, 300, 1.0, UNIT, max_blocks=8, whole_segments=True)
+    rng = np.random.default_rng(6)
+    lengths = []
+    for number in range(1, 14):
+        correlator.push(rng.normal(size=(800, 1)))
+        correlator.end_segment()
+        blocks = correlator.result().blocks
+        assert np.array_equal(blocks.counts.sum(axis=0), correlator.result().counts)
+        lengths.append(sorted(set(blocks.samples.tolist())))
+        again = Correlator.from_state(correlator.state())
+        assert same_bits(again.result(), correlator.result())
+        assert number < 8 or blocks.n_blocks >= 4
+    # With the eighth blocks become two segments long; a ninth one is half of one.
+    assert lengths[:7] == [[800]] * 7
+    assert lengths[7] == [1600]
+    assert all(set(found) <= {800, 1600} for found in lengths)
+
+
 def test_long_run_with_many_lags_stays_exact():
     rng = np.random.default_rng(5)
     samples = rng.normal(size=(40_000, 2)) + 0.3

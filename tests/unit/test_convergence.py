@@ -20,10 +20,10 @@ from mimyria.spectra.convergence import (
 GRID = np.linspace(0.0, 4000.0, 401)
 
 
-def spectrum(relative=0.1, scale=1.0, error_dof=15):
+def spectrum(relative=0.1, scale=1.0, error_kind="blocks"):
     intensity = scale * (1.0 + np.exp(-(((GRID - 1600) / 100) ** 2)))
     error = None if relative is None else relative * intensity
-    return Spectrum(GRID, intensity, "cm^-1", "ir", error, 10.0, 60.0, error_dof)
+    return Spectrum(GRID, intensity, "cm^-1", "ir", error, 10.0, 60.0, 15, error_kind)
 
 
 def band(error=0.02, target=0.03, drift=0.01, *, from_blocks=True, n_samples=1000):

@@ -55,6 +55,7 @@ def test_every_quantity_has_a_unit_an_error_and_no_hole(stored):
         assert spectrum.unit == QUANTITIES[name].unit
         assert spectrum.error is not None, name
         assert spectrum.error_dof is not None, name
+        assert spectrum.error_kind == "blocks", name
         known = np.isfinite(spectrum.intensity)
         assert known.mean() > (0.5 if "ratio" in name else 1 - 1e-9), name
         assert (spectrum.error[known] >= 0).all(), name
@@ -95,20 +96,30 @@ def test_the_error_of_a_nonlinear_quantity_is_its_scatter_over_runs():
         assert 0.85 < ratio < 1.15, name
 
 
-def test_short_runs_have_the_error_of_theory_where_there_is_one():
+def test_short_runs_have_errors_of_theory_or_where_it_has_no_formula_of_a_bootstrap():
     dipole, alpha = correlations(500)
     spectra = compute_quantities(QUANTITIES, dipole, alpha, CONDITIONS)
-    with_theory = {name for name, s in spectra.items() if s.error is not None}
-    assert with_theory == {
-        "ir", "permittivity_imag", "conductivity", "naperian_molar", "raman_iso",
-        "raman_aniso", "raman_vv", "raman_vh", "raman_unpolarised", "raman_natural_90",
-        "permittivity_imag_xx", "permittivity_imag_yy", "permittivity_imag_zz",
+    kinds = {name: s.error_kind for name, s in spectra.items()}
+    drawn = {name for name, kind in kinds.items() if kind == "bootstrap"}
+    assert drawn == {
+        "absorption", "permittivity_real", "refractive_index", "extinction",
+        "molar_absorption",
     }  # fmt: skip
+    assert {kinds[name] for name in set(kinds) - drawn} == {"theory"}
+    for name, spectrum in spectra.items():
+        known = np.isfinite(spectrum.intensity)
+        assert np.isfinite(spectrum.error[known]).all(), name
+        assert spectrum.error_dof == (63 if name in drawn else None)
+        crosses = name.endswith(("_xy", "_xz", "_yz"))
+        assert (spectrum.dof is None) == (name in drawn or crosses), name
     geometries = [parse_geometry(text) for text in ("z(xy)z", "z(x,x+y)z")]
     single, both = geometry_spectra(geometries, alpha, CONDITIONS).values()
     iso = spectra["raman_iso"]
     assert single.error / single.intensity == pytest.approx(iso.error / iso.intensity)
-    assert both.error is None
+    # A sum over two directions has less noise than one.
+    share = (both.error / both.intensity) / (iso.error / iso.intensity)
+    assert (share <= 1 + 1e-9).all()
+    assert np.median(share) < 0.95
     relative = spectra["ir"].error[5:] / spectra["ir"].intensity[5:]
     assert relative == pytest.approx(
         spectra["conductivity"].error[5:] / spectra["conductivity"].intensity[5:]

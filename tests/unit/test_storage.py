@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from mimyria import storage
 from mimyria.correlation import Blocks, Correlation, Trajectories, all_pairs
 from mimyria.diagnostics import Diagnostic
 from mimyria.elementvelocities import ElementVelocities
@@ -27,6 +28,7 @@ from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UN
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
 GOLDEN_2 = GOLDEN.with_name("result-v2.h5")
+GOLDEN_3 = GOLDEN.with_name("result-v3.h5")
 
 
 def correlation(n_channels, unit):
@@ -37,11 +39,16 @@ def correlation(n_channels, unit):
     return Correlation(lags, values, np.array([9, 8, 7, 6]), pairs, unit, 9)
 
 
+BLOCK_COUNTS = np.array([[5, 4, 4, 3], [4, 4, 3, 3]])
+
+
 def example():
     grid = 1.25 * np.arange(5)
     ratio = np.array([0.5, np.nan, 0.25, 0.75, np.nan])
     spectra = {
-        "ir": Spectrum(grid, grid / 7, "cm^-1", "ir", grid / 70, 10.0),
+        "ir": Spectrum(
+            grid, grid / 7, "cm^-1", "ir", grid / 70, 10.0, error_kind="theory"
+        ),
         "depolarisation_ratio": Spectrum(
             grid, ratio, "1", "depolarisation_ratio", None, 12.5
         ),
@@ -61,20 +68,49 @@ def full_example():
     """All that version 2 can hold."""
     old = example()
     dipole = old.dipole
-    counts = np.array([[5, 4, 4, 3], [4, 4, 3, 3]])
-    blocks = Blocks(np.stack([dipole.values, dipole.values / 3]), counts)
+    blocks = Blocks(np.stack([dipole.values, dipole.values / 3]), BLOCK_COUNTS)
     of_groups = Correlation(
         dipole.lags, dipole.values[:, :3], dipole.counts, all_pairs(2), dipole.unit, 9
     )
     return replace(
         old,
         dipole=replace(dipole, blocks=blocks),
-        spectra={"ir": replace(old.spectra["ir"], dof=41.5, error_dof=17)},
+        spectra={
+            "ir": replace(
+                old.spectra["ir"], dof=41.5, error_dof=17, error_kind="blocks"
+            )
+        },
         parts=Parts(("water", "ion é"), of_groups, None, of_groups),
         diagnostics=(
             Diagnostic("f-sum", 0.99, 1.0, 0.02, "ok", "as it should be"),
             Diagnostic("T(H)", 350.0, 300.0, 9.5, "look", "hydrogen is warm"),
         ),
+    )
+
+
+def complete_example():
+    """All that version 3 can hold."""
+    old = full_example()
+    of_groups = old.parts.dipole
+    blocks = Blocks(np.stack([of_groups.values, of_groups.values / 5]), BLOCK_COUNTS)
+    pairs = ((0, 0), (1, 1), (0, 2))
+    shares = Parts(
+        ("water", "ion é", "whole"),
+        replace(of_groups, pairs=pairs, blocks=blocks),
+        None,
+        None,
+        50.0,
+    )
+    ratio = replace(
+        example().spectra["depolarisation_ratio"],
+        error=np.arange(5.0),
+        error_dof=63,
+        error_kind="bootstrap",
+    )
+    return replace(
+        old,
+        spectra=old.spectra | {"depolarisation_ratio": ratio},
+        parts=replace(old.parts, reliable_from=50.0, n_self=4, shares=shares),
     )
 
 
@@ -192,6 +228,24 @@ def test_a_file_of_version_two_gives_its_numbers():
     assert_same(read_result(GOLDEN_2), full_example())
 
 
+def test_a_file_of_version_three_gives_its_numbers(tmp_path):
+    assert_same(read_result(GOLDEN_3), complete_example())
+    write_result(tmp_path / "again.h5", complete_example())
+    assert_same(read_result(tmp_path / "again.h5"), complete_example())
+
+
+def test_self_terms_of_version_two_are_taken_as_one_process(tmp_path):
+    old = full_example()
+    parts = replace(old.parts, names=("intramolecular", "intermolecular"))
+    path = tmp_path / "old.h5"
+    write_result(path, replace(old, parts=parts))
+    with h5py.File(path, "r+") as file:
+        del file["parts"].attrs["n_self"]
+        file.attrs["schema_version"] = 2
+        file.attrs["sha256"] = storage._digest(file)
+    assert read_result(path).parts.n_self == 1
+
+
 def test_every_dataset_says_its_unit(tmp_path):
     path = tmp_path / "result.h5"
     write_result(path, example())
@@ -223,7 +277,7 @@ def altered(tmp_path, change):
     ("change", "text"),
     [
         (
-            lambda f: f.attrs.__setitem__("schema_version", 3),
+            lambda f: f.attrs.__setitem__("schema_version", 4),
             "schema_version must be one of",
         ),
         (lambda f: f.attrs.__setitem__("format", "other"), "not a result of mimyria"),

@@ -97,6 +97,32 @@ def test_parts_add_up_to_the_whole(result):
     assert part_spectra(result.parts, "raman_iso", **CELL, **SETTINGS) == {}
 
 
+def test_the_table_holds_parts_with_their_errors(stored, result, tmp_path):
+    words = ["--csv", tmp_path / "x.csv", "--parts", "--spectrum", "ir"]
+    assert run(table_command, "table", stored, *words) == 0
+    text = (tmp_path / "x.csv").read_text()
+    assert "# error: one standard error of each point, from 9 blocks: ir; ir O;" in text
+    found = {
+        name: read_table(tmp_path / "x.csv", column=f"ir {name}")
+        for name in ("O", "H", "O × H", "assigned to O", "assigned to H")
+    }
+    whole = result.spectra["ir"].intensity
+    for labels in (("O", "H", "O × H"), ("assigned to O", "assigned to H")):
+        total = sum(found[label].intensity for label in labels)
+        np.testing.assert_allclose(total, whole, rtol=0, atol=1e-8 * whole.max())
+        assert all((found[label].error > 0).all() for label in labels)
+
+
+def test_parts_without_a_table_or_a_spectrum_that_has_them_are_refused(
+    stored, tmp_path
+):
+    with pytest.raises(SettingsError, match=r"--parts are columns of a table"):
+        run(table_command, "table", stored, "--jcamp", tmp_path, "--parts")
+    words = ["--csv", tmp_path / "x.csv", "--parts", "--spectrum", "raman_vv"]
+    with pytest.raises(SettingsError, match="none of these is chosen"):
+        run(table_command, "table", stored, *words)
+
+
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xm", "eps": b"%!PS"}
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimyria.cli.reference.common import add_campaign_argument
+
+if TYPE_CHECKING:
+    from mimyria.reference.referenceset import ReferenceFrame
 
 __all__ = ["add_parser"]
 
@@ -45,7 +50,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria.reference.campaign import Plan, collect, load_campaign_settings
     from mimyria.reference.campaign.checking import read_reports
     from mimyria.reference.datasheet import data_sheet
-    from mimyria.reference.outliers import find_outliers
     from mimyria.reference.referenceset import (
         merged,
         read_reference_set,
@@ -69,6 +73,15 @@ def _run(arguments: argparse.Namespace) -> int:
     title = settings.campaign.title or arguments.output.stem
     sheet = data_sheet(frames, title, read_reports(plan.folder))
     written = write_reference_set(arguments.output, frames, sheet)
+    _warn(frames)
+    print(f"{len(frames)} configurations in {', '.join(map(str, written))}")
+    return 0
+
+
+def _warn(frames: Sequence[ReferenceFrame]) -> None:
+    """Say which frames are not to be trusted, and why."""
+    from mimyria.reference.outliers import find_outliers
+
     for frame in frames:
         finding = frame.response().finding
         if finding:
@@ -79,5 +92,3 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"{frame.name}: {quality.verdict}", file=sys.stderr)
     for outlier in find_outliers(qualities):
         print(f"{frames[outlier.frame].name} stands out, {outlier}", file=sys.stderr)
-    print(f"{len(frames)} configurations in {', '.join(map(str, written))}")
-    return 0

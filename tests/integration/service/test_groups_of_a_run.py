@@ -109,9 +109,10 @@ def test_rebuilt_parts_and_checks_are_those_of_the_run(groups, tmp_path):
     identity, _ = read_header(tmp_path / "journal")
     again = rebuild(tmp_path / "journal", identity, settings.spectrum).result({})
     for name in ("dipole", "isotropic", "anisotropic"):
-        np.testing.assert_array_equal(
-            getattr(result.parts, name).values, getattr(again.parts, name).values
-        )
+        one, other = getattr(result.parts, name), getattr(again.parts, name)
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.blocks.values, other.blocks.values)
+        np.testing.assert_array_equal(one.blocks.counts, other.blocks.counts)
     assert result.parts.grouping.as_dict() == identity.grouping.as_dict()
     assert result.diagnostics
     assert repr(result.diagnostics) == repr(again.diagnostics)
