@@ -55,7 +55,7 @@ def data_sheet(
             "",
             "## Residuals of every frame",
             "",
-            "Formulas, and what is normal: docs/reference.md.",
+            "Formulas, and what is normal: docs/reference-quality.md.",
             "",
             *_residuals(frames, qualities),
             "",
