@@ -6,7 +6,11 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from mimyria.cli.reference.common import add_campaign_argument, finish_campaign
+from mimyria.cli.reference.common import (
+    add_campaign_argument,
+    finish_campaign,
+    open_campaign,
+)
 
 if TYPE_CHECKING:
     from mimyria.reference.agreement import CheckResult
@@ -71,16 +75,13 @@ def add_parser(
 
 def _run(arguments: argparse.Namespace) -> int:
     from mimyria.errors import IncompatibleError
-    from mimyria.reference.campaign import Plan, load_campaign_settings
     from mimyria.reference.campaign.checking import (
         CheckSettings,
         check_results,
         plan_check,
     )
 
-    settings = load_campaign_settings(arguments.campaign)
-    plan = Plan.load(settings.directory)
-    plan.require_same_code(settings.code())
+    settings, plan = open_campaign(arguments.campaign)
     with_pgt = arguments.tensor == "both" and settings.fields.stencil == "pgt"
     how = CheckSettings(
         arguments.displacement, settings.fields.step, with_pgt, arguments.tolerance

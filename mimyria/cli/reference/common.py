@@ -12,12 +12,26 @@ if TYPE_CHECKING:
 
     from mimyria.reference.campaign import CampaignStatus, Plan, RunEvent, Settings
 
-__all__ = ["add_campaign_argument", "duration", "finish_campaign"]
+__all__ = ["add_campaign_argument", "duration", "finish_campaign", "open_campaign"]
 
 
 def add_campaign_argument(parser: argparse.ArgumentParser) -> None:
     """The campaign file, first argument of every step."""
     parser.add_argument("campaign", type=Path, help="the campaign file (TOML)")
+
+
+def open_campaign(path: Path) -> tuple[Settings, Plan]:
+    """Settings and plan of a campaign whose code is that of its plan.
+
+    Raises:
+        IncompatibleError: the settings of the code have changed since.
+    """
+    from mimyria.reference.campaign import Plan, load_campaign_settings
+
+    settings = load_campaign_settings(path)
+    plan = Plan.load(settings.directory)
+    plan.require_same_code(settings.code())
+    return settings, plan
 
 
 def duration(seconds: float) -> str:

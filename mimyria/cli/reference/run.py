@@ -6,7 +6,11 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from mimyria.cli.reference.common import add_campaign_argument, finish_campaign
+from mimyria.cli.reference.common import (
+    add_campaign_argument,
+    finish_campaign,
+    open_campaign,
+)
 
 if TYPE_CHECKING:
     from mimyria.reference.campaign import CampaignStatus
@@ -39,11 +43,7 @@ def add_parser(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mimyria.reference.campaign import Plan, load_campaign_settings
-
-    settings = load_campaign_settings(arguments.campaign)
-    plan = Plan.load(settings.directory)
-    plan.require_same_code(settings.code())
+    settings, plan = open_campaign(arguments.campaign)
     status = finish_campaign(plan, settings, again=arguments.again)
     return _verdict(status)
 

@@ -6,7 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimyria.cli.reference.common import add_campaign_argument, finish_campaign
+from mimyria.cli.reference.common import (
+    add_campaign_argument,
+    finish_campaign,
+    open_campaign,
+)
 
 if TYPE_CHECKING:
     from mimyria.reference.scan import FieldScan
@@ -45,12 +49,9 @@ def add_parser(
 
 def _run(arguments: argparse.Namespace) -> int:
     from mimyria.errors import CalculationError, SettingsError
-    from mimyria.reference.campaign import Plan, load_campaign_settings
     from mimyria.reference.campaign.scanning import plan_scan, scan_result
 
-    settings = load_campaign_settings(arguments.campaign)
-    plan = Plan.load(settings.directory)
-    plan.require_same_code(settings.code())
+    settings, plan = open_campaign(arguments.campaign)
     tasks = {task.name: task for task in plan.tasks()}
     name = arguments.task or next(iter(tasks), None)
     if name not in tasks:

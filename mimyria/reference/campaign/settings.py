@@ -146,7 +146,10 @@ def settings_text(kind: str) -> str:
     sections.insert(1, ("code", code))
     text = reference_text(sections)
     heading = next(line for line in text.splitlines() if line.startswith("[code]"))
-    return text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
+    text = text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
+    for name in _OPTIONAL:  # an empty section would switch on what it is about
+        text = text.replace(f"[{name}]", f"# [{name}]", 1)
+    return text
 
 
 def load_campaign_settings(path: Path) -> Settings:
