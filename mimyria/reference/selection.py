@@ -33,7 +33,7 @@ METHODS: Final = ("random", "farthest", "uncertain")
 
 @dataclass(frozen=True, slots=True)
 class SelectionSettings:
-    """Section `[selection]`: which configurations are computed."""
+    """Which of the frames are computed; without it all of them."""
 
     method: str = setting(
         "farthest",

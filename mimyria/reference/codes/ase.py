@@ -48,7 +48,7 @@ _HARTREE_PER_BOHR: Final = ANGSTROM_PER_BOHR / EV_PER_HARTREE  # of 1 eV/Å
 
 @dataclass(frozen=True, slots=True)
 class AseSettings:
-    """`[code]` with `kind = "ase"`."""
+    """Any ASE calculator that takes a field, made by a function of yours."""
 
     factory: str = setting(
         MISSING, '"module:function", called with the field in V/Å; gives a calculator.'

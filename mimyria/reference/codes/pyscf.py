@@ -43,7 +43,7 @@ _DISPERSION: Final = re.compile(r"-d[34]")
 
 @dataclass(frozen=True, slots=True)
 class PyscfSettings:
-    """`[code]` with `kind = "pyscf"`."""
+    """Hartree–Fock and density functionals of molecules, by PySCF."""
 
     method: str = setting(
         MISSING, '"hf" for Hartree–Fock, or a functional as PySCF names it: "pbe0".'

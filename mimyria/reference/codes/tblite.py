@@ -42,7 +42,7 @@ _LOG: Final = "tblite.log"
 
 @dataclass(frozen=True, slots=True)
 class TbliteSettings:
-    """`[code]` with `kind = "tblite"`."""
+    """Tight binding of molecules, by tblite."""
 
     method: str = setting(MISSING, '"GFN1-xTB" or "GFN2-xTB".')
     charge: int = setting(0, "Charge of every frame, e.")

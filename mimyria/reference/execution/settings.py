@@ -15,7 +15,7 @@ _WALLTIME = re.compile(r"(\d+):([0-5]\d):([0-5]\d)")
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSettings:
-    """Section `[execution]`; all after `threads` is for Slurm alone."""
+    """Where tasks run; all after `threads` is for Slurm alone."""
 
     where: str = setting(
         "local", "local: processes of this machine; slurm: jobs of a Slurm cluster."
