@@ -71,12 +71,21 @@ def configurations(
         scores: disagreement of a committee for each frame that is read, for the method
             that goes by it.
     """
+    known = _known(settings)
     if settings.selection is None:
-        chosen = list(enumerate(read_configurations(settings)))
+        digests = {frame_digest(frame) for frame in known}
+        chosen = [
+            (place, configuration)
+            for place, configuration in enumerate(read_configurations(settings))
+            if not digests or frame_digest(configuration.frame) not in digests
+        ]
     else:
-        chosen = _selected(settings, settings.selection, scores)
+        chosen = _selected(settings, settings.selection, scores, known)
     if not chosen:
-        raise FormatError("no configuration was chosen; is the selection too narrow?")
+        raise FormatError(
+            "there is no configuration to plan: the files are empty, or all of them are "
+            "planned or known already. Add frames to campaign.frames."
+        )
     if settings.clusters is None:
         return [configuration for _, configuration in chosen]
     return [
@@ -86,18 +95,28 @@ def configurations(
     ]
 
 
-def _selected(
-    settings: Settings, selection: SelectionSettings, scores: Sequence[float] | None
-) -> list[tuple[int, LabelledFrame]]:
-    """Places and configurations in the order of choice; what is planned counts.
+def _known(settings: Settings) -> list[Frame]:
+    """Configurations of earlier sets; of clusters nothing can be told."""
+    if settings.clusters is not None:
+        return []
+    return [each.frame for path in settings.known_files for each in read_extxyz(path)]
 
-    The files are read twice, so that only the chosen frames are held.
+
+def _selected(
+    settings: Settings,
+    selection: SelectionSettings,
+    scores: Sequence[float] | None,
+    known: Sequence[Frame],
+) -> list[tuple[int, LabelledFrame]]:
+    """Places and configurations in the order of choice; what is there already counts.
+
+    The files are read again for what was chosen, so that nothing else is held.
     """
     earlier = Plan.load_or_none(settings.directory)
     tasks = earlier.tasks() if earlier is not None and not settings.clusters else []
-    planned = [task.configuration().frame for task in tasks]
-    digests = {frame_digest(frame) for frame in planned}
-    known = [
+    there = [*known, *(task.configuration().frame for task in tasks)]
+    digests = {frame_digest(frame) for frame in there}
+    taken = [
         place
         for place, configuration in enumerate(read_configurations(settings))
         if digests and frame_digest(configuration.frame) in digests
@@ -106,7 +125,7 @@ def _selected(
     places = [
         place
         for place, _ in select_frames(
-            frames, selection, scores=scores, chosen=planned, exclude=known
+            frames, selection, scores=scores, chosen=there, exclude=taken
         )
     ]
     wanted = set(places)

@@ -46,6 +46,9 @@ class CampaignSettings:
         MISSING,
         "Files of configurations to choose from: extended XYZ, LAMMPS dump, H5MD.",
     )
+    known: tuple[str, ...] = setting(
+        (), "Sets of earlier campaigns; their configurations are not computed again."
+    )
     directory: Path = field(
         default=Path("reference"),
         metadata=about("Folder of the tasks; made by plan, one folder in it a task."),
@@ -115,6 +118,11 @@ class Settings:
     def files(self) -> list[Path]:
         """The files of configurations."""
         return [self.path.parent / Path(n).expanduser() for n in self.campaign.frames]
+
+    @property
+    def known_files(self) -> list[Path]:
+        """The sets of earlier campaigns."""
+        return [self.path.parent / Path(n).expanduser() for n in self.campaign.known]
 
     def code(self) -> Code:
         """The code, made from its section.

@@ -241,3 +241,20 @@ def test_clusters_are_cut_computed_and_masked(reference, tmp_path):
         assert mask[:3].all()
         assert np.isfinite(frame.tensors.apt[:3]).all()
         assert np.isnan(frame.tensors.apt[3:]).all()
+
+
+def test_what_an_earlier_set_holds_is_not_planned_again(reference, tmp_path):
+    write_campaign(tmp_path, water_molecules(1))
+    reference("plan")
+    reference("run")
+    reference("collect", "--output", "old.extxyz")
+    write_campaign(
+        tmp_path,
+        water_molecules(3),
+        "directory = 'more'\nknown = ['old.extxyz']",
+    )
+    assert "2 new configurations (2 in all)" in reference("plan")
+    write_campaign(
+        tmp_path, water_molecules(1), "directory = 'none'\nknown = ['old.extxyz']"
+    )
+    assert "no configuration to plan" in reference("plan", code=65)
