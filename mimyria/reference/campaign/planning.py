@@ -83,7 +83,7 @@ def configurations(
         chosen = _selected(settings, settings.selection, scores, known)
     if not chosen:
         raise FormatError(
-            "there is no configuration to plan: the files are empty, or all of them are "
+            "there is no configuration to plan: files are empty, or all of them are "
             "planned or known already. Add frames to campaign.frames."
         )
     if settings.clusters is None:
