@@ -18,7 +18,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 WATERS = 30
-BOX = 9.76  # Å: 30 waters at 0.997 g/cm3, and 25 cm3/mol for the ion
+BOX = 9.76  # Å: 30 waters at 0.997 g/cm3, and 18 cm3/mol for the ion
 SULFUR_OXYGEN = 1.49  # Å
 BOND = 0.9419  # Å
 ANGLE = math.radians(107.4)
