@@ -43,10 +43,10 @@ format: install-dev ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-engines: ## LAMMPS with its PYTHON package, from Debian (needs root)
+engines: ## LAMMPS with its PYTHON package, and CP2K, from Debian (needs root)
 	$(SUDO) apt-get update -qq
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    lammps python3-zmq openmpi-bin >/dev/null
+	    lammps python3-zmq openmpi-bin cp2k >/dev/null
 
 engines-slurm: ## Slurm for the tests of a cluster, from Debian (needs root)
 	$(SUDO) apt-get update -qq

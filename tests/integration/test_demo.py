@@ -95,6 +95,14 @@ def test_what_a_user_left_beside_the_inputs_does_no_harm(short_directory, monkey
     assert not (short_directory / "out/lammps/water/spectrum").exists()
 
 
+def test_a_demo_copies_what_it_runs_and_no_other_inputs(tmp_path):
+    engines.prepare(tmp_path)
+    folders = {each.name for each in tmp_path.iterdir() if each.is_dir()}
+    assert folders == {"ipi", "lammps"}
+    for engine in folders:
+        assert (tmp_path / engine / "water" / "run.toml").is_file()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     done = demo(tmp_path)

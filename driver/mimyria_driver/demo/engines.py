@@ -20,6 +20,7 @@ STRIDE: Final = 4
 WARMUP_STEPS: Final = 2000
 
 _MARKER: Final = ".mimyria-demo"
+_FOLDERS: Final = ("ipi", "lammps")
 _INPUT_SUFFIXES: Final = (
     ".data",
     ".lammps",
@@ -77,7 +78,7 @@ def run_demo(engine: str, picoseconds: float, directory: Path) -> Path:
 
 
 def prepare(directory: Path) -> None:
-    """Make `directory` a copy of the inputs; only a demo's own folder is replaced.
+    """Make `directory` a copy of its inputs; only a demo's own folder is replaced.
 
     Raises:
         OutputError: it holds something else.
@@ -92,7 +93,9 @@ def prepare(directory: Path) -> None:
     directory.mkdir(parents=True)
     (directory / _MARKER).touch()
     source = inputs_folder()
-    for path in sorted(source.rglob("*")):
+    for path in sorted(
+        each for name in _FOLDERS for each in (source / name).rglob("*")
+    ):
         # A user may have run the inputs where they lie: sockets and results stay there.
         if path.is_file() and path.suffix in _INPUT_SUFFIXES:
             target = directory / path.relative_to(source)
