@@ -140,11 +140,6 @@ def compare(
         one, two = normalised(one), normalised(two)
     centres = first_moment(one), first_moment(two)
     same = _are_same(one.intensity, two.intensity) and _are_same(one.error, two.error)
-    if same:
-        notices.append(
-            f"A and B hold the same {first.name}: there is no difference to give an "
-            "error of"
-        )
     return Comparison(
         float(one.wavenumbers[0]),
         float(one.wavenumbers[-1]),

@@ -41,6 +41,10 @@ def run_command(
         if debug:
             raise
         return _report(f"There is no file '{error.filename}'.", 66)
+    except IsADirectoryError as error:
+        if debug:
+            raise
+        return _report(f"A file is wanted, but '{error.filename}' is a folder.", 65)
     except BrokenPipeError:
         # Who read our output has gone, as `head` does: no failure worth a word. What
         # is still in the buffer goes nowhere, so that the exit stays silent, too.

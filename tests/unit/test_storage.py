@@ -381,6 +381,19 @@ def test_a_cut_file_is_refused(tmp_path, keep):
         read_result(path)
 
 
+@pytest.mark.parametrize("read", [read_result, is_result])
+def test_who_gives_the_folder_of_a_run_is_told_of_the_file(tmp_path, read):
+    with pytest.raises(FormatError, match=r"is a folder\. There is no spectrum\.h5 in"):
+        read(tmp_path)
+    inner = tmp_path / "spectrum"
+    inner.mkdir()
+    write_result(inner / "spectrum.h5", example())
+    for folder in (tmp_path, inner):
+        with pytest.raises(FormatError, match="Give the result file in it: ") as error:
+            read(folder)
+        assert str(error.value).endswith(f"{inner / 'spectrum.h5'}.")
+
+
 def test_a_missing_file_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_result(tmp_path / "nowhere.h5")
