@@ -41,17 +41,17 @@ def on_common_grid(
     spacing = min(spacing_of(first), spacing_of(second))
     if not end - begin >= (_LEAST_POINTS - 1) * spacing:
         raise IncompatibleError(
-            f"the spectra must share a range: {first.name} covers "
-            f"{range_text(first)} and {second.name} {range_text(second)}, and "
-            f"{_limits_text(low, high)} is asked for. Are both in cm⁻¹?"
+            f"the spectra must share a range: one covers {range_text(first)} and the "
+            f"other {range_text(second)}, and {_limits_text(low, high)} is asked for. "
+            "Are both in cm⁻¹?"
         )
     grid: Array = np.linspace(begin, end, round((end - begin) / spacing) + 1)
     one, two = interpolated(first, grid), interpolated(second, grid)
     known = np.isfinite(one.intensity) & np.isfinite(two.intensity)
     if known.sum() < _LEAST_POINTS:
         raise IncompatibleError(
-            f"{first.name} and {second.name} have no {_LEAST_POINTS} points in common "
-            "that are not masked. Compare another range, or a longer run."
+            f"the two have no {_LEAST_POINTS} points in common that are not masked. "
+            "Compare another range, or a longer run."
         )
     return _only(one, known), _only(two, known)
 

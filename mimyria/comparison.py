@@ -38,6 +38,8 @@ _CORRELATION_WIDTH: Final = math.sqrt(2 * math.pi / (4 * math.log(2)))
 """∫ρ dν over the resolution, ρ the correlation of two points; Gaussian lag window."""
 
 _SAME_RESOLUTION: Final = 1.2
+_SAME_DATA: Final = 1e-6
+"""Of the highest point. No two runs agree so well; a table of one run does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Comparison:
         areas: area of each before any normalisation.
         notices: what a reader of these numbers should know.
         errors: of the scores, from the blocks of the runs; None without blocks.
+        same_data: both are the same curve with the same errors. The errors of scores,
+            which are for independent spectra, are NaN or None then.
     """
 
     low: float
@@ -98,6 +102,7 @@ class Comparison:
     areas: tuple[float, float]
     notices: tuple[str, ...] = ()
     errors: ScoreErrors | None = None
+    same_data: bool = False
 
 
 def compare(
@@ -134,6 +139,7 @@ def compare(
     if normalisation == "area":
         one, two = normalised(one), normalised(two)
     centres = first_moment(one), first_moment(two)
+    same = _are_same(one.intensity, two.intensity) and _are_same(one.error, two.error)
     return Comparison(
         float(one.wavenumbers[0]),
         float(one.wavenumbers[-1]),
@@ -143,12 +149,13 @@ def compare(
         cosine(one, two),
         (centres[0][0], centres[1][0]),
         centres[1][0] - centres[0][0],
-        _joined(centres[0][1], centres[1][1]),
+        math.nan if same else _joined(centres[0][1], centres[1][1]),
         wasserstein(one, two),
         chi_square(one, two),
         _independent_points(one, two),
         areas,
         tuple(notices),
+        same_data=same,
     )
 
 
@@ -314,6 +321,16 @@ def _common_error(first: Spectrum, second: Spectrum) -> Array | None:
         return None
     squares: Array = np.sqrt(sum((error**2 for error in errors), np.zeros(1)))
     return squares
+
+
+def _are_same(first: Array | None, second: Array | None) -> bool:
+    """Whether two curves are equal but for the digits of a table."""
+    if first is None or second is None:
+        return first is second
+    scale = np.abs(first[np.isfinite(first)]).max(initial=0.0)
+    return bool(
+        np.allclose(first, second, rtol=0.0, atol=_SAME_DATA * scale, equal_nan=True)
+    )
 
 
 def _joined(first: float, second: float) -> float:

@@ -2,7 +2,8 @@
 
 Two atoms are bonded where they are closer than the sum of their covalent radii times a
 factor; a molecule is all that hangs together, across the borders of the cell too. Atoms
-of alkali and alkaline-earth metals count as ions, which are bonded to nothing.
+of alkali and alkaline-earth metals count as ions, which are bonded to nothing. ASE's
+tables are imported where they are needed: what only reads settings stays without it.
 
 Source: docs/theory.md, eq. (81).
 """
@@ -15,7 +16,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
@@ -117,6 +117,8 @@ def _bonds(
     """Bonds i → image of j, both ways, with r_j − r_i in Å."""
     if not factor > 0:
         raise SettingsError(f"the bond factor must be above 0, but is {factor}.")
+    from ase.data import covalent_radii
+
     radii = np.array(covalent_radii, dtype=np.float64)[frame.numbers]
     radii[np.isin(frame.numbers, _IONS)] = 0.0
     longest = 2.0 * factor * float(radii.max())
@@ -195,6 +197,8 @@ def hill_formula(formula: str) -> str:
     Raises:
         SettingsError: it is no formula.
     """
+    from ase.data import atomic_numbers
+
     count = Counter[str]()
     for symbol, number in _FORMULA.findall(formula):
         count[symbol] += int(number or 1)
@@ -209,6 +213,8 @@ def hill_formula(formula: str) -> str:
 
 def symbols_of(numbers: NDArray[np.int64] | Sequence[int]) -> list[str]:
     """Chemical symbols of atomic numbers."""
+    from ase.data import chemical_symbols
+
     return [str(chemical_symbols[int(number)]) for number in numbers]
 
 

@@ -37,7 +37,7 @@ def compare_sampled(
     """All scores of two spectra, with errors where one has blocks at least.
 
     A spectrum without blocks counts as exact in the errors of the scores; how many
-    blocks were there is in `Comparison.errors`.
+    blocks were there is in `Comparison.errors`. The same data twice have none.
 
     Args:
         first: one spectrum.
@@ -55,7 +55,7 @@ def compare_sampled(
     whole = compare(
         first.spectrum, second.spectrum, low=low, high=high, normalisation=normalisation
     )
-    if not first.without and not second.without:
+    if whole.same_data or not (first.without or second.without):
         return whole
     scores = _vector(whole)
 

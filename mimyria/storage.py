@@ -51,7 +51,17 @@ from mimyria.parts import SELF_NAMES, Parts
 from mimyria.spectra import Spectrum
 from mimyria.spectra.spectrum import BLOCKS, THEORY
 
-__all__ = ["SCHEMA_VERSION", "Result", "is_result", "read_result", "write_result"]
+__all__ = [
+    "RESULT_NAME",
+    "SCHEMA_VERSION",
+    "Result",
+    "is_result",
+    "read_result",
+    "write_result",
+]
+
+RESULT_NAME: Final = "spectrum.h5"
+"""Name of the result file in the folder of a run."""
 
 SCHEMA_VERSION: Final = 3
 _READABLE: Final = (1, 2, 3)
@@ -104,7 +114,12 @@ def write_result(path: str | Path, result: Result) -> None:
 
 
 def is_result(path: str | Path) -> bool:
-    """Whether a file calls itself a result; it may still be damaged."""
+    """Whether a file calls itself a result; it may still be damaged.
+
+    Raises:
+        FormatError: it is a folder.
+    """
+    _refuse_folder(Path(path))
     if not h5py.is_hdf5(path):
         return False
     with h5py.File(path, "r") as file:
@@ -116,8 +131,10 @@ def read_result(path: str | Path) -> Result:
 
     Raises:
         FormatError: it is no result file, of another version, or was altered.
+        FileNotFoundError: it is not there.
     """
     path = Path(path)
+    _refuse_folder(path)
     content = path.read_bytes()
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
@@ -130,6 +147,20 @@ def read_result(path: str | Path) -> Result:
             f"{path} is not a readable HDF5 result file ({error}). Is it complete? "
             "The run can write it again from its journal."
         ) from error
+
+
+def _refuse_folder(path: Path) -> None:
+    """Say where the result file of a run is, to who gives the folder of the run."""
+    if not path.is_dir():
+        return
+    inside = [path / RESULT_NAME, *sorted(path.glob(f"*/{RESULT_NAME}"))]
+    inside = [each for each in inside if each.is_file()]
+    advice = (
+        f"Give the result file in it: {inside[0]}"
+        if inside
+        else f"There is no {RESULT_NAME} in it; give the result file of a run"
+    )
+    raise FormatError(f"a result file is wanted, but {path} is a folder. {advice}.")
 
 
 def _encode(result: Result) -> bytes:

@@ -20,7 +20,7 @@ from mimyria.diagnostics import Diagnostic, summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.spectra.jackknife import WINDOWS_PER_BLOCK
-from mimyria.storage import write_result
+from mimyria.storage import RESULT_NAME, write_result
 from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
@@ -35,7 +35,6 @@ from mimyria_driver.sources import Arrived, RunDescription
 __all__ = ["JOURNAL_NAME", "RESULT_NAME", "Pending", "Session"]
 
 JOURNAL_NAME: Final = "journal"
-RESULT_NAME: Final = "spectrum.h5"
 
 _SYNC_RECORDS: Final = 256
 _SYNC_SECONDS: Final = 1.0

@@ -169,7 +169,7 @@ def _read(path: Path, label: str, arguments: argparse.Namespace) -> dict[str, So
     """Spectra by name; the one of a table or JCAMP-DX file has the name ''."""
     from mimyria.resolution import Source
 
-    if not path.is_file():
+    if not path.exists():
         raise FormatError(
             f"{path}: there is no such file, and no experiment of this name (known: "
             f"{', '.join(experiment_names())})."
@@ -179,11 +179,11 @@ def _read(path: Path, label: str, arguments: argparse.Namespace) -> dict[str, So
         from mimyria.io.jcamp import read_jcamp
 
         return {"": Source(label, read_jcamp(path))}
-    if suffix in (".h5", ".hdf5"):
+    if suffix in (".h5", ".hdf5") or path.is_dir():
         from mimyria.recomputed import StoredRun
         from mimyria.storage import read_result
 
-        run = StoredRun(read_result(path))
+        run = StoredRun(read_result(path))  # says what to give for a folder
         return {name: Source(label, s, run) for name, s in run.spectra.items()}
     from mimyria.io.tables import read_table
 
@@ -242,6 +242,13 @@ def _table(
         lines.append("±: one standard error, from the blocks of A and of B (jackknife)")
     if any(c.normalisation == "area" for _, c in results):
         lines.append("compared after both were given an area of 1 (--normalise)")
+    same = [name for name, c in results if c.same_data]
+    if same:
+        what = "all of these" if len(same) == len(results) else ", ".join(same)
+        lines.append(
+            f"note: A and B hold the same data ({what}): there is no difference to "
+            "give an error of"
+        )
     return lines + [f"note: {notice}" for notice in notices]
 
 

@@ -37,10 +37,6 @@ def run_command(
         if debug:
             raise
         return _report(str(error), error.exit_code)
-    except FileNotFoundError as error:
-        if debug:
-            raise
-        return _report(f"There is no file '{error.filename}'.", 66)
     except BrokenPipeError:
         # Who read our output has gone, as `head` does: no failure worth a word. What
         # is still in the buffer goes nowhere, so that the exit stays silent, too.
@@ -49,9 +45,18 @@ def run_command(
     except OSError as error:
         if debug:
             raise
-        return _report(f"{error.strerror or error}: {error.filename or ''}", 74)
+        return _report(*_file_problem(error))
     except KeyboardInterrupt as error:
         return _report(str(error) or "interrupted", INTERRUPTED)
+
+
+def _file_problem(error: OSError) -> tuple[str, int]:
+    """What to say of a file, and the exit code."""
+    if isinstance(error, FileNotFoundError):
+        return f"There is no file '{error.filename}'.", 66
+    if isinstance(error, IsADirectoryError):
+        return f"A file is wanted, but '{error.filename}' is a folder.", 65
+    return f"{error.strerror or error}: {error.filename or ''}", 74
 
 
 def _report(message: str, code: int) -> int:

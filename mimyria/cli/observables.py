@@ -16,6 +16,7 @@ from mimyria.spectra.compat import (
     MODES,
     compat_spectra,
     stored_correlation,
+    window_text,
 )
 from mimyria.spectra.dielectric import Cell, eps_inf_from_polarizability
 from mimyria.spectra.porto import Geometry, parse_geometry, polarisation_scan
@@ -202,8 +203,8 @@ def asked_spectra(
 
 def other_program(
     result: Result, arguments: argparse.Namespace
-) -> tuple[dict[str, Spectrum], list[str]]:
-    """The spectra of `--compat`, and what to know about them.
+) -> tuple[dict[str, Spectrum], str, list[str]]:
+    """The spectra of `--compat`, their window, and what to know about them.
 
     Raises:
         SettingsError: another option asks for what that program cannot do.
@@ -228,11 +229,12 @@ def other_program(
         f"these are the numbers of {arguments.compat}, not the right ones; see "
         "'Differences from Mimyria 0.9.0' in docs/theory.md."
     ]
-    theirs = []
+    theirs, n_lags = [], 0
     for correlation in (result.dipole, result.polarizability):
         if correlation is not None:
             correlation, more = stored_correlation(correlation, arguments.window_length)
             notes += [note for note in more if note not in notes]
+            n_lags = correlation.n_lags
         theirs.append(correlation)
     spectra = compat_spectra(
         *theirs,
@@ -247,7 +249,8 @@ def other_program(
             "trajectories differ in length: Raman spectra that this program prints "
             "then are spoilt by stale memory; these are not."
         )
-    return spectra, notes
+    window = window_text(arguments.compat, arguments.window_length, n_lags)
+    return spectra, window, notes
 
 
 def _unless(value: str, default: str) -> str | None:

@@ -46,7 +46,7 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
 def precision_report(result: Result, arguments: argparse.Namespace) -> list[str]:
     """Errors with their kind, time still needed, and band positions with errors."""
     bands = [_band(text) for text in arguments.band]
-    lines = ["", "Precision: Σ standard error / Σ intensity"]
+    lines: list[str] = []
     for name, correlation in (
         ("ir", result.dipole),
         ("raman_vv", result.polarizability),
@@ -64,6 +64,8 @@ def precision_report(result: Result, arguments: argparse.Namespace) -> list[str]
         kind = result.spectra[name].error_source
         lines += [_line(error, kind, correlation.interval) for error in errors]
         lines += _positions(result, name, correlation)
+    if lines:
+        lines = ["", "Precision: Σ standard error / Σ intensity", *lines]
     return lines
 
 

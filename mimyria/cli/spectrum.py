@@ -100,8 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
     stored = read_result(arguments.result)
     result, asked, notes = _recompute(stored, arguments)
     precision = precision_report(result, arguments)  # first of all, refuses options
-    print("\n".join(_report(result, str(arguments.result), asked)))
-    print("\n".join(precision))
+    print("\n".join([*_report(result, str(arguments.result), asked), *precision]))
     if arguments.parts:
         print("\n".join(_parts_report(result)))
     if result.diagnostics:
@@ -171,9 +170,9 @@ def _imitated(
     here: Result, arguments: argparse.Namespace
 ) -> tuple[Result, list[str], list[str]]:
     """The spectra that another program would give, in place of ours."""
-    spectra, notes = other_program(here, arguments)
+    spectra, window, notes = other_program(here, arguments)
     provenance = here.provenance | {
-        "window": f"{arguments.compat}, {arguments.window_length} lags",
+        "window": window,
         "spectra_by": f"mimyria {__version__} --compat {arguments.compat}",
     }
     result = replace(here, spectra=spectra, provenance=provenance)

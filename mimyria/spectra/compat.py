@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from scipy import fft
 
 from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator
@@ -36,6 +37,7 @@ __all__ = [
     "compat_spectra",
     "compat_window",
     "stored_correlation",
+    "window_text",
 ]
 
 MODES: Final = ("mimyria-0.9",)
@@ -43,6 +45,9 @@ MODES: Final = ("mimyria-0.9",)
 
 DEFAULT_WINDOW: Final = 1000
 """Window length of that program, in lags."""
+
+_FINE: Final = 64
+"""Points of a transform for each lag, to see the half height of a line between them."""
 
 _IR_FACTOR: Final = math.pi / 3.0
 _ANISO_FACTOR: Final = 1.0 / 225.0
@@ -102,7 +107,9 @@ def stored_correlation(
     """
     found = correlation.trajectories
     if found is None:
-        return correlation, [
+        # Lags without a pair are beyond the longest trajectory.
+        reached = max(int(np.count_nonzero(correlation.counts)), 2)
+        return _first_lags(correlation, reached), [
             "the mean of each trajectory is not removed, which that program does: this "
             "file (or one it was merged from) is of an older version and does not hold "
             "what that takes. Write it again from the journal."
@@ -143,14 +150,30 @@ def stored_correlation(
 
 
 def compat_window(length: int, n_lags: int, interval: float) -> LagWindow:
-    """cos²(π (l − 1)/2 length) up to lag `length`; length 0 means all lags."""
+    """cos²(π (l − 1)/2 length) up to lag `length`; length 0 means all lags.
+
+    Where there are fewer lags it is cut off, which makes the resolution coarser or, by
+    side lobes, finer.
+    """
     if length < 0:
         raise SettingsError(f"the window length must be 0 or more lags, not {length}.")
     length = length or n_lags
     lags = np.arange(n_lags)
     weights = np.cos(0.5 * np.pi * (lags - 1) / length) ** 2
-    width = 2.0 / (2 * SPEED_OF_LIGHT * length * interval)
-    return LagWindow("mimyria-0.9", np.where(lags <= length, weights, 0.0), width)
+    weights = np.where(lags <= length, weights, 0.0)
+    return LagWindow("mimyria-0.9", weights, _line_width(weights, interval))
+
+
+def window_text(program: str, length: int, n_lags: int) -> str:
+    """Program, length of its window and where that ends, for people.
+
+    Args:
+        program: one of `MODES`.
+        length: of the window, lags; 0 for all.
+        n_lags: lags there are.
+    """
+    text = f"{program}, {length or n_lags} lags"
+    return f"{text} cut off after {n_lags}" if length >= n_lags else text
 
 
 def compat_spectra(
@@ -192,6 +215,27 @@ def compat_spectra(
                 factor *= _ANISO_FACTOR
             found[f"compat_{name}"] = _renamed(raman[name], factor, _RAMAN_UNIT)
     return found
+
+
+def _line_width(weights: Array, interval: float) -> float:
+    """Full width at half maximum of a sharp line, cm⁻¹, for any weights."""
+    n_points = int(fft.next_fast_len(_FINE * len(weights), real=True))
+    line = 2.0 * fft.rfft(weights, n_points).real - weights[0]
+    half = 0.5 * line[0]
+    after = int(np.argmax(line < half))
+    beyond = (line[after - 1] - half) / (line[after - 1] - line[after])
+    step = 1.0 / (SPEED_OF_LIGHT * interval * n_points)
+    return 2.0 * step * (after - 1 + float(beyond))
+
+
+def _first_lags(correlation: Correlation, n_lags: int) -> Correlation:
+    return replace(
+        correlation,
+        lags=correlation.lags[:n_lags],
+        values=correlation.values[:n_lags],
+        counts=correlation.counts[:n_lags],
+        blocks=None,
+    )
 
 
 def _renamed(spectrum: Spectrum, factor: float, unit: str) -> Spectrum:

@@ -21,7 +21,11 @@ from mimyria.spectra.compat import (
     stored_correlation,
 )
 from mimyria.storage import Result, read_result, write_result
-from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
+from mimyria.units import (
+    DIPOLE_CORRELATION_UNIT,
+    POLARIZABILITY_CORRELATION_UNIT,
+    SPEED_OF_LIGHT,
+)
 
 FIXTURES = Path(__file__).parents[2].parent / "shared" / "data" / "peer-fixtures"
 TOLERANCE = 5e-6
@@ -122,6 +126,8 @@ def test_the_command_prints_the_spectra_of_the_peer(
     columns = np.stack([spectra[name].intensity for name in RAMAN], axis=1)
     assert_same(columns, peer(f"{tag}-raman-w{length}.spec")[:, 1:])
     printed = capsys.readouterr().out
+    assert f"window mimyria-0.9, {length or '256'} lags" in printed
+    assert "Precision" not in printed  # nothing stands below it
     assert "note: these are the numbers of mimyria-0.9, not the right ones" in printed
     assert "the mean of each trajectory is not removed" in printed
 
@@ -233,6 +239,34 @@ def test_lags_that_are_not_stored_are_named(series):
     found, notes = stored_correlation(result.dipole, 79)
     assert len(notes) == 1
     assert found.n_lags == 256
+
+
+def test_a_window_that_is_longer_than_the_run_is_said_to_end_there(
+    series, tmp_path, capsys
+):
+    imitate(stream(series, "A", n_lags=300), tmp_path, 1000)
+    out = capsys.readouterr().out
+    assert "window mimyria-0.9, 1000 lags cut off after 256, resolution" in out
+    older = stream(series, "A", n_lags=300)
+    older = replace(
+        older,
+        dipole=replace(older.dipole, trajectories=None),
+        polarizability=replace(older.polarizability, trajectories=None),
+    )
+    imitate(older, tmp_path, 1000)
+    assert "1000 lags cut off after 256, resolution" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("length", "factor"), [(1000, 2.0), (1_000_000, 1.2067091288), (0, 2.0)]
+)
+def test_the_resolution_of_their_window_is_the_width_of_a_line(length, factor):
+    """A Hann window, or none at all where all of it is cut off."""
+    n_lags = 2000
+    window = compat_window(length, n_lags, INTERVAL)
+    reach = min(length or n_lags, n_lags)
+    expected = factor / (2 * SPEED_OF_LIGHT * reach * INTERVAL)
+    assert window.resolution == pytest.approx(expected, rel=5e-3)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from mimyria.selfcorrelators import SELF_NAMES, SelfCorrelators
 from mimyria.spectra import compute_spectra
 from mimyria.storage import Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT
+from mimyria_driver.session import _WINDOWS_PER_SIGN
 
 N_LAGS = 202
 SETTINGS = {
@@ -30,7 +31,7 @@ SETTINGS = {
 }
 N_MOLECULES = 8
 SHARED = 0.3  # of the motion of every molecule, in units of its own
-PERIOD = 4 * N_LAGS  # frames with the same signs
+PERIOD = _WINDOWS_PER_SIGN * N_LAGS  # frames with the same signs, as in a run
 LINE = (0.35, 0.03)  # rad and decay per sample
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mimyria.cli import main
 from mimyria.cli.errors import run_command
 from mimyria.errors import FormatError, MimyriaError, ModelError, SettingsError
 
@@ -25,6 +26,7 @@ def ending(error, capsys, *, debug=False):
         (SettingsError("bad key"), 78, "error: bad key\n"),
         (FormatError("no frame"), 65, "error: no frame\n"),
         (FileNotFoundError(2, "No such file", "a.h5"), 66, "There is no file 'a.h5'"),
+        (IsADirectoryError(21, "Is a directory", "run"), 65, "but 'run' is a folder."),
         (OSError(28, "No space left on device"), 74, "No space left on device"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (KeyboardInterrupt("interrupted; go on"), 130, "error: interrupted; go on\n"),
@@ -45,6 +47,26 @@ def test_debug_shows_where_it_happened(capsys):
 def test_a_bug_keeps_its_traceback(capsys):
     with pytest.raises(ZeroDivisionError):
         ending(ZeroDivisionError(), capsys)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["spectrum", "RUN"],
+        ["compare", "RUN", "water"],
+        ["compare", "RUN", "RUN"],
+        ["merge", "RUN", "RUN", "--output", "x.h5"],
+        ["table", "RUN", "--csv", "x.csv"],
+        ["plot", "RUN", "x.png"],
+        ["vdos", "RUN"],
+    ],
+)
+def test_a_folder_in_place_of_a_result_is_one_line(tmp_path, words, capsys):
+    found = main([str(tmp_path) if word == "RUN" else word for word in words])
+    assert found == 65
+    line = capsys.readouterr().err
+    assert line.startswith("error: a result file is wanted, but ")
+    assert "is a folder. There is no spectrum.h5 in it" in line
 
 
 def test_every_error_has_an_exit_code_of_its_kind():

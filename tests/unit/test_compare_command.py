@@ -62,7 +62,7 @@ def test_a_spectrum_that_is_masked_everywhere_is_left_out(tmp_path, capsys):
         both = Result(None, None, {"ir": ir(), "rho": masked}, 1e3, 300.0, 2.0)
         write_result(tmp_path / f"{name}.h5", both)
     assert run(tmp_path / "a.h5", tmp_path / "b.h5") == 0
-    assert "note: rho is left out: rho and rho have no 3" in capsys.readouterr().out
+    assert "note: rho is left out: the two have no 3" in capsys.readouterr().out
     with pytest.raises(IncompatibleError, match="no 3 points in common"):
         run(tmp_path / "a.h5", tmp_path / "b.h5", "--spectrum", "rho")
 
@@ -119,6 +119,27 @@ def test_scores_of_runs_have_errors_at_the_coarser_resolution(tmp_path, capsys):
     assert same[at] == lines[at]
     assert not any("compared at a resolution" in line for line in same)
     assert coarse.resolution == 80.0
+
+
+@pytest.mark.parametrize("kind", ["h5", "csv"])
+def test_a_run_against_itself_has_no_error(tmp_path, capsys, kind):
+    path, other = tmp_path / "a.h5", tmp_path / f"b.{kind}"
+    spectrum = real_run(path, 1, 40.0)
+    if kind == "h5":
+        real_run(other, 1, 40.0)
+    else:
+        write_table(other, [spectrum])
+    assert run(path, other) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("ir ")]
+    assert line.split()[2] == "0.0000"
+    assert "±" not in out
+    assert "note: A and B hold the same data (all of these): there is no dif" in out
+    real_run(other.with_suffix(".h5"), 2, 40.0)  # another run has one
+    assert run(path, other.with_suffix(".h5")) == 0
+    out = capsys.readouterr().out
+    assert "±" in out
+    assert "the same data" not in out
 
 
 @pytest.mark.parametrize("kind", ["csv", "jdx"])

@@ -29,6 +29,7 @@ from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UN
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
 GOLDEN_2 = GOLDEN.with_name("result-v2.h5")
 GOLDEN_3 = GOLDEN.with_name("result-v3.h5")
+GOLDEN_3_WHOLE = GOLDEN.with_name("result-v3-whole.h5")
 
 
 def correlation(n_channels, unit):
@@ -89,7 +90,7 @@ def full_example():
 
 
 def complete_example():
-    """All that version 3 can hold."""
+    """What version 3 held first: shares, self terms and kinds of errors."""
     old = full_example()
     of_groups = old.parts.dipole
     blocks = Blocks(np.stack([of_groups.values, of_groups.values / 5]), BLOCK_COUNTS)
@@ -111,6 +112,34 @@ def complete_example():
         old,
         spectra=old.spectra | {"depolarisation_ratio": ratio},
         parts=replace(old.parts, reliable_from=50.0, n_self=4, shares=shares),
+    )
+
+
+def whole_example():
+    """All that version 3 can hold; the last three came without a new version."""
+    old = complete_example()
+    of_groups = old.parts.dipole
+    trajectories = Trajectories(old.dipole.values / 7, 3, 5, 2, 9)
+    molecule = np.array([0, 1, 1])
+    grouping = replace(
+        group_atoms(
+            ["ion é", "water", "water"],
+            ["Na", "O", "H"],
+            np.array([22.99, 15.999, 1.008]),
+        ),
+        names=("ion é", "shell 1", "shell 2"),
+        probes=Probes(molecule, 4, 100),
+        shells=Shells(np.array([0]), (3.5,), 0.5, molecule, np.array([0, 1, 1])),
+        velocity_probes=Probes(np.array([0, 0, 0]), 2, 1600),
+    )
+    moving = replace(of_groups, values=of_groups.values[:, :2], pairs=((0, 0), (1, 1)))
+    return replace(
+        old,
+        dipole=replace(old.dipole, trajectories=trajectories),
+        parts=replace(old.parts, grouping=grouping),
+        velocities=ElementVelocities(
+            ("H", "O"), (1, 1), 2, replace(moving, unit="amu Angstrom^2 fs^-2")
+        ),
     )
 
 
@@ -163,9 +192,7 @@ def test_the_definition_of_groups_comes_back(tmp_path):
         replace(grouping, shells=shells),
         replace(grouping, probes=probes),
     ):
-        write_result(
-            path, replace(whole, parts=replace(whole.parts, grouping=given))
-        )  # fmt: skip
+        write_result(path, replace(whole, parts=replace(whole.parts, grouping=given)))
         assert read_result(path).parts.grouping.as_dict() == given.as_dict()
     with h5py.File(path, "r+") as file:
         file["grouping"][3] ^= 1
@@ -232,6 +259,21 @@ def test_a_file_of_version_three_gives_its_numbers(tmp_path):
     assert_same(read_result(GOLDEN_3), complete_example())
     write_result(tmp_path / "again.h5", complete_example())
     assert_same(read_result(tmp_path / "again.h5"), complete_example())
+
+
+def test_a_file_of_version_three_with_all_it_can_hold_gives_its_numbers(tmp_path):
+    whole = whole_example()
+    assert_same(read_result(GOLDEN_3_WHOLE), whole)
+    write_result(tmp_path / "again.h5", whole)
+    assert_same(read_result(tmp_path / "again.h5"), whole)
+    # An example that leaves out a field says nothing about it.
+    assert all(getattr(whole, part.name) is not None for part in fields(whole))
+    assert None not in (
+        whole.dipole.blocks,
+        whole.dipole.trajectories,
+        whole.parts.shares,
+        whole.parts.grouping,
+    )
 
 
 def test_self_terms_of_version_two_are_taken_as_one_process(tmp_path):
@@ -337,6 +379,19 @@ def test_a_cut_file_is_refused(tmp_path, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(FormatError, match="is not a readable HDF5 result file"):
         read_result(path)
+
+
+@pytest.mark.parametrize("read", [read_result, is_result])
+def test_who_gives_the_folder_of_a_run_is_told_of_the_file(tmp_path, read):
+    with pytest.raises(FormatError, match=r"is a folder\. There is no spectrum\.h5 in"):
+        read(tmp_path)
+    inner = tmp_path / "spectrum"
+    inner.mkdir()
+    write_result(inner / "spectrum.h5", example())
+    for folder in (tmp_path, inner):
+        with pytest.raises(FormatError, match="Give the result file in it: ") as error:
+            read(folder)
+        assert str(error.value).endswith(f"{inner / 'spectrum.h5'}.")
 
 
 def test_a_missing_file_is_a_missing_file(tmp_path):

@@ -101,7 +101,8 @@ def test_the_table_holds_parts_with_their_errors(stored, result, tmp_path):
     words = ["--csv", tmp_path / "x.csv", "--parts", "--spectrum", "ir"]
     assert run(table_command, "table", stored, *words) == 0
     text = (tmp_path / "x.csv").read_text()
-    assert "# error: one standard error of each point, from 9 blocks: ir; ir O;" in text
+    # 16 blocks of 256 samples are paired: four windows are 320.
+    assert "# error: one standard error of each point, from 8 blocks: ir; ir O;" in text
     found = {
         name: read_table(tmp_path / "x.csv", column=f"ir {name}")
         for name in ("O", "H", "O × H", "assigned to O", "assigned to H")
