@@ -7,6 +7,7 @@ twice is planning once: a configuration whose task is there is left alone.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = [
     "plan_campaign",
     "read_configurations",
 ]
+
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}")
 
 CENTRAL: Final = "cluster_central"
 """Entry of a cluster: how many atoms, the first ones, are the central molecule."""
@@ -75,8 +78,6 @@ def configurations(
         chosen = list(enumerate(read_configurations(settings)))
     else:
         chosen = _selected(settings, settings.selection, scores)
-    if not chosen:
-        raise FormatError("no configuration was chosen; is the selection too narrow?")
     if settings.clusters is None:
         return [configuration for _, configuration in chosen]
     return [
@@ -89,9 +90,11 @@ def configurations(
 def _selected(
     settings: Settings, selection: SelectionSettings, scores: Sequence[float] | None
 ) -> list[tuple[int, LabelledFrame]]:
-    """Places and configurations in the order of choice; what is planned counts.
+    """Places and configurations in the order of choice.
 
-    The files are read twice, so that only the chosen frames are held.
+    Frames that are planned already count, so that planning again chooses only what
+    `selection.count` has grown by. The files are read several times, so that only the
+    chosen frames are held.
     """
     earlier = Plan.load_or_none(settings.directory)
     tasks = earlier.tasks() if earlier is not None and not settings.clusters else []
@@ -102,6 +105,10 @@ def _selected(
         for place, configuration in enumerate(read_configurations(settings))
         if digests and frame_digest(configuration.frame) in digests
     ]
+    missing = selection.count - len(known)
+    if missing <= 0:
+        return []
+    selection = replace(selection, count=missing)
     frames = (each.frame for each in read_configurations(settings))
     places = [
         place
@@ -137,13 +144,28 @@ def central_mask(configuration: LabelledFrame) -> NDArray[np.bool_] | None:
 
 def plan_campaign(
     settings: Settings, code: Code, chosen: list[LabelledFrame]
-) -> tuple[Plan, list[Task]]:
+) -> tuple[Plan, dict[str, LabelledFrame]]:
     """Make the folders of the tasks that are not there yet.
 
     Returns:
-        The plan, and the tasks that are new.
+        The plan, and the configurations that are new, by the names of their tasks.
+
+    Raises: as `new_tasks`.
+    """
+    plan, new = new_tasks(settings, code, chosen)
+    plan.save()
+    for name, configuration in new.items():
+        Task.create(plan.folder / "tasks" / name, configuration)
+    return plan, new
+
+
+def new_tasks(
+    settings: Settings, code: Code, chosen: list[LabelledFrame]
+) -> tuple[Plan, dict[str, LabelledFrame]]:
+    """What `plan_campaign` would make; nothing is written.
 
     Raises:
+        FormatError: there is no configuration, or the campaign there is damaged.
         SettingsError: the code cannot compute one of the configurations.
         IncompatibleError: the folder holds a campaign with other fields or another
             code, or another configuration of the same `id`.
@@ -155,18 +177,20 @@ def plan_campaign(
     earlier = Plan.load_or_none(plan.folder)
     if earlier is not None:
         earlier.require_same(plan)
-    plan.save()
-    known = {frame_digest(task.configuration().frame): task for task in plan.tasks()}
-    taken = {task.name for task in known.values()}
-    new = []
+    tasks = plan.tasks()
+    if not chosen and not tasks:
+        raise FormatError("no configuration was chosen; is the selection too narrow?")
+    known = {frame_digest(task.configuration().frame) for task in tasks}
+    taken = {task.name for task in tasks}
+    new = {}
     for configuration in chosen:
         digest = frame_digest(configuration.frame)
         if digest in known:
             continue
         name = _name(configuration, taken)
+        known.add(digest)
         taken.add(name)
-        known[digest] = Task.create(plan.folder / "tasks" / name, configuration)
-        new.append(known[digest])
+        new[name] = configuration
     return plan, new
 
 
@@ -174,24 +198,26 @@ def _require_charge(configuration: LabelledFrame, code: Code) -> None:
     charge = configuration.info.get("charge")
     if charge is not None and charge != code.charge:
         raise SettingsError(
-            f"a configuration has the charge {charge:g} e, but {code.name} computes "
+            f"a configuration has the charge {charge} e, but {code.name} computes "
             f"all with {code.charge} e. Set the charge of the code, or plan "
             "configurations of another charge in a campaign of their own."
         )
 
 
 def _name(configuration: LabelledFrame, taken: set[str]) -> str:
+    """The `id` of the file where it can be the name of a folder, or the next number."""
     identity = configuration.info.get("id")
     if isinstance(identity, int) and identity >= 0:
-        name = f"{identity:04d}"
-        if name in taken:
-            raise IncompatibleError(
-                f"two different configurations have id={identity}. Give each its own, "
-                "or take the ids out; they are then numbered."
-            )
-        return name
-    numbers = [int(name) for name in taken if name.isdigit()]
-    return f"{max(numbers, default=-1) + 1:04d}"
+        identity = f"{identity:04d}"
+    if not isinstance(identity, str) or not _SAFE_NAME.fullmatch(identity):
+        numbers = [int(name) for name in taken if name.isdigit()]
+        return f"{max(numbers, default=-1) + 1:04d}"
+    if identity in taken:
+        raise IncompatibleError(
+            f"two different configurations have id={identity.lstrip('0') or '0'}. Give "
+            "each its own, or take the ids out; they are then numbered."
+        )
+    return identity
 
 
 def frame_digest(frame: Frame) -> str:
