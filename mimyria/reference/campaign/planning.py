@@ -16,7 +16,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.errors import FormatError, IncompatibleError, SettingsError
+from mimyria.errors import (
+    FormatError,
+    FrameError,
+    IncompatibleError,
+    SettingsError,
+)
 from mimyria.frame import Frame
 from mimyria.io.compressed import bare_suffix
 from mimyria.io.extxyz import read_extxyz
@@ -167,10 +172,12 @@ def new_tasks(
     Raises:
         FormatError: there is no configuration, or the campaign there is damaged.
         SettingsError: the code cannot compute one of the configurations.
+        FrameError: a configuration repeats along an axis without a cell vector.
         IncompatibleError: the folder holds a campaign with other fields or another
             code, or another configuration of the same `id`.
     """
     for configuration in chosen:
+        _require_cell(configuration)
         code.check(configuration.frame)
         _require_charge(configuration, code)
     plan = Plan.of(settings, code)
@@ -192,6 +199,18 @@ def new_tasks(
         taken.add(name)
         new[name] = configuration
     return plan, new
+
+
+def _require_cell(configuration: LabelledFrame) -> None:
+    frame = configuration.frame
+    repeating = frame.cell[np.array(frame.pbc)]
+    if np.linalg.matrix_rank(repeating) < len(repeating):
+        axes = ", ".join(axis for axis, on in zip("abc", frame.pbc, strict=True) if on)
+        raise FrameError(
+            f"{configuration.info.get('source', 'a configuration')} repeats along "
+            f"{axes}, but its cell vectors there are {repeating.tolist()}. Write the "
+            'cell into the file (Lattice), or pbc="F F F" if it is a molecule.'
+        )
 
 
 def _require_charge(configuration: LabelledFrame, code: Code) -> None:
