@@ -59,6 +59,11 @@ class Reservoir(Generic[T]):
         elif entry[:2] > self._heap[0][:2]:
             heapq.heapreplace(self._heap, entry)
 
+    def skip(self) -> None:
+        """Pass over the next item: the keys of all others stay what they are."""
+        self._random.random()
+        self._seen += 1
+
     @property
     def items(self) -> list[tuple[int, T]]:
         """Places in the stream and items, in rising order of the keys."""

@@ -40,7 +40,7 @@ class SelectionSettings:
         "`random`; `farthest`: as different as possible; `uncertain`: where several "
         "models disagree most",
     )
-    count: int = setting(24, "frames to choose")
+    count: int = setting(24, "frames to choose; those that are planned already count")
     seed: int = setting(1, "of everything random; the same seed gives the same frames")
     pool: int = setting(
         2000,
@@ -140,7 +140,9 @@ def _pool(
         n_frames += 1
         if keys is not None and place >= len(keys):
             break
-        if place not in exclude:
+        if place in exclude:
+            pool.skip()
+        else:
             pool.push((place, frame), None if keys is None else float(keys[place]))
     if keys is not None and len(keys) != n_frames:
         raise ShapeError(

@@ -113,7 +113,7 @@ def test_the_inputs_that_ship_give_one_point(name, tmp_path):
     folder = REPOSITORY / "inputs" / name
     campaign = tomllib.loads((folder / "campaign.toml").read_text())
     made = code_from_table(campaign["code"], folder)
-    (labelled,) = read_extxyz(folder / campaign["campaign"]["frames"])
+    (labelled,) = read_extxyz(folder / campaign["campaign"]["frames"][0])
     frame = labelled.frame
     made.check(frame)
     point = made.single_point(frame, np.array([2e-3, 0.0, 0.0]), tmp_path, None)

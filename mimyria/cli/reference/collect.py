@@ -63,7 +63,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.local_field:
         frames = [frame.in_the_liquid() for frame in frames]
     if arguments.add_to is not None:
-        frames = merged(read_reference_set(arguments.add_to), frames)
+        old = read_reference_set(arguments.add_to)
+        _tell_other_settings(old, plan.identity)
+        frames = merged(old, frames)
     for name, reason in harvest.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     if harvest.unfinished:
@@ -76,6 +78,21 @@ def _run(arguments: argparse.Namespace) -> int:
     _warn(frames)
     print(f"{len(frames)} configurations in {', '.join(map(str, written))}")
     return 0
+
+
+def _tell_other_settings(old: Sequence[ReferenceFrame], identity: str) -> None:
+    """Tensors of two methods must not be mixed unseen."""
+    others = [
+        frame.name
+        for frame in old
+        if frame.info.get("settings_sha256", identity) != identity
+    ]
+    if others:
+        print(
+            f"{', '.join(others)}: computed with other settings than the frames of "
+            "this campaign; a set for training should be of one method",
+            file=sys.stderr,
+        )
 
 
 def _warn(frames: Sequence[ReferenceFrame]) -> None:

@@ -92,7 +92,9 @@ def _tell(event: RunEvent, console: Console) -> None:
     state = event.ended.state()
     if state.state == "failed":
         then = "tried again" if event.retried else "given up"
-        console.print(f"{event.ended.name} failed, {then}: {state.reason}", style="red")
+        # One line however narrow the terminal is, and no markup: [ABORT] is a word.
+        text = f"{event.ended.name} failed, {then}: {state.reason}"
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(f"{event.ended.name} {state.state}")
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mimyria.cli.reference.common import add_campaign_argument
+
+if TYPE_CHECKING:
+    from mimyria.reference.campaign import Settings
 
 __all__ = ["add_parser"]
 
@@ -30,8 +34,8 @@ def add_parser(
         action="append",
         default=[],
         metavar="MODEL",
-        help="members of a committee, for method = uncertainty of [selection]; give "
-        "it at least twice",
+        help="a member of a committee, for selection.method = 'uncertain'; give it at "
+        "least twice",
     )
     parser.set_defaults(run=_run)
 
@@ -40,33 +44,26 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria.reference.campaign import (
         configurations,
         load_campaign_settings,
+        new_tasks,
         plan_campaign,
-        read_configurations,
     )
 
     settings = load_campaign_settings(arguments.campaign)
     code = settings.code()
-    scores = None
-    if arguments.model:
-        from mimyria.models.committee import committee_scores
-
-        frames = (each.frame for each in read_configurations(settings))
-        scores = committee_scores(arguments.model, frames)
-    chosen = configurations(settings, scores)
-    n_fields = len(settings.fields.vectors())
+    chosen = configurations(settings, _scores(settings, arguments.model))
     if arguments.dry_run:
-        for configuration in chosen:
-            code.check(configuration.frame)
-        new, total = len(chosen), len(chosen)
+        plan, new = new_tasks(settings, code, chosen)
+        total = len(plan.tasks()) + len(new)
     else:
-        plan, tasks = plan_campaign(settings, code, chosen)
-        new, total = len(tasks), len(plan.tasks())
+        plan, new = plan_campaign(settings, code, chosen)
+        total = len(plan.tasks())
+    n_fields = len(plan.fields)
     print(
-        f"{new} new configurations ({total} in all) of "
-        f"{_sizes([each.frame.n_atoms for each in chosen])} atoms, {n_fields} fields "
-        f"each: {new * n_fields} single points with {code.name}"
+        f"{len(new)} new configurations ({total} in all)"
+        f"{_sizes([each.frame.n_atoms for each in new.values()])}, {n_fields} fields "
+        f"each: {len(new) * n_fields} single points with {code.name}"
     )
-    if settings.fields.stencil == "pgt":
+    if new and settings.fields.stencil == "pgt":
         print("one of them without a field, six for the APT, all 13 for the PGT")
     if arguments.dry_run:
         print("nothing was written (--dry-run)")
@@ -75,6 +72,33 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _scores(settings: Settings, models: list[str]) -> list[float] | None:
+    """Disagreement of the committee on every frame, where frames are chosen by it."""
+    from mimyria.errors import SettingsError
+
+    selection = settings.selection
+    by_models = selection is not None and selection.method == "uncertain"
+    if by_models and len(models) < 2:
+        raise SettingsError(
+            "selection.method = 'uncertain' goes by the disagreement of a committee: "
+            f"give --model at least twice, not {len(models)} times."
+        )
+    if models and not by_models:
+        raise SettingsError(
+            "--model is used only where [selection] has method = 'uncertain'. Write "
+            "that into the campaign file, or leave --model out."
+        )
+    if not models:
+        return None
+    from mimyria.models.committee import committee_scores
+    from mimyria.reference.campaign import read_configurations
+
+    frames = (each.frame for each in read_configurations(settings))
+    return committee_scores(models, frames)
+
+
 def _sizes(sizes: list[int]) -> str:
+    if not sizes:
+        return ""
     low, high = min(sizes), max(sizes)
-    return str(low) if low == high else f"{low} to {high}"
+    return f" of {low if low == high else f'{low} to {high}'} atoms"

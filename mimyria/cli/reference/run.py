@@ -49,6 +49,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _verdict(status: CampaignStatus) -> int:
+    from mimyria.errors import FormatError
+
+    if not status.tasks:
+        raise FormatError("the campaign has no task. First: mimyria reference plan")
     if status.count("done") == len(status.tasks):
         print("all tasks are done; next: mimyria reference collect")
         return 0

@@ -4,6 +4,7 @@ from mimyria.reference.campaign.collecting import Harvest, collect
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.planning import (
     configurations,
+    new_tasks,
     plan_campaign,
     read_configurations,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "collect",
     "configurations",
     "load_campaign_settings",
+    "new_tasks",
     "plan_campaign",
     "read_configurations",
     "run_campaign",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimyria.errors import CalculationError
+from mimyria.errors import CalculationError, MimyriaError
 from mimyria.frame import Array
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.planning import central_mask
@@ -48,7 +48,7 @@ def collect(plan: Plan, charge: int) -> Harvest:
         else:
             try:
                 harvest.frames.append(_reference_frame(task, plan, charge))
-            except CalculationError as error:
+            except (MimyriaError, FileNotFoundError) as error:
                 harvest.failed[task.name] = str(error)
     return harvest
 

@@ -86,7 +86,10 @@ class Plan:
                 f"{folder} holds no campaign yet. First: mimyria reference plan"
             ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{path} is not readable ({error}).") from error
+            raise FormatError(
+                f"{path} is not readable ({error}). Remove it, and plan again: tasks "
+                "and their finished points are kept."
+            ) from error
 
     @classmethod
     def load_or_none(cls, folder: Path) -> Plan | None:

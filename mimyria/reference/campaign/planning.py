@@ -7,6 +7,7 @@ twice is planning once: a configuration whose task is there is left alone.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.errors import FormatError, IncompatibleError, SettingsError
+from mimyria.errors import (
+    FormatError,
+    FrameError,
+    IncompatibleError,
+    SettingsError,
+)
 from mimyria.frame import Frame
 from mimyria.io.compressed import bare_suffix
 from mimyria.io.extxyz import read_extxyz
@@ -37,6 +43,8 @@ __all__ = [
     "plan_campaign",
     "read_configurations",
 ]
+
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}")
 
 CENTRAL: Final = "cluster_central"
 """Entry of a cluster: how many atoms, the first ones, are the central molecule."""
@@ -81,11 +89,6 @@ def configurations(
         ]
     else:
         chosen = _selected(settings, settings.selection, scores, known)
-    if not chosen:
-        raise FormatError(
-            "there is no configuration to plan: files are empty, or all of them are "
-            "planned or known already. Add frames to campaign.frames."
-        )
     if settings.clusters is None:
         return [configuration for _, configuration in chosen]
     return [
@@ -108,24 +111,32 @@ def _selected(
     scores: Sequence[float] | None,
     known: Sequence[Frame],
 ) -> list[tuple[int, LabelledFrame]]:
-    """Places and configurations in the order of choice; what is there already counts.
+    """Places and configurations in the order of choice.
 
-    The files are read again for what was chosen, so that nothing else is held.
+    Frames that are planned already count, so that planning again chooses only what
+    `selection.count` has grown by. The files are read several times, so that only the
+    chosen frames are held.
     """
     earlier = Plan.load_or_none(settings.directory)
     tasks = earlier.tasks() if earlier is not None and not settings.clusters else []
-    there = [*known, *(task.configuration().frame for task in tasks)]
-    digests = {frame_digest(frame) for frame in there}
-    taken = [
-        place
-        for place, configuration in enumerate(read_configurations(settings))
-        if digests and frame_digest(configuration.frame) in digests
-    ]
+    planned = [task.configuration().frame for task in tasks]
+    of_plan = {frame_digest(frame) for frame in planned}
+    of_sets = {frame_digest(frame) for frame in known}
+    n_planned, taken = 0, []
+    for place, configuration in enumerate(read_configurations(settings)):
+        digest = frame_digest(configuration.frame)
+        n_planned += digest in of_plan
+        if digest in of_plan or digest in of_sets:
+            taken.append(place)
+    missing = selection.count - n_planned
+    if missing <= 0:
+        return []
+    selection = replace(selection, count=missing)
     frames = (each.frame for each in read_configurations(settings))
     places = [
         place
         for place, _ in select_frames(
-            frames, selection, scores=scores, chosen=there, exclude=taken
+            frames, selection, scores=scores, chosen=[*known, *planned], exclude=taken
         )
     ]
     wanted = set(places)
@@ -156,61 +167,94 @@ def central_mask(configuration: LabelledFrame) -> NDArray[np.bool_] | None:
 
 def plan_campaign(
     settings: Settings, code: Code, chosen: list[LabelledFrame]
-) -> tuple[Plan, list[Task]]:
+) -> tuple[Plan, dict[str, LabelledFrame]]:
     """Make the folders of the tasks that are not there yet.
 
     Returns:
-        The plan, and the tasks that are new.
+        The plan, and the configurations that are new, by the names of their tasks.
+
+    Raises: as `new_tasks`.
+    """
+    plan, new = new_tasks(settings, code, chosen)
+    plan.save()
+    for name, configuration in new.items():
+        Task.create(plan.folder / "tasks" / name, configuration)
+    return plan, new
+
+
+def new_tasks(
+    settings: Settings, code: Code, chosen: list[LabelledFrame]
+) -> tuple[Plan, dict[str, LabelledFrame]]:
+    """What `plan_campaign` would make; nothing is written.
 
     Raises:
+        FormatError: there is no configuration, or the campaign there is damaged.
         SettingsError: the code cannot compute one of the configurations.
+        FrameError: a configuration repeats along an axis without a cell vector.
         IncompatibleError: the folder holds a campaign with other fields or another
             code, or another configuration of the same `id`.
     """
     for configuration in chosen:
+        _require_cell(configuration)
         code.check(configuration.frame)
         _require_charge(configuration, code)
     plan = Plan.of(settings, code)
     earlier = Plan.load_or_none(plan.folder)
     if earlier is not None:
         earlier.require_same(plan)
-    plan.save()
-    known = {frame_digest(task.configuration().frame): task for task in plan.tasks()}
-    taken = {task.name for task in known.values()}
-    new = []
+    tasks = plan.tasks()
+    if not chosen and not tasks:
+        raise FormatError("no configuration was chosen; is the selection too narrow?")
+    known = {frame_digest(task.configuration().frame) for task in tasks}
+    taken = {task.name for task in tasks}
+    new = {}
     for configuration in chosen:
         digest = frame_digest(configuration.frame)
         if digest in known:
             continue
         name = _name(configuration, taken)
+        known.add(digest)
         taken.add(name)
-        known[digest] = Task.create(plan.folder / "tasks" / name, configuration)
-        new.append(known[digest])
+        new[name] = configuration
     return plan, new
+
+
+def _require_cell(configuration: LabelledFrame) -> None:
+    frame = configuration.frame
+    repeating = frame.cell[np.array(frame.pbc)]
+    if np.linalg.matrix_rank(repeating) < len(repeating):
+        axes = ", ".join(axis for axis, on in zip("abc", frame.pbc, strict=True) if on)
+        raise FrameError(
+            f"{configuration.info.get('source', 'a configuration')} repeats along "
+            f"{axes}, but its cell vectors there are {repeating.tolist()}. Write the "
+            'cell into the file (Lattice), or pbc="F F F" if it is a molecule.'
+        )
 
 
 def _require_charge(configuration: LabelledFrame, code: Code) -> None:
     charge = configuration.info.get("charge")
     if charge is not None and charge != code.charge:
         raise SettingsError(
-            f"a configuration has the charge {charge:g} e, but {code.name} computes "
+            f"a configuration has the charge {charge} e, but {code.name} computes "
             f"all with {code.charge} e. Set the charge of the code, or plan "
             "configurations of another charge in a campaign of their own."
         )
 
 
 def _name(configuration: LabelledFrame, taken: set[str]) -> str:
+    """The `id` of the file where it can be the name of a folder, or the next number."""
     identity = configuration.info.get("id")
     if isinstance(identity, int) and identity >= 0:
-        name = f"{identity:04d}"
-        if name in taken:
-            raise IncompatibleError(
-                f"two different configurations have id={identity}. Give each its own, "
-                "or take the ids out; they are then numbered."
-            )
-        return name
-    numbers = [int(name) for name in taken if name.isdigit()]
-    return f"{max(numbers, default=-1) + 1:04d}"
+        identity = f"{identity:04d}"
+    if not isinstance(identity, str) or not _SAFE_NAME.fullmatch(identity):
+        numbers = [int(name) for name in taken if name.isdigit()]
+        return f"{max(numbers, default=-1) + 1:04d}"
+    if identity in taken:
+        raise IncompatibleError(
+            f"two different configurations have id={identity.lstrip('0') or '0'}. Give "
+            "each its own, or take the ids out; they are then numbered."
+        )
+    return identity
 
 
 def frame_digest(frame: Frame) -> str:

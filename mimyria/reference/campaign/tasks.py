@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from typing import Final
 
 import numpy as np
 
-from mimyria.errors import CalculationError, FormatError
+from mimyria.errors import CalculationError
 from mimyria.files import replace_file
 from mimyria.frame import Array
 from mimyria.io.extxyz import read_extxyz, write_extxyz
@@ -36,6 +37,7 @@ __all__ = ["StoredPoint", "Task", "TaskState"]
 
 SCHEMA_VERSION: Final = 1
 STATES: Final = ("planned", "running", "done", "failed")
+_GLANCES: Final = 20  # at a lock that `is_at_work` may hold for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,7 @@ class Task:
         return configuration
 
     def state(self) -> TaskState:
-        """Where it stands.
-
-        Raises:
-            FormatError: the file is damaged.
-        """
+        """Where it stands; a damaged file is one failed try, its points still count."""
         path = self.folder / "state.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -117,10 +115,13 @@ class Task:
         except FileNotFoundError:
             return TaskState()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FormatError(
-                f"{path} is not readable ({error}). Remove it: the task is planned "
-                "again and keeps its finished points."
-            ) from error
+            reason = " ".join(str(error).split())
+            return TaskState(
+                "failed",
+                failures=1,
+                reason=f"{path} is not readable ({reason}). Finished points are kept: "
+                "mimyria reference run --again makes the rest, and the file.",
+            )
         return state
 
     def write_state(self, state: TaskState) -> None:
@@ -142,22 +143,31 @@ class Task:
     def lock(self) -> Iterator[bool]:
         """Whether the task is ours as long as the block lasts.
 
-        The lock goes with the process that holds it, however that ends.
+        The lock goes with the process that holds it, however that ends. Whoever only
+        looks, as `status` does, holds it for an instant, so one look is not enough.
         """
         with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            for glance in range(_GLANCES):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.01 if glance < _GLANCES - 1 else 0)
+            else:
                 yield False
                 return
             yield True
 
     def is_at_work(self) -> bool:
         """Whether a process works on it now."""
-        if not (self.folder / "lock").exists():
+        try:
+            with (self.folder / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
             return False
-        with self.lock() as ours:
-            return not ours
+        except BlockingIOError:
+            return True
+        return False
 
     def point_folder(self, index: int) -> Path:
         """Folder of one point."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimyria.cli import main
 from mimyria.frame import Frame
 from mimyria.io.extxyz import write_extxyz
 from mimyria.io.labelled import LabelledFrame
@@ -28,8 +29,9 @@ def environment():
 class Command:
     """`mimyria reference STEP campaign.toml` in a folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, timeout=280):
         self.folder = folder
+        self.timeout = timeout
 
     def start(self, step, *options, campaign="campaign.toml"):
         return subprocess.Popen(
@@ -49,7 +51,7 @@ class Command:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=self.timeout,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -63,6 +65,37 @@ class Command:
 @pytest.fixture
 def reference(tmp_path):
     return Command(tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """The command in this process: as the other, without the start of a Python."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(step, *options, code=0):
+        capsys.readouterr()
+        arguments = ["reference", step, "campaign.toml", *map(str, options)]
+        found = main(arguments)
+        out, err = capsys.readouterr()
+        assert found == code, out + err
+        return out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(here):
+    """A command that must fail: one line on stderr, nothing on stdout."""
+
+    def run(code, step, *options):
+        out, err = here(step, *options, code=code)
+        last = err.splitlines()[-1]
+        assert last.startswith("error: ")
+        assert err.count("error: ") == 1
+        assert out == ""
+        return err
+
+    return run
 
 
 def water_molecules(count, seed=1):

@@ -56,7 +56,14 @@ class Cp2kSettings:
 
     def __post_init__(self) -> None:
         """Check limits."""
-        require(bool(self.command.split()), "code.command", "a command", "empty")
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise SettingsError(
+                f"code.command must be a command as in a shell, but in {self.command} "
+                f"there is {str(error).lower()}."
+            ) from error
+        require(bool(words), "code.command", "a command", "empty")
         require(self.timeout >= 0, "code.timeout", "0 or more", self.timeout)
 
 
@@ -95,7 +102,13 @@ class Cp2k:
     def charge(self) -> int:
         """CHARGE of the input."""
         dft = self.template.find("FORCE_EVAL", "DFT") or Section("")
-        return int(dft.get("CHARGE") or 0)
+        charge = dft.get("CHARGE") or "0"
+        try:
+            return int(charge)
+        except ValueError:
+            raise SettingsError(
+                f"&DFT CHARGE must be a whole number, but is '{charge}'."
+            ) from None
 
     def _named_file(self, name: str, value: str) -> Path | None:
         """The file beside the input that a keyword names; others are CP2K's own."""
@@ -117,6 +130,7 @@ class Cp2k:
                 words,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_VERSION_SECONDS,
                 check=False,
             )
@@ -132,8 +146,6 @@ class Cp2k:
     def check(self, frame: Frame) -> None:
         """Refuse an input that cannot work for this frame."""
         check_template(self.template, frame)
-        if not self._settings.command.strip():
-            raise SettingsError("code.command is empty.")
 
     def single_point(
         self, frame: Frame, field: Array, folder: Path, guess: Path | None
@@ -158,21 +170,31 @@ class Cp2k:
             result = read_output(folder / OUTPUT, frame.n_atoms)
         except CalculationError as error:
             raise CalculationError(f"{error}{said}") from error
-        if guess is not None and is_tight_binding(self.template):
-            self._require_induced_along(frame, field, result.dipole, guess)
+        if guess is not None and is_tight_binding(self.template) and np.any(field):
+            self._require_induced_along(frame, field, result.dipole, folder, guess)
         return SinglePoint(
             field, result.forces, result.energy, result.dipole, result.quantum
         )
 
     def _require_induced_along(
-        self, frame: Frame, field: Array, dipole: Array | None, guess: Path
+        self,
+        frame: Frame,
+        field: Array,
+        dipole: Array | None,
+        folder: Path,
+        guess: Path,
     ) -> None:
-        """Hold the induced dipole moment against the field."""
+        """Hold the induced dipole moment against the field.
+
+        Atoms that were moved start from those at rest, whose fields are checked, and
+        moving them changes the moment more than a field may.
+        """
+        if _coordinates(guess / INPUT) != _coordinates(folder / INPUT):
+            return
         before = read_output(guess / OUTPUT, frame.n_atoms).dipole
         if dipole is None or before is None:
             raise CalculationError("CP2K printed no dipole moment (TB_DIPOLE).")
-        if np.any(field):  # a displaced atom at zero field starts from there, too
-            require_induced_along(field, dipole - before)
+        require_induced_along(field, dipole - before)
 
     def _run(self, folder: Path) -> str:
         """Run to the end; what it said on the terminal where its code is not 0."""
@@ -199,6 +221,12 @@ class Cp2k:
             return ""
         how = f"signal {-code}" if code < 0 else f"code {code}"
         return f" (CP2K ended with {how}; see {folder / OUTPUT} and {log.name})"
+
+
+def _coordinates(path: Path) -> str:
+    """The atoms of an input, as they stand in it."""
+    tree = read_input(path)
+    return (tree.find("FORCE_EVAL", "SUBSYS", "COORD") or Section("")).text()
 
 
 def _is_finished(folder: Path, text: str, n_atoms: int) -> bool:
