@@ -235,8 +235,9 @@ def test_the_campaigns_that_ship_are_planned_as_their_readme_says(here, tmp_path
         for line in (tmp_path / "README.md").read_text().splitlines()
         if line.startswith("    mimyria reference")
     ]
-    assert [words[0] for words in steps] == ["plan", "run", "status", "collect"]
+    known = ["plan", "run", "status", "collect", "check"]
+    assert [words[0] for words in steps] == known
     if name == "tblite":
         for words in steps:
             here(words[0], *words[2:])
-        assert len(read_reference_set(tmp_path / "set.extxyz")) == 1
+        assert len(read_reference_set(tmp_path / "water.extxyz")) == 1
