@@ -155,7 +155,7 @@ def test_what_failed_is_tried_again_by_itself_and_when_asked(reference, tmp_path
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("GFN1-xTB", "GFN2-xTB", "the settings of tblite have changed since"),
+    [("GFN1-xTB", "GFN2-xTB", "was planned with other settings of tblite"),
      ("step = 1e-3", "step = 2e-3", "was planned with other fields"),
      ("[fields]", "[field]", "Unknown section 'field'. Did you mean 'fields'?"),
      ("kind = 'tblite'", "kind = 'tblit'", "Did you mean 'tblite'?"),
