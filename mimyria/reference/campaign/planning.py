@@ -204,7 +204,10 @@ def new_tasks(
         earlier.require_same(plan)
     tasks = plan.tasks()
     if not chosen and not tasks:
-        raise FormatError("no configuration was chosen; is the selection too narrow?")
+        raise FormatError(
+            "there is no configuration to plan: the files are empty, or campaign.known "
+            "holds all of them. Add frames to campaign.frames."
+        )
     known = {frame_digest(task.configuration().frame) for task in tasks}
     taken = {task.name for task in tasks}
     new = {}

@@ -257,4 +257,4 @@ def test_what_an_earlier_set_holds_is_not_planned_again(reference, tmp_path):
     write_campaign(
         tmp_path, water_molecules(1), "directory = 'none'\nknown = ['old.extxyz']"
     )
-    assert "0 new configurations (0 in all)" in reference("plan")
+    assert "no configuration to plan" in reference("plan", code=65)
