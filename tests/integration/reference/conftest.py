@@ -23,7 +23,14 @@ REPOSITORY = Path(__file__).parents[3]
 
 def environment():
     """One thread, whatever the machine; this checkout, whatever is installed."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    paths = [str(REPOSITORY), str(REPOSITORY / "driver")]
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+    }
 
 
 class Command:
@@ -71,6 +78,8 @@ def reference(tmp_path):
 def here(tmp_path, monkeypatch, capsys):
     """The command in this process: as the other, without the start of a Python."""
     monkeypatch.chdir(tmp_path)
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
 
     def run(step, *options, code=0):
         capsys.readouterr()
