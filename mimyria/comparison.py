@@ -83,8 +83,8 @@ class Comparison:
         areas: area of each before any normalisation.
         notices: what a reader of these numbers should know.
         errors: of the scores, from the blocks of the runs; None without blocks.
-        same_data: both are the same curve with the same errors. The errors of scores,
-            which are for independent spectra, are NaN or None then.
+        same_data: both are the same curve. The errors of scores, which are for
+            independent spectra, are NaN or None then.
     """
 
     low: float
@@ -139,7 +139,7 @@ def compare(
     if normalisation == "area":
         one, two = normalised(one), normalised(two)
     centres = first_moment(one), first_moment(two)
-    same = _are_same(one.intensity, two.intensity) and _are_same(one.error, two.error)
+    same = _are_same(one.intensity, two.intensity)
     return Comparison(
         float(one.wavenumbers[0]),
         float(one.wavenumbers[-1]),
@@ -323,14 +323,10 @@ def _common_error(first: Spectrum, second: Spectrum) -> Array | None:
     return squares
 
 
-def _are_same(first: Array | None, second: Array | None) -> bool:
+def _are_same(first: Array, second: Array) -> bool:
     """Whether two curves are equal but for the digits of a table."""
-    if first is None or second is None:
-        return first is second
-    scale = np.abs(first[np.isfinite(first)]).max(initial=0.0)
-    return bool(
-        np.allclose(first, second, rtol=0.0, atol=_SAME_DATA * scale, equal_nan=True)
-    )
+    scale = float(np.abs(first).max(initial=0.0))
+    return bool(np.allclose(first, second, rtol=0.0, atol=_SAME_DATA * scale))
 
 
 def _joined(first: float, second: float) -> float:

@@ -246,7 +246,8 @@ def _parts_report(result: Result) -> list[str]:
             "cm⁻¹, where molecules that change the shell show; their sum is not"
         )
     for kind in PART_KINDS:
-        for assigned in (False, True):
+        # Self and distinct terms have no pairs to be assigned.
+        for assigned in (False,) if result.parts.n_self else (False, True):
             found = part_spectra(
                 result.parts,
                 kind,

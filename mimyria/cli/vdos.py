@@ -20,6 +20,8 @@ from mimyria.spectra.elements import VelocitySpectra, element_spectra
 __all__ = ["add_parser"]
 
 _MOST_BANDS = 5
+_RESOLUTION = 10.0
+_WINDOW = "gaussian"
 _DESCRIPTION = """\
 Vibrational density of states: where the atoms move, without any network. A band of an
 IR or Raman spectrum can only be where this one has one. Each element gives a spectrum
@@ -61,8 +63,13 @@ def add_parser(
     )
     add("--types", nargs="+", default=[], metavar="1=O", help="element of each type")
     add("--velocities-unit", help="where the file does not say it")
-    add("--resolution", type=float, default=10.0, metavar="CM-1", help="(10)")
-    add("--window", choices=list(WINDOWS), default="gaussian")
+    add(
+        "--resolution",
+        type=float,
+        metavar="CM-1",
+        help="(10, or that of the spectra in the result)",
+    )
+    add("--window", choices=list(WINDOWS), help="(gaussian, or that of the result)")
     add("--max-wavenumber", type=float, default=4500.0, metavar="CM-1", help="(4500)")
     add("--csv", type=Path, metavar="FILE", help="write a table")
     add("--plot", type=Path, metavar="FILE", help="draw: .png, .pdf, .svg or .eps")
@@ -118,23 +125,30 @@ def _spectra(arguments: argparse.Namespace) -> list[Spectrum]:
             f"next, but it is {interval}."
         )
     return _read(arguments).spectra(
-        arguments.window, arguments.resolution, arguments.max_wavenumber
+        arguments.window or _WINDOW, _resolution(arguments), arguments.max_wavenumber
     )
+
+
+def _resolution(arguments: argparse.Namespace, default: float = _RESOLUTION) -> float:
+    wanted: float | None = arguments.resolution
+    return default if wanted is None else wanted
 
 
 def _of_result(path: Path, arguments: argparse.Namespace) -> list[Spectrum]:
     from mimyria.storage import read_result
 
-    velocities = read_result(path).velocities
+    result = read_result(path)
+    velocities = result.velocities
     if velocities is None:
         raise SettingsError(
             f"{path} holds no velocities. Set groups.velocity_probes in the run.toml "
             "of a new run, or give a trajectory."
         )
+    stored = [s.resolution for s in result.spectra.values()]
     spectra = element_spectra(
         velocities,
-        window=arguments.window,
-        resolution=arguments.resolution,
+        window=arguments.window or str(result.provenance.get("window", _WINDOW)),
+        resolution=_resolution(arguments, max(stored, default=_RESOLUTION)),
         max_wavenumber=arguments.max_wavenumber,
     )
     return list(spectra.values())
@@ -169,7 +183,7 @@ def _begin(frame: Frame, arguments: argparse.Namespace) -> VelocitySpectra:
     from ase.data import atomic_masses, chemical_symbols
 
     n_lags = lags_for_resolution(
-        arguments.window, arguments.resolution, arguments.interval
+        arguments.window or _WINDOW, _resolution(arguments), arguments.interval
     )
     labels = [chemical_symbols[number] for number in frame.numbers]
     masses = atomic_masses[frame.numbers]

@@ -121,14 +121,16 @@ def test_scores_of_runs_have_errors_at_the_coarser_resolution(tmp_path, capsys):
     assert coarse.resolution == 80.0
 
 
-@pytest.mark.parametrize("kind", ["h5", "csv"])
+@pytest.mark.parametrize("kind", ["h5", "csv", "jdx"])
 def test_a_run_against_itself_has_no_error(tmp_path, capsys, kind):
     path, other = tmp_path / "a.h5", tmp_path / f"b.{kind}"
     spectrum = real_run(path, 1, 40.0)
     if kind == "h5":
         real_run(other, 1, 40.0)
-    else:
+    elif kind == "csv":
         write_table(other, [spectrum])
+    else:
+        write_jcamp(other, spectrum, origin="test")  # holds no errors
     assert run(path, other) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if line.startswith("ir ")]

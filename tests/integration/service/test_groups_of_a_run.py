@@ -151,7 +151,9 @@ def test_journal_holds_the_currents_of_shells_in_every_frame(tmp_path, capsys):
     assert read_result(tmp_path / "spectrum.h5").parts.reliable_from == 50.0
     capsys.readouterr()
     assert mimyria_command(["spectrum", str(tmp_path / "spectrum.h5"), "--parts"]) == 0
-    assert "single parts are unreliable below 50 cm⁻¹" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "single parts are unreliable below 50 cm⁻¹" in said
+    assert said.count("assigned to groups") == 3
 
 
 def test_checks_are_printed_at_the_end(tmp_path, capfd):
@@ -227,6 +229,8 @@ def test_spectrum_command_prints_parts_and_checks(tmp_path, capsys):
     assert mimyria_command(["spectrum", str(tmp_path / "spectrum.h5"), "--parts"]) == 0
     said = capsys.readouterr().out
     assert "Parts, by who moves" in said
-    assert "intermolecular" in said
+    # Once for each kind of spectrum: there is nothing between them to be assigned.
+    assert said.count("  intermolecular ") == 3
+    assert "assigned to groups" not in said
     assert "Checks: " in said
     assert "f-sum dipole" in said

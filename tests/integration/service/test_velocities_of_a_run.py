@@ -132,6 +132,10 @@ def test_a_result_shows_them_in_every_command(complete, tmp_path, capsys):
     assert [line.split()[0] for line in lines] == ["vdos_H", "vdos_O"]
     areas = [float(line.split()[1]) for line in lines]
     assert areas == [12.0, 6.0]
+    # Without options as the result has them.
+    assert mimyria_command(["vdos", result, "--csv", str(table)]) == 0
+    column = read_table(table, column="vdos_O")
+    np.testing.assert_allclose(column.intensity[:5], stored.intensity[:5], rtol=1e-6)
 
 
 def test_other_resolutions_come_from_the_stored_correlation(complete, tmp_path):
