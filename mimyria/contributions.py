@@ -139,7 +139,7 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
         (size,) as `Layout` says.
 
     Source: docs/theory.md, eq. (91), docs/theory.md, eq. (40), docs/theory.md, eq. (43)
-    and docs/theory.md, eq. (49).
+    and docs/theory.md, eq. (49); docs/theory.md, eq. (92).
     """
     layout = Layout.of(grouping)
     flat = np.full(layout.size, np.nan)
@@ -160,21 +160,22 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     probes = layout.probes(rows)[0]
     signs = None if grouping.probes is None else grouping.probes.signs(frame.step)
     cells = grouping.memberships(frame)
+    moving = grouping.velocities(frame)
     if tensors.apt is not None:
         apt = tensors.apt
-        each = np.einsum("iab,ib->ia", apt, velocities)
-        _add(shares[:, :3], each, cells)
+        each = [np.einsum("iab,ib->ia", apt, part) for part in moving]
+        _add(shares[:, :3], each, grouping, cells)
         if signs is not None:
-            probes[:, :3] = signs @ each
+            probes[:, :3] = signs @ np.sum(each, axis=0)
         total, square = _norms(sums[:, 1:3], apt.reshape(-1, 9), masses, members)
         totals[0] = np.trace(total.reshape(3, 3)) / 3.0
         totals[1], totals[5] = total @ total, square
     if tensors.pgt is not None:
         pgt = 0.5 * (tensors.pgt + tensors.pgt.swapaxes(1, 2))
-        moved = to_voigt(np.einsum("iabc,ic->iab", pgt, velocities))
-        _add(shares[:, 3:], moved, cells)
+        moved = [to_voigt(np.einsum("iabc,ic->iab", pgt, part)) for part in moving]
+        _add(shares[:, 3:], moved, grouping, cells)
         if signs is not None:
-            probes[:, 3:] = signs @ moved
+            probes[:, 3:] = signs @ np.sum(moved, axis=0)
         trace = np.einsum("iaac->ic", pgt) / 3.0
         total, _ = _norms(sums[:, 3:5], trace, masses, members)
         totals[2] = total @ total
@@ -183,10 +184,17 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     return flat
 
 
-def _add(shares: Array, each: Array, cells: list[tuple[Indices, Array]]) -> None:
-    """Weighted sum of the contributions of single atoms over each cell."""
-    for row, (atoms, weights) in zip(shares, cells, strict=True):
-        row[:] = (weights[:, np.newaxis] * each[atoms]).sum(axis=0)
+def _add(
+    shares: Array,
+    each: list[Array],
+    grouping: Grouping,
+    cells: list[tuple[Indices, Array]],
+) -> None:
+    """Weighted sum over each cell of what single atoms add, by the motion of it."""
+    groups = (group for group, _ in grouping.cells)
+    for row, group, (atoms, weights) in zip(shares, groups, cells, strict=True):
+        one = each[group if len(each) > 1 else 0]
+        row[:] = (weights[:, np.newaxis] * one[atoms]).sum(axis=0)
 
 
 def _add_velocities(channels: Array, frame: Frame, grouping: Grouping) -> None:

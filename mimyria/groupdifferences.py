@@ -73,7 +73,7 @@ def _labels(grouping: Grouping, what: str) -> list[str]:
 
 def _molecules(grouping: Grouping) -> list[int]:
     """Molecule of each atom where these are a part of the definition."""
-    for owner in (grouping.shells, grouping.probes):
+    for owner in (grouping.shells, grouping.motions, grouping.probes):
         if owner is not None:
             molecules: list[int] = owner.molecule.tolist()
             return molecules

@@ -5,7 +5,8 @@ same species make a cell, the finest set that sums are kept for: groups and spec
 both sums of cells. An atom counts in a cell with a weight; it is 1, but where groups
 are shells, molecules are shared between these and the weights change from frame to
 frame. The weights of an atom add up to 1. The split is by who moves, not by where the
-charge is.
+charge is. Where groups are motions, every atom is in each of them with another part of
+its velocity.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Array, Frame
+from mimyria.motions import Motions
 from mimyria.probes import Indices, Probes
 from mimyria.shells import Shells
 
@@ -39,6 +41,7 @@ class Grouping:
         masses: (n_atoms,) amu.
         probes: random-sign probes of the molecules, or None.
         shells: what shares the molecules between the last groups, or None.
+        motions: what splits the velocities between the groups, or None.
         velocity_probes: random-sign probes of the velocities, in which each atom of an
             element has its own number, or None.
         cells: (group, species) of each cell, in rising order; follows from the rest.
@@ -54,6 +57,7 @@ class Grouping:
     probes: Probes | None = None
     shells: Shells | None = None
     velocity_probes: Probes | None = None
+    motions: Motions | None = None
     cells: tuple[tuple[int, int], ...] = field(init=False)
     atoms: tuple[Indices, ...] = field(init=False)
     members: tuple[Indices, ...] = field(init=False)
@@ -77,6 +81,16 @@ class Grouping:
     def total_mass(self) -> float:
         """Mass of all atoms, amu."""
         return float(self.masses.sum())
+
+    def velocities(self, frame: Frame) -> list[Array]:
+        """(n_atoms, 3) Å/fs each — those of each motion, or those of the frame alone.
+
+        The sum is the velocity; a cell takes what belongs to its group.
+        """
+        assert frame.velocities is not None
+        if self.motions is None:
+            return [frame.velocities]
+        return list(self.motions.split(frame, self.masses))
 
     def memberships(self, frame: Frame) -> list[tuple[Indices, Array]]:
         """Atoms of each cell and their weights in one frame, in the order of `cells`.
@@ -103,12 +117,17 @@ class Grouping:
                 for shell in range(self.shells.n_shells)
                 if group == FIRST_SHELL
             }
+        if self.motions is not None:
+            species = {species for _, species in pairs}
+            pairs = {(group, s) for group in range(len(self.names)) for s in species}
         return tuple(sorted(pairs))
 
     def _find_atoms(self) -> tuple[Indices, ...]:
         cells = self._find_cells()
         if self.shells is not None:
             cells = tuple((min(group, FIRST_SHELL), s) for group, s in cells)
+        if self.motions is not None:
+            cells = tuple((0, species) for _, species in cells)
         return tuple(
             np.flatnonzero((self.group == group) & (self.species == species))
             for group, species in cells
@@ -124,6 +143,7 @@ class Grouping:
         """As JSON can hold it."""
         probes = {} if self.probes is None else {"probes": self.probes.as_dict()}
         shells = {} if self.shells is None else {"shells": self.shells.as_dict()}
+        motions = {} if self.motions is None else {"motions": self.motions.as_dict()}
         velocities = (
             {}
             if self.velocity_probes is None
@@ -137,6 +157,7 @@ class Grouping:
             "masses": self.masses.tolist(),
             **probes,
             **shells,
+            **motions,
             **velocities,
         }
 
@@ -158,6 +179,9 @@ class Grouping:
                 Shells.from_dict(document["shells"]) if "shells" in document else None,
                 Probes.from_dict(document["velocity_probes"])
                 if "velocity_probes" in document
+                else None,
+                Motions.from_dict(document["motions"])
+                if "motions" in document
                 else None,
             )
         except KeyError as error:

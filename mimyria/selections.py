@@ -29,12 +29,15 @@ from mimyria.molecules import (
     find_molecules,
     molecule_formulas,
     symbols_of,
+    whole_molecules,
 )
+from mimyria.motions import MOTIONS, Motions
 from mimyria.shells import Shells
 
 __all__ = [
     "REST",
     "molecule_labels",
+    "motion_grouping",
     "selection_labels",
     "shell_grouping",
     "solute_labels",
@@ -150,6 +153,26 @@ def shell_grouping(
         group=np.where(inner, 0, FIRST_SHELL),
         shells=Shells(centres, tuple(borders), width, molecule, parent),
     )
+
+
+def motion_grouping(
+    frame: Frame, masses: Array, factor: float = BOND_FACTOR
+) -> Grouping:
+    """Translation, libration and vibration of the molecules.
+
+    Args:
+        frame: which molecules are taken from.
+        masses: (n_atoms,) amu.
+        factor: longest bond in units of the sum of covalent radii.
+
+    Raises:
+        FrameError: a molecule is bonded to its own image, so that it cannot turn.
+    """
+    whole_molecules(frame, factor)
+    symbols = species_labels(frame)
+    plain = group_atoms([MOTIONS[0]] * len(symbols), symbols, masses)
+    motions = Motions(*find_bond_tree(frame, factor))
+    return replace(plain, names=MOTIONS, motions=motions)
 
 
 def _parse(line: str) -> tuple[str, str, list[str]]:

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from mimyria.frame import Array, Frame
 from mimyria.images import nearest_distances, nearest_images
 
-__all__ = ["RELIABLE_FROM", "Shells", "centres_of_mass", "shell_weights"]
+__all__ = [
+    "RELIABLE_FROM",
+    "Shells",
+    "bond_offsets",
+    "centres_of_mass",
+    "shell_weights",
+]
 
 RELIABLE_FROM: Final = 50.0
 """cm⁻¹. Below it molecules that change the shell add power of their own."""
@@ -131,13 +137,7 @@ def centres_of_mass(
         molecule: (n_atoms,) — molecule of each atom, counted from 0.
         parent: (n_atoms,) — as `Shells` has it.
     """
-    bonds = frame.positions - frame.positions[parent]
-    offsets = nearest_images(bonds, frame.cell, frame.pbc)
-    # Sum of the bonds up to the first atom, twice as many of them in each turn.
-    above = parent
-    while np.any(above != above[above]):
-        offsets = offsets + offsets[above]
-        above = above[above]
+    offsets = bond_offsets(frame, parent)
     total = np.bincount(molecule, masses)
     first = np.unique(molecule, return_index=True)[1]
     mean = np.stack(
@@ -145,3 +145,20 @@ def centres_of_mass(
     )
     centres: Array = frame.positions[first] + mean
     return centres
+
+
+def bond_offsets(frame: Frame, parent: NDArray[np.int64]) -> Array:
+    """(n_atoms, 3) Å — from the first atom of its molecule to each, along the bonds.
+
+    Args:
+        frame: positions and cell.
+        parent: (n_atoms,) — as `Shells` has it.
+    """
+    bonds = frame.positions - frame.positions[parent]
+    offsets = nearest_images(bonds, frame.cell, frame.pbc)
+    # Sum of the bonds up to the first atom, twice as many of them in each turn.
+    above = parent
+    while np.any(above != above[above]):
+        offsets = offsets + offsets[above]
+        above = above[above]
+    return offsets

@@ -165,8 +165,8 @@ def _add_replay(subparsers: Any) -> None:  # noqa: ANN401
     add(
         "--groups",
         metavar="KIND",
-        help="parts to keep: species (default), molecules, intra or none; others need "
-        "a run.toml",
+        help="parts to keep: species (default), molecules, intra, motion or none; "
+        "others need a run.toml",
     )
     add(
         "--velocity-probes",

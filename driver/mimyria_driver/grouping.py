@@ -13,6 +13,7 @@ from mimyria.molecules import find_molecules
 from mimyria.probes import Probes
 from mimyria.selections import (
     molecule_labels,
+    motion_grouping,
     selection_labels,
     shell_grouping,
     solute_labels,
@@ -69,6 +70,8 @@ def _without_velocities(
             settings.width,
             settings.bond_factor,
         )
+    if settings.kind == "motion":
+        return motion_grouping(frame, masses, settings.bond_factor)
     symbols = species_labels(frame)
     if settings.kind == "molecules":
         labels = molecule_labels(frame, settings.bond_factor)

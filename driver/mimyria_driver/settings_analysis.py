@@ -12,7 +12,16 @@ from mimyria.settings.fields import about, choice, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
-GROUPS = ("species", "molecules", "solute", "custom", "intra", "shells", "none")
+GROUPS = (
+    "species",
+    "molecules",
+    "solute",
+    "custom",
+    "intra",
+    "motion",
+    "shells",
+    "none",
+)
 WINDOWS = ("gaussian", "hann", "bohman", "parzen", "blackman-harris")
 
 
@@ -62,8 +71,9 @@ class GroupsSettings:
     kind: str = setting(
         "species",
         'By "species", by formula of the "molecules", "solute" and solvent, "custom", '
-        '"intra" (within and between molecules), "shells" around a solute or "none" '
-        "(smallest journal, but no sum rules).",
+        '"intra" (within and between molecules), "motion" (molecules travel, turn and '
+        'vibrate), "shells" around a solute or "none" (smallest journal, but no sum '
+        "rules).",
     )
     solute: tuple[str, ...] = setting(
         (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'

@@ -261,8 +261,9 @@ def _parts_report(result: Result) -> list[str]:
             if not found or not whole:
                 continue
             lines.append(f"  {kind}, assigned to groups" if assigned else f"  {kind}")
+            width = max(20, *(len(label) for label in found))
             lines += [
-                f"    {label:20} {float(part.intensity.sum()) / whole:8.1%}"
+                f"    {label:{width}} {float(part.intensity.sum()) / whole:8.1%}"
                 f"   largest at {_largest(part):.0f} cm⁻¹; "
                 f"{_error_text(part)} ({part.error_source})"
                 for label, part in found.items()

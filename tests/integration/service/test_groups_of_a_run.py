@@ -62,6 +62,7 @@ def summed(correlation):
         ({}, ("H", "O")),
         ({"kind": "custom", "select": ["a: index 0-2"]}, ("a", "rest")),
         ({"kind": "intra", "probes": 8}, ("intramolecular", "intermolecular")),
+        ({"kind": "motion"}, ("translation", "libration", "vibration")),
         (SHELLS, ("solute", "below 3 Å", "3 to 4.1 Å", "above 4.1 Å")),
         (
             {"kind": "custom", "select": ["x: id 1", "y: element O", "z: id 2-6"]},
