@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -230,11 +231,13 @@ def _name(identity: object) -> str | None:
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # As bytes: NumPy leaves a damaged file open.
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in file.files}
     except FileNotFoundError:
         raise FormatError(
             f"there is no {path.name} beside the set; its forces are missing."
         ) from None
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise FormatError(f"{path} is damaged ({error}).") from error

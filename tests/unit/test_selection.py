@@ -321,6 +321,18 @@ def test_excluded_places_are_not_taken():
         assert {place for place, _ in picked} == set(range(12)) - {3, 11}
 
 
+def test_a_random_choice_in_two_steps_is_that_in_one():
+    """Frames that are passed over keep the keys of all others what they are."""
+    frames = [liquid(seed) for seed in range(30)]
+
+    def places(count, exclude=()):
+        settings = SelectionSettings(method="random", count=count, seed=4)
+        return [p for p, _ in select_frames(frames, settings, exclude=exclude)]
+
+    first = places(5)
+    assert first + places(7, exclude=first) == places(12)
+
+
 def test_scores_and_frames_must_match():
     frames = [liquid(seed) for seed in range(4)]
     settings = SelectionSettings(method="uncertain", count=2)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser"]
 
+_SUFFIXES = (".extxyz", ".xyz")
+
 
 def add_parser(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
@@ -46,7 +48,7 @@ def add_parser(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mimyria.errors import FormatError
+    from mimyria.errors import FormatError, SettingsError
     from mimyria.reference.campaign import Plan, collect, load_campaign_settings
     from mimyria.reference.campaign.checking import read_reports
     from mimyria.reference.datasheet import data_sheet
@@ -56,6 +58,11 @@ def _run(arguments: argparse.Namespace) -> int:
         write_reference_set,
     )
 
+    if arguments.output.suffix not in _SUFFIXES:
+        raise SettingsError(
+            f"--output must end in {' or '.join(_SUFFIXES)}, but is "
+            f"'{arguments.output}': the npz and md files are written beside it."
+        )
     settings = load_campaign_settings(arguments.campaign)
     plan = Plan.load(settings.directory)
     harvest = collect(plan, settings.code().charge)

@@ -31,6 +31,7 @@ from mimyria.reference.displacement import (
 )
 from mimyria.reference.finite_field import fit_tensors
 from mimyria.reference.stencils import apt_stencil, with_zero_field
+from mimyria.settings.fields import require
 from mimyria.tensors import Tensors
 
 __all__ = [
@@ -64,13 +65,23 @@ class CheckSettings:
     with_pgt: bool
     tolerance: float
 
+    def __post_init__(self) -> None:
+        """Check limits, before anything is computed."""
+        require(
+            0 < self.step <= 0.2, "--displacement", "above 0 and up to 0.2 Å", self.step
+        )
+        require(self.tolerance > 0, "--tolerance", "above 0", self.tolerance)
+
 
 def sample_tasks(plan: Plan, count: int, seed: int) -> list[Task]:
     """Finished tasks drawn at random.
 
     Raises:
+        SettingsError: the count is below one, or the seed below zero.
         FormatError: none is finished.
     """
+    require(count >= 1, "--configurations", "1 or more", count)
+    require(seed >= 0, "--seed", "0 or more", seed)
     done = [task for task in plan.tasks() if task.state().state == "done"]
     if not done:
         raise FormatError("no task is finished yet, so there is nothing to check.")
@@ -106,8 +117,8 @@ def plan_check(
         fields = with_zero_field(apt_stencil(settings.field_step))
     folder = plan.folder / _FOLDER / _tag(settings)
     check = replace(plan, folder=folder, fields=fields)
-    check.save()
     known = {task.name for task in check.tasks()}
+    new: dict[Path, LabelledFrame] = {}
     for name, moved in atoms.items():
         task = Task(plan.folder / "tasks" / name)
         configuration = task.configuration()
@@ -118,7 +129,10 @@ def plan_check(
             target = folder / "tasks" / own
             info = {"guess": os.path.relpath(task.point_folder(0), target)}
             frame = replace(configuration.frame, positions=positions)
-            Task.create(target, LabelledFrame(frame, Tensors(), info))
+            new[target] = LabelledFrame(frame, Tensors(), info)
+    check.save()
+    for target, displaced in new.items():
+        Task.create(target, displaced)
     return check
 
 

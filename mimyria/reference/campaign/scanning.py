@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.scan import FieldScan
 from mimyria.reference.scanning import scan_fields
 from mimyria.reference.stencils import pgt_stencil, with_zero_field
+from mimyria.settings.fields import require
 
 __all__ = ["plan_scan", "scan_result"]
+
+_FEWEST: Final = 3  # strengths that tell noise and truncation apart
 
 
 def plan_scan(plan: Plan, task: Task, steps: Sequence[float]) -> tuple[Plan, Task]:
@@ -23,8 +27,14 @@ def plan_scan(plan: Plan, task: Task, steps: Sequence[float]) -> tuple[Plan, Tas
 
     Returns:
         A campaign of its own, in the folder `scan` of the first, and its one task.
+
+    Raises:
+        SettingsError: the strengths cannot be used; nothing was computed.
     """
     ordered = sorted(set(steps))
+    for step in ordered:
+        require(0 < step <= 0.05, "--steps", "above 0 and up to 0.05 a.u.", step)
+    require(len(ordered) >= _FEWEST, "--steps", "at least 3 strengths", len(ordered))
     fields = with_zero_field(np.vstack([pgt_stencil(step) for step in ordered]))
     tag = "-".join([task.name, *(f"{step:g}" for step in ordered)])
     scan = replace(plan, folder=plan.folder / "scan" / tag, fields=fields)

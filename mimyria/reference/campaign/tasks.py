@@ -208,7 +208,9 @@ def load_point(folder: Path) -> StoredPoint | None:
     """
     path = folder / "point.npz"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # As bytes: NumPy leaves a damaged file open.
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as arrays:
             optional = {name: arrays.get(name) for name in ("dipole", "quantum")}
             energy = float(arrays["energy"]) if "energy" in arrays else None
             point = SinglePoint(arrays["field"], arrays["forces"], energy, **optional)
