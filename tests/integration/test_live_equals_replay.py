@@ -18,7 +18,7 @@ from mimyria_driver.lammps.bundle import bundle_hook
 pytestmark = pytest.mark.engine
 
 INPUTS = Path(__file__).resolve().parents[2] / "inputs" / "lammps" / "water"
-STEPS, STRIDE = 240, 4
+STEPS, STRIDE = 80, 4
 TIMEOUT = 180.0
 DUMP = """
 dump            all_of_it all custom ${stride} water.dump id type x y z vx vy vz
