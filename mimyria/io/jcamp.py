@@ -28,6 +28,7 @@ __all__ = ["read_jcamp", "write_jcamp"]
 _LARGEST: Final = 2**31 - 1
 _LINE: Final = 80
 _PER_LINE: Final = 6
+_ERRORS: Final = "$STANDARD ERRORS"
 _X_TOLERANCE: Final = 1.01  # of one step: line abscissae are often rounded
 _PAIRS: Final = ("XYPOINTS", "PEAKTABLE")
 _TABLES: Final = ("XYDATA", *_PAIRS)
@@ -54,8 +55,9 @@ def read_jcamp(path: str | Path) -> Spectrum:
 def write_jcamp(path: str | Path, spectrum: Spectrum, *, origin: str) -> None:
     """Write one spectrum; ordinates are integers of 31 bits times a factor.
 
-    Masked points (NaN) stand as `?`, as the format has it. Errors have no place in a
-    single block; they are in CSV files.
+    Masked points (NaN) stand as `?`, as the format has it. Standard errors stand under
+    a label of our own, `##$STANDARD ERRORS=`, one for each point in YUNITS: other
+    programs pass over labels with a dollar sign.
 
     Args:
         path: the file; an existing one is replaced.
@@ -95,9 +97,11 @@ def write_jcamp(path: str | Path, spectrum: Spectrum, *, origin: str) -> None:
         "YFACTOR": f"{factor:.17g}",
         "NPOINTS": str(len(grid)),
         "FIRSTY": f"{values[0]:.12g}" if finite[0] else "?",
-        "XYDATA": "(X++(Y..Y))",
     }
     lines = [f"##{label}={_ascii(value)}" for label, value in head.items()]
+    if spectrum.error is not None:
+        lines += [f"##{_ERRORS}=", *_error_rows(spectrum.error)]
+    lines.append("##XYDATA=(X++(Y..Y))")
     lines += _rows(grid, values, factor)
     lines.append("##END=")
     replace_file(Path(path), ("\r\n".join(lines) + "\r\n").encode("ascii"))
@@ -111,6 +115,25 @@ def _rows(grid: Array, values: Array, factor: float) -> list[str]:
         assert len(line) <= _LINE
         lines.append(line)
     return lines
+
+
+def _error_rows(errors: Array) -> list[str]:
+    numbers = [f"{error:.4g}" if math.isfinite(error) else "?" for error in errors]
+    return [
+        " ".join(numbers[begin : begin + _PER_LINE])
+        for begin in range(0, len(numbers), _PER_LINE)
+    ]
+
+
+def _read_errors(labels: dict[str, str], n_points: int) -> Array | None:
+    """Our own label; that of another program may hold what it likes and is left."""
+    words = labels.get("$STANDARDERRORS", "").split()
+    if len(words) != n_points:
+        return None
+    try:
+        return np.array([math.nan if word == "?" else float(word) for word in words])
+    except ValueError:
+        return None
 
 
 def _ascii(text: str) -> str:
@@ -149,6 +172,7 @@ def _spectrum(labels: dict[str, str], name: str) -> Spectrum:
     else:
         grid, values = _pairs(labels)
     order = np.argsort(grid, kind="stable")
+    error = _read_errors(labels, len(grid))
     grid, values = grid[order], values[order]
     if len(grid) < 3 or not (np.diff(grid) > 0).all():
         raise FormatError(
@@ -156,7 +180,8 @@ def _spectrum(labels: dict[str, str], name: str) -> Spectrum:
             f"{len(np.unique(grid))}."
         )
     resolution = _number(labels, "RESOLUTION", 0.0, strict=False)
-    return Spectrum(grid, values, unit, name, None, resolution)
+    error = None if error is None else error[order]
+    return Spectrum(grid, values, unit, name, error, resolution)
 
 
 def _check_kind(labels: dict[str, str]) -> None:

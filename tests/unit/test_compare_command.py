@@ -130,7 +130,7 @@ def test_a_run_against_itself_has_no_error(tmp_path, capsys, kind):
     elif kind == "csv":
         write_table(other, [spectrum])
     else:
-        write_jcamp(other, spectrum, origin="test")  # holds no errors
+        write_jcamp(other, spectrum, origin="test")
     assert run(path, other) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if line.startswith("ir ")]

@@ -153,6 +153,21 @@ def test_a_written_jcamp_comes_back(tmp_path):
         )
 
 
+def test_errors_travel_in_jcamp_under_a_label_of_our_own(tmp_path):
+    error = 0.1 * VALUES + 0.25
+    error[3] = np.nan
+    write_jcamp(tmp_path / "a.jdx", example(error=error), origin="test")
+    found = read_jcamp(tmp_path / "a.jdx")
+    np.testing.assert_allclose(found.error, error, rtol=1e-3)
+    text = (tmp_path / "a.jdx").read_text()
+    assert max(map(len, text.splitlines())) <= 80
+    # What another program puts there is no error of ours, and no reason to fail.
+    head, _, rest = text.partition("##$STANDARD ERRORS=")
+    foreign = head + "##$STANDARD ERRORS=see paper\n##XY" + rest.partition("##XY")[2]
+    (tmp_path / "b.jdx").write_text(foreign)
+    assert read_jcamp(tmp_path / "b.jdx").error is None
+
+
 def test_a_written_table_comes_back(tmp_path):
     error = np.full(400, 0.25)
     both = [example(error=error), example("raman_vv", 2 * VALUES)]
