@@ -75,7 +75,9 @@ def _facts(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
     yield f"| from | {_counted(Counter(str(f.info.get('source')) for f in frames))} |"
     yield f"| cells | {_counted(Counter(_cell(frame) for frame in frames))} |"
     yield f"| code | {_counted(Counter(str(f.info.get('code')) for f in frames))} |"
-    settings = Counter(str(f.info.get("settings_sha256"))[:16] for f in frames)
+    settings = Counter(
+        str(f.info.get("settings_sha256", "not recorded"))[:16] for f in frames
+    )
     yield f"| settings, SHA-256 | {_counted(settings)} |"
     yield f"| fields | {_counted(Counter(_fields(frame) for frame in frames))} |"
     yield (

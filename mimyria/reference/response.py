@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from mimyria.errors import CalculationError, ShapeError
 from mimyria.frame import Array
-from mimyria.reference.displacement import polarizability_from_dipoles
+from mimyria.reference.displacement import polarizability_from_dipoles, unwrapped_change
 from mimyria.reference.finite_field import fit_tensors
 from mimyria.units import BOHR_PER_ANGSTROM
 
@@ -93,8 +93,10 @@ def field_response(
             alpha = polarizability_from_dipoles(fields, dipoles, quantum)
         except CalculationError as error:
             finding = str(error)
-    if energies is not None:
-        by_energy = polarizability_from_energies(fields, energies)
+    if energies is not None and not finding:
+        by_energy = polarizability_from_energies(
+            fields, _on_one_branch(fields, dipoles, energies, quantum)
+        )
     difference = math.nan
     if alpha is not None:
         mean = float(np.trace(alpha)) / 3
@@ -102,6 +104,27 @@ def field_response(
             difference = float(np.abs(alpha - by_energy).max()) / abs(mean)
         finding = finding or _finding(mean, difference)
     return FieldResponse(alpha, by_energy, difference, finding)
+
+
+def _on_one_branch(
+    fields: ArrayLike,
+    dipoles: ArrayLike | None,
+    energies: ArrayLike,
+    quantum: Array | None,
+) -> Array:
+    """Energies −M·E with M of all points on the branch of the first.
+
+    A periodic moment that is printed a quantum higher has an energy that is a quantum
+    times the field lower; the forces know nothing of it.
+    """
+    values = np.asarray(energies, dtype=np.float64)
+    if dipoles is None or quantum is None:
+        return values
+    change = np.asarray(dipoles, dtype=np.float64)
+    change = change - change[0]
+    jumps = BOHR_PER_ANGSTROM * (change - unwrapped_change(change, quantum))
+    lifted: Array = values + np.einsum("ka,ka->k", jumps, np.asarray(fields))
+    return lifted
 
 
 def _finding(mean: float, difference: float) -> str:
