@@ -60,10 +60,13 @@ def test_the_campaigns_of_every_code_are_found():
 def test_every_campaign_can_be_planned_from_a_copy_of_its_folder(copied):
     settings = load_campaign_settings(copied / "campaign.toml")
     chosen = configurations(settings)
-    plan, tasks = plan_campaign(settings, settings.code(), chosen)
+    plan, new = plan_campaign(settings, settings.code(), chosen)
+    tasks = {task.name: task for task in plan.tasks()}
+    assert tasks.keys() == new.keys()
     assert len(tasks) == len(chosen) > 0
     assert len(plan.fields) == 13
-    for task, configuration in zip(tasks, chosen, strict=True):
+    for name, configuration in new.items():
+        task = tasks[name]
         kept = task.configuration().frame
         np.testing.assert_array_equal(kept.positions, configuration.frame.positions)
 
