@@ -134,8 +134,8 @@ def test_leaving_by_an_exception_ends_what_runs_and_forgets_what_waits(tasks, lo
 def test_a_submitter_that_is_stopped_leaves_no_process(submitter, look, how):
     process, started, folders = submitter
     process.send_signal(how)
-    assert process.wait(timeout=5) != 0
-    look.until(lambda: not any(look.alive(pid) for pid in started), 5)
+    assert process.wait(timeout=60) != 0
+    look.until(lambda: not any(look.alive(pid) for pid in started), 60)
     assert not (folders[2] / "running").exists()
     assert not any((folder / "done").exists() for folder in folders)
 
