@@ -22,6 +22,7 @@ from scipy import fft
 from mimyria.blocks import BlockStore
 from mimyria.correlation import Correlation, all_pairs, mean_products
 from mimyria.correlatorchecks import check_settings, shaped
+from mimyria.crosspower import cross_power
 from mimyria.errors import (
     FormatError,
     FrameError,
@@ -336,16 +337,7 @@ class Correlator:
         earlier = earlier.reshape(shape)
         if self.components is not None:
             earlier *= np.array(self._weights)[:, np.newaxis]
-        half = 0.5 * later
-        power = np.zeros_like(self._power)
-        product = np.empty(power.shape[1], np.complex128)
-        for row, (u, v) in zip(power, self.pairs, strict=True):
-            terms = [(u, later[u])] if u == v else [(u, half[v]), (v, half[u])]
-            for channel, partners in terms:
-                for one, partner in zip(earlier[channel], partners, strict=True):
-                    np.multiply(one, partner, out=product)
-                    row += product
-        return power
+        return cross_power(earlier, later, self.pairs)
 
     def _open_power(self) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
         """Power and counts of the open block, with the unfinished step; copies."""

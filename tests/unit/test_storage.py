@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from mimyria import storage
 from mimyria.correlation import Blocks, Correlation, Trajectories, all_pairs
 from mimyria.diagnostics import Diagnostic
 from mimyria.elementvelocities import ElementVelocities
@@ -24,6 +23,7 @@ from mimyria.storage import (
     read_result,
     write_result,
 )
+from mimyria.storage.layout import content_digest
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-v1.h5"
@@ -284,7 +284,7 @@ def test_self_terms_of_version_two_are_taken_as_one_process(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["parts"].attrs["n_self"]
         file.attrs["schema_version"] = 2
-        file.attrs["sha256"] = storage._digest(file)
+        file.attrs["sha256"] = content_digest(file)
     assert read_result(path).parts.n_self == 1
 
 

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 SUBMITTER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # off in background jobs
 import sys
 from concurrent.futures import wait
 from pathlib import Path

@@ -25,6 +25,8 @@ SETTINGS = {
     "poll": 2,
 }
 SUBMITTER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # off in background jobs
 import json, sys
 from concurrent.futures import wait
 from pathlib import Path
