@@ -42,18 +42,21 @@ def lammps_program(engine_environment: dict[str, str]) -> str:
     program = shutil.which("lmp", path=SYSTEM_PATH)
     if program is None:
         missing("there is no lmp outside the virtual environment")
-    probe = subprocess.run(
-        [program, "-log", "none"],
-        input='python probe here """\nimport zmq\ndef probe(): pass\n"""\n',
-        env=engine_environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if probe.returncode != 0:
-        missing(f"{program} has no PYTHON package, or its Python no pyzmq")
-    return program
+    said = ""
+    for _ in range(3):  # Open MPI may stumble over a job that ends beside it
+        probe = subprocess.run(
+            [program, "-log", "none"],
+            input='python probe here """\nimport zmq\ndef probe(): pass\n"""\n',
+            env=engine_environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if probe.returncode == 0:
+            return program
+        said = " ".join((probe.stdout + probe.stderr).split())[-500:]
+    missing(f"{program} has no PYTHON package, or its Python no pyzmq ({said})")
 
 
 @pytest.fixture(scope="session")
