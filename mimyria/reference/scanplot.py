@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mimyria.drawing import COLOURS, save_figure
 from mimyria.frame import Array
@@ -90,6 +91,10 @@ def _shares(
 def _draw(axes: Axes, h: Array, error: Array, noise: Array, truncation: Array) -> None:
     dashes = (0, (4, 2))
     axes.loglog(h, error, color=_BLUE, linewidth=1.4, label="predicted error")
+    # Over less than a decade matplotlib would write 3×10⁻⁴ into 4×10⁻⁴.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     for values, label, style in (
         (noise, "noise of the forces", dashes),
         (truncation, "truncation", (0, (1, 1))),
