@@ -120,13 +120,13 @@ def plan_check(
     known = {task.name for task in check.tasks()}
     new: dict[Path, LabelledFrame] = {}
     for name, moved in atoms.items():
-        task = Task(plan.folder / "tasks" / name)
+        task = plan.task(name)
         configuration = task.configuration()
         for key, positions in _displaced(configuration.frame, moved, settings.step):
             own = f"{name}-{key}"
             if own in known:
                 continue
-            target = folder / "tasks" / own
+            target = check.task(own).folder
             info = {"guess": os.path.relpath(task.point_folder(0), target)}
             frame = replace(configuration.frame, positions=positions)
             new[target] = LabelledFrame(frame, Tensors(), info)
@@ -177,8 +177,7 @@ def check_results(
 def _result(
     plan: Plan, check: Plan, name: str, atoms: Sequence[int], settings: CheckSettings
 ) -> CheckResult:
-    task = Task(plan.folder / "tasks" / name)
-    points = [each for each in task.stored_points(len(plan.fields)) if each is not None]
+    points = plan.task(name).all_points(len(plan.fields))
     fit = fit_tensors(
         np.stack([each.point.field for each in points]),
         np.stack([each.point.forces for each in points]),
@@ -212,7 +211,7 @@ def _moments(
     for sample, atom in enumerate(atoms):
         for axis, sign in np.ndindex(3, 2):
             own = f"{name}-{atom:03d}-{_AXES[axis]}{_SIGNS[sign]}"
-            task = Task(check.folder / "tasks" / own)
+            task = check.task(own)
             for index, stored in enumerate(task.stored_points(len(check.fields))):
                 if stored is None:
                     reason = task.state().reason or "it is not finished"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimyria.errors import CalculationError, MimyriaError
+from mimyria.errors import MimyriaError
 from mimyria.frame import Array
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.planning import central_mask
@@ -55,12 +55,7 @@ def collect(plan: Plan, charge: int) -> Harvest:
 
 def _reference_frame(task: Task, plan: Plan, charge: int) -> ReferenceFrame:
     configuration = task.configuration()
-    stored = [each for each in task.stored_points(len(plan.fields)) if each is not None]
-    if len(stored) < len(plan.fields):
-        raise CalculationError(
-            f"{len(plan.fields) - len(stored)} points are missing though the task is "
-            "done. Remove its state.json, and run the campaign again."
-        )
+    stored = task.all_points(len(plan.fields))
     info = {
         **{key: value for key, value in configuration.info.items() if key != "id"},
         "code": task.state().version,

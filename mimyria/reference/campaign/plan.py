@@ -141,6 +141,10 @@ class Plan:
                 f"{self.code_name}. Set another campaign.directory for the new ones."
             )
 
+    def task(self, name: str) -> Task:
+        """One task by its name, planned or not."""
+        return Task(self.folder / "tasks" / name)
+
     def tasks(self) -> list[Task]:
         """All tasks, in the order of their names."""
         folder = self.folder / "tasks"

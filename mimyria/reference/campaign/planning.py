@@ -178,7 +178,7 @@ def plan_campaign(
     plan, new = new_tasks(settings, code, chosen)
     plan.save()
     for name, configuration in new.items():
-        Task.create(plan.folder / "tasks" / name, configuration)
+        Task.create(plan.task(name).folder, configuration)
     return plan, new
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from mimyria.errors import CalculationError
 from mimyria.frame import Array
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
@@ -39,7 +38,7 @@ def plan_scan(plan: Plan, task: Task, steps: Sequence[float]) -> tuple[Plan, Tas
     tag = "-".join([task.name, *(f"{step:g}" for step in ordered)])
     scan = replace(plan, folder=plan.folder / "scan" / tag, fields=fields)
     scan.save()
-    own = Task(scan.folder / "tasks" / task.name)
+    own = scan.task(task.name)
     if not own.exists:
         own = Task.create(own.folder, task.configuration())
     return scan, own
@@ -56,9 +55,7 @@ def scan_result(
         steps: components of the fields, as they were planned.
         gap: band gap, eV; limits the field in a periodic cell.
     """
-    points = [each for each in task.stored_points(len(scan.fields)) if each is not None]
-    if len(points) < len(scan.fields):
-        raise CalculationError("points of the scan are missing; run it again.")
+    points = task.all_points(len(scan.fields))
     stencils = np.stack([pgt_stencil(step) for step in steps])
     places = [_places(scan.fields, stencil) for stencil in stencils]
     forces = np.stack([each.point.forces for each in points])

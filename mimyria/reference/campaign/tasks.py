@@ -177,6 +177,20 @@ class Task:
         """What is there of each point."""
         return [load_point(self.point_folder(k)) for k in range(n_points)]
 
+    def all_points(self, n_points: int) -> list[StoredPoint]:
+        """Every point of a task that is done.
+
+        Raises:
+            CalculationError: points are missing, or one is damaged.
+        """
+        found = [each for each in self.stored_points(n_points) if each is not None]
+        if len(found) < n_points:
+            raise CalculationError(
+                f"{n_points - len(found)} points are missing though the task is done. "
+                "Remove its state.json, and run the campaign again."
+            )
+        return found
+
     def n_finished(self, n_points: int) -> int:
         """Number of finished points, without reading them."""
         return sum(
