@@ -37,6 +37,7 @@ IR and Raman spectra from molecular dynamics, by networks that predict the atomi
 tensor (APT) and the polarizability gradient tensor (PGT).
 
 a typical way through:
+  mimyria reference plan campaign.toml (tensors from DFT; then run, collect)
   mimyria train frames.extxyz --target apt --output apt.mimyria
   mimyria info apt.mimyria
   mimyria-driver run run.toml          (beside a running LAMMPS or i-PI)

@@ -32,7 +32,12 @@ import numpy as np
 
 from mimyria.errors import CalculationError, SettingsError
 from mimyria.frame import Array, Frame
-from mimyria.reference.codes.common import identity_text, imported, one_line
+from mimyria.reference.codes.common import (
+    WithSettings,
+    identity_text,
+    imported,
+    one_line,
+)
 from mimyria.reference.codes.protocol import SinglePoint
 from mimyria.settings.fields import about, require, setting
 from mimyria.units import (
@@ -69,19 +74,10 @@ class AseSettings:
         )
 
 
-class AseCode:
+class AseCode(WithSettings[AseSettings]):
     """`Code` by a calculator of ASE, in this process."""
 
     name = "ASE"
-
-    def __init__(self, settings: AseSettings) -> None:
-        """Take note of the settings; the module is loaded when it is needed."""
-        self._settings = settings
-
-    @property
-    def charge(self) -> int:
-        """See `Code.charge`."""
-        return self._settings.charge
 
     @property
     def identity(self) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import json
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,34 @@ from mimyria.errors import CalculationError, SettingsError
 from mimyria.frame import Frame
 
 __all__ = [
+    "WithSettings",
     "identity_text",
     "imported",
     "one_line",
     "require_electrons",
     "require_molecule",
 ]
+
+
+class _Charged(Protocol):
+    @property
+    def charge(self) -> int: ...
+
+
+S = TypeVar("S", bound=_Charged)
+
+
+class WithSettings(Generic[S]):
+    """A code whose settings say the charge; its package is loaded when it is needed."""
+
+    def __init__(self, settings: S) -> None:
+        """Take note of the settings."""
+        self._settings = settings
+
+    @property
+    def charge(self) -> int:
+        """See `Code.charge`."""
+        return self._settings.charge
 
 
 def identity_text(kind: str, settings: Any, *without: str) -> str:  # noqa: ANN401

@@ -21,6 +21,7 @@ from mimyria.errors import CalculationError, SettingsError
 from mimyria.files import replacing
 from mimyria.frame import Array, Frame
 from mimyria.reference.codes.common import (
+    WithSettings,
     identity_text,
     imported,
     one_line,
@@ -90,19 +91,10 @@ class PyscfSettings:
         require(self.threads > 0, "code.threads", "above 0", self.threads)
 
 
-class PyscfCode:
+class PyscfCode(WithSettings[PyscfSettings]):
     """`Code` by PySCF, in this process."""
 
     name = "PySCF"
-
-    def __init__(self, settings: PyscfSettings) -> None:
-        """Take note of the settings; PySCF is loaded when it is needed."""
-        self._settings = settings
-
-    @property
-    def charge(self) -> int:
-        """See `Code.charge`."""
-        return self._settings.charge
 
     @property
     def identity(self) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from mimyria.errors import CalculationError, SettingsError
 from mimyria.frame import Array, Frame
 from mimyria.reference.codes.common import (
+    WithSettings,
     identity_text,
     imported,
     one_line,
@@ -69,19 +70,10 @@ class TbliteSettings:
         )
 
 
-class TbliteCode:
+class TbliteCode(WithSettings[TbliteSettings]):
     """`Code` by tblite, in this process; its threads are those of OMP_NUM_THREADS."""
 
     name = "tblite"
-
-    def __init__(self, settings: TbliteSettings) -> None:
-        """Take note of the settings; tblite is loaded when it is needed."""
-        self._settings = settings
-
-    @property
-    def charge(self) -> int:
-        """See `Code.charge`."""
-        return self._settings.charge
 
     @property
     def identity(self) -> str:
