@@ -1,18 +1,17 @@
 """Training and errors with labels of some atoms: the others count for nothing."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from mimyria.data import Scaling
-from mimyria.data.dataset import TensorDataset, read_dataset
+from mimyria.data.dataset import TensorDataset
 from mimyria.data.graph import batch_graph
 from mimyria.errors import FormatError, ShapeError
 from mimyria.frame import Frame
-from mimyria.models import NetworkSettings, model_card
+from mimyria.models import model_card
 from mimyria.models.coupling import change_of_basis
 from mimyria.models.network import irrep_blocks
 from mimyria.targets import APT
@@ -31,25 +30,11 @@ from mimyria.training.samples import (
     make_samples,
     mean_neighbours,
 )
+from tests.unit.training.conftest import TINY
 
-WATER = Path(__file__).parents[2] / "data" / "water16-rpbe" / "configurations.extxyz"
-TINY = NetworkSettings(
-    channels=(4, 3, 2),
-    lmax_sphere=2,
-    parity="natural",
-    n_layers=2,
-    cutoff=2.5,
-    n_radial=4,
-    radial_width=8,
-)
 SHORT = TrainingSettings(epochs=3, batch_size=2, checkpoint_every=3)
 # Molecules of three atoms; of each frame other ones, and another number of them.
 CHOSEN = ((0, 1, 2, 9, 10, 11), (3, 4, 5), tuple(range(30, 45)))
-
-
-@pytest.fixture(scope="module")
-def water():
-    return read_dataset(WATER, APT).subset([0, 1, 2])
 
 
 def masked(dataset, chosen=CHOSEN, garbage=0.0):

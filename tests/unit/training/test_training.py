@@ -1,7 +1,6 @@
 """Training: it learns, repeats itself to the bit, and goes on where it stopped."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from mimyria.data import Scaling
 from mimyria.data.dataset import TensorDataset, read_dataset
 from mimyria.errors import IncompatibleError, ModelError, SettingsError
 from mimyria.frame import Frame
-from mimyria.models import NetworkSettings, load_model, model_card, read_metadata
+from mimyria.models import load_model, model_card, read_metadata
 from mimyria.targets import APT, PGT
 from mimyria.training import (
     ModelText,
@@ -22,28 +21,14 @@ from mimyria.training import (
     prediction_errors,
 )
 from mimyria.training.settings import learning_rate
+from tests.unit.training.conftest import TINY, WATER
 
-WATER = Path(__file__).parents[2] / "data" / "water16-rpbe" / "configurations.extxyz"
-TINY = NetworkSettings(
-    channels=(4, 3, 2),
-    lmax_sphere=2,
-    parity="natural",
-    n_layers=2,
-    cutoff=2.5,
-    n_radial=4,
-    radial_width=8,
-)
 SHORT = TrainingSettings(epochs=6, batch_size=2, checkpoint_every=2)
 
 
 @pytest.fixture(scope="module", params=[APT, PGT], ids=lambda t: t.name)
 def dataset(request):
     return read_dataset(WATER, request.param).subset([0, 1, 2])
-
-
-@pytest.fixture(scope="module")
-def water():
-    return read_dataset(WATER, APT).subset([0, 1, 2])
 
 
 def training_of(dataset, **changes):
