@@ -13,7 +13,6 @@ import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
 
-from mimyria.reference.agreement import CheckResult
 from mimyria.reference.quality import FieldQuality
 from mimyria.reference.referenceset import ReferenceFrame
 from mimyria.targets import APT, PGT
@@ -32,15 +31,12 @@ _COLUMNS = (
 )
 
 
-def data_sheet(
-    frames: Sequence[ReferenceFrame], title: str, checks: Sequence[CheckResult] = ()
-) -> str:
+def data_sheet(frames: Sequence[ReferenceFrame], title: str) -> str:
     """The sheet, as Markdown.
 
     Args:
         frames: the set; not empty.
         title: one line about it.
-        checks: of some of its frames, from displaced atoms.
     """
     qualities = [frame.quality() for frame in frames]
     return "\n".join(
@@ -60,7 +56,7 @@ def data_sheet(
             *_residuals(frames, qualities),
             "",
             *_response(frames),
-            *_checks(checks),
+            *_checks(frames),
         ]
     )
 
@@ -126,8 +122,9 @@ def _response(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
     yield ""
 
 
-def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
+def _checks(frames: Sequence[ReferenceFrame]) -> Iterator[str]:
     """Both routes held against each other."""
+    checks = [check for check in (frame.check() for frame in frames) if check]
     if not checks:
         return
     yield "## Displaced atoms"

@@ -8,10 +8,7 @@ the forces, so that old and new frames of a set are treated alike.
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +22,11 @@ from mimyria.files import replace_file
 from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz, write_extxyz
 from mimyria.io.labelled import LabelledFrame
+from mimyria.reference.agreement import CheckResult
+from mimyria.reference.displaced import DisplacedTensors
 from mimyria.reference.finite_field import FieldFit, fit_tensors
 from mimyria.reference.localfield import field_inside
+from mimyria.reference.npz import packed, unpacked
 from mimyria.reference.quality import INFO_PREFIX, FieldQuality, field_quality
 from mimyria.reference.response import FieldResponse, field_response
 from mimyria.tensors import Tensors
@@ -50,6 +50,7 @@ class ReferenceFrame:
         mask: (n_atoms,) — atoms whose tensors are kept; None: all.
         dipoles: (n_fields, 3) e Å — on the printed branch; None where not printed.
         energies: (n_fields,) Eh; None likewise.
+        displaced: tensors of some atoms by moving them, where that was done.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ReferenceFrame:
     mask: NDArray[np.bool_] | None = None
     dipoles: Array | None = None
     energies: Array | None = None
+    displaced: DisplacedTensors | None = None
 
     def fit(self) -> FieldFit:
         """Tensors by least squares on the actual fields."""
@@ -79,11 +81,18 @@ class ReferenceFrame:
             self.fields, self.dipoles, self.energies, quantum if periodic else None
         )
 
+    def check(self) -> CheckResult | None:
+        """Its tensors held against those of displaced atoms, where there are any."""
+        if self.displaced is None:
+            return None
+        return self.displaced.compared(self.name, self.fit())
+
     def in_the_liquid(self) -> ReferenceFrame:
         """The same, by the macroscopic field in the liquid it was cut from.
 
         The fields are those inside the cluster, E_inside = L E_outside, so that tensors
-        and residuals follow from the same forces as before.
+        and residuals follow from the same forces as before. Tensors of displaced atoms
+        are those of the cluster in vacuum, and are left behind.
 
         Raises:
             FormatError: it is no cluster, or its dipole moments are not known.
@@ -98,7 +107,8 @@ class ReferenceFrame:
             )
         inside = field_inside(alpha, float(volume))
         info = {**self.info, "local_field": inside.ravel()}
-        return replace(self, fields=self.fields @ inside.T, info=info)
+        fields = self.fields @ inside.T
+        return replace(self, fields=fields, info=info, displaced=None)
 
     def labelled(self) -> LabelledFrame:
         """The frame with its tensors, residuals and provenance."""
@@ -134,6 +144,8 @@ def merged(
 ) -> list[ReferenceFrame]:
     """Both sets as one, in the order of their names; a frame of both stands once.
 
+    It is that of the new set; what only the old one has of displaced atoms is kept.
+
     Raises:
         IncompatibleError: one name stands for two configurations.
     """
@@ -145,7 +157,8 @@ def merged(
                 f"the frame {frame.name} of the old set is another configuration than "
                 "that of the new one. Give the new ones other ids."
             )
-        frames[frame.name] = frame
+        displaced = frame.displaced or (twin.displaced if twin else None)
+        frames[frame.name] = replace(frame, displaced=displaced)
     return [frames[name] for name in sorted(frames)]
 
 
@@ -174,9 +187,10 @@ def write_reference_set(
             value = getattr(frame, name)
             if value is not None:
                 arrays[f"{frame.name}/{name}"] = value
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    replace_file(arrays_path, buffer.getvalue())
+        if frame.displaced is not None:
+            for name, value in frame.displaced.as_arrays().items():
+                arrays[f"{frame.name}/{name}"] = value
+    replace_file(arrays_path, packed(arrays))
     write_extxyz(path, [frame.labelled() for frame in frames])
     replace_file(sheet_path, sheet.encode())
     return path, arrays_path, sheet_path
@@ -193,8 +207,12 @@ def read_reference_set(path: Path) -> list[ReferenceFrame]:
     for number, labelled in enumerate(read_extxyz(path)):
         info = dict(labelled.info)
         name = _name(info.pop("id", None))
-        own = {key: arrays.get(f"{name}/{key}") for key in _ARRAYS}
-        if name is None or own["fields"] is None or own["forces"] is None:
+        own = {
+            key.removeprefix(f"{name}/"): array
+            for key, array in arrays.items()
+            if key.startswith(f"{name}/")
+        }
+        if name is None or "fields" not in own or "forces" not in own:
             raise FormatError(
                 f"{path}, frame {number} (id {name}): no forces of it in "
                 f"{path.with_suffix('.npz').name}."
@@ -215,8 +233,9 @@ def read_reference_set(path: Path) -> list[ReferenceFrame]:
                 kept,
                 charge,
                 mask,
-                own["dipoles"],
-                own["energies"],
+                own.get("dipoles"),
+                own.get("energies"),
+                DisplacedTensors.from_arrays(own),
             )
         )
     return frames
@@ -231,13 +250,8 @@ def _name(identity: object) -> str | None:
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        # As bytes: NumPy leaves a damaged file open.
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as file:
-            return {name: np.asarray(file[name]) for name in file.files}
+        return unpacked(path)
     except FileNotFoundError:
         raise FormatError(
             f"there is no {path.name} beside the set; its forces are missing."
         ) from None
-    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise FormatError(f"{path} is damaged ({error}).") from error

@@ -50,7 +50,6 @@ def add_parser(
 def _run(arguments: argparse.Namespace) -> int:
     from mimyria.errors import FormatError, SettingsError
     from mimyria.reference.campaign import Plan, collect, load_campaign_settings
-    from mimyria.reference.campaign.checking import read_reports
     from mimyria.reference.datasheet import data_sheet
     from mimyria.reference.referenceset import (
         merged,
@@ -80,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not frames:
         raise FormatError("no task is finished yet; nothing was written.")
     title = settings.campaign.title or arguments.output.stem
-    sheet = data_sheet(frames, title, read_reports(plan.folder))
+    sheet = data_sheet(frames, title)
     written = write_reference_set(arguments.output, frames, sheet)
     _warn(frames)
     print(f"{len(frames)} configurations in {', '.join(map(str, written))}")

@@ -7,10 +7,9 @@ function of the atoms at rest.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +19,10 @@ from mimyria.errors import CalculationError, FormatError, SettingsError
 from mimyria.files import replace_file
 from mimyria.frame import Array, Frame
 from mimyria.io.labelled import LabelledFrame
-from mimyria.reference.agreement import Agreement, CheckResult, agreement
+from mimyria.reference.agreement import CheckResult
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.tasks import Task
+from mimyria.reference.displaced import DisplacedTensors
 from mimyria.reference.displacement import (
     apt_from_dipoles,
     displaced_positions,
@@ -30,6 +30,7 @@ from mimyria.reference.displacement import (
     polarizability_from_dipoles,
 )
 from mimyria.reference.finite_field import fit_tensors
+from mimyria.reference.npz import packed, unpacked
 from mimyria.reference.stencils import apt_stencil, with_zero_field
 from mimyria.settings.fields import require
 from mimyria.tensors import Tensors
@@ -38,13 +39,12 @@ __all__ = [
     "CheckSettings",
     "check_results",
     "plan_check",
-    "read_reports",
+    "read_checks",
     "sample_atoms",
     "sample_tasks",
 ]
 
 _FOLDER: Final = "check"
-_REPORT: Final = "report.json"
 _AXES: Final = "xyz"
 _SIGNS: Final = "pm"
 
@@ -160,46 +160,47 @@ def check_results(
     atoms: Mapping[str, Sequence[int]],
     settings: CheckSettings,
 ) -> list[CheckResult]:
-    """Compare both routes; the results are kept beside the calculations.
+    """Compare both routes; what was found is kept beside the calculations.
 
     Raises:
         CalculationError: a displaced calculation failed or is missing, or printed no
             dipole moment.
+        SettingsError: the campaign has no PGT to be checked.
     """
-    results = [
-        _result(plan, check, name, moved, settings) for name, moved in atoms.items()
-    ]
-    content = [asdict(result) | {"agrees": result.agrees} for result in results]
-    replace_file(check.folder / _REPORT, json.dumps(content, indent=1).encode())
+    results = []
+    for name, moved in atoms.items():
+        points = plan.task(name).all_points(len(plan.fields))
+        fit = fit_tensors(
+            np.stack([each.point.field for each in points]),
+            np.stack([each.point.forces for each in points]),
+        )
+        if settings.with_pgt and fit.pgt is None:
+            raise SettingsError("the campaign has no PGT (stencil apt) to be checked.")
+        found = _displaced_tensors(check, name, moved, settings)
+        replace_file(check.folder / f"{name}.npz", packed(found.as_arrays()))
+        results.append(found.compared(name, fit))
     return results
 
 
-def _result(
-    plan: Plan, check: Plan, name: str, atoms: Sequence[int], settings: CheckSettings
-) -> CheckResult:
-    points = plan.task(name).all_points(len(plan.fields))
-    fit = fit_tensors(
-        np.stack([each.point.field for each in points]),
-        np.stack([each.point.forces for each in points]),
-    )
+def _displaced_tensors(
+    check: Plan, name: str, atoms: Sequence[int], settings: CheckSettings
+) -> DisplacedTensors:
     moments, quantum = _moments(check, name, atoms)
-    index = list(atoms)
-    found = []
-    if fit.apt is not None:
-        apt = apt_from_dipoles(moments[..., 0, :], settings.step, quantum)
-        found.append(agreement("apt", fit.apt[index], apt, settings.tolerance))
-    if settings.with_pgt:
-        if fit.pgt is None:
-            raise SettingsError("the campaign has no PGT (stencil apt) to be checked.")
-        shape = moments.shape[:3]
-        alpha = np.empty((*shape, 3, 3))
-        for place in np.ndindex(*shape):
-            alpha[place] = polarizability_from_dipoles(
-                check.fields, moments[place], quantum
-            )
-        pgt = pgt_from_polarizabilities(alpha, settings.step)
-        found.append(agreement("pgt", fit.pgt[index], pgt, settings.tolerance))
-    return CheckResult(name, tuple(index), tuple(found))
+    found = DisplacedTensors(
+        tuple(atoms),
+        settings.step,
+        settings.tolerance,
+        apt_from_dipoles(moments[..., 0, :], settings.step, quantum),
+    )
+    if not settings.with_pgt:
+        return found
+    shape = moments.shape[:3]
+    alpha = np.empty((*shape, 3, 3))
+    for place in np.ndindex(*shape):
+        alpha[place] = polarizability_from_dipoles(
+            check.fields, moments[place], quantum
+        )
+    return replace(found, pgt=pgt_from_polarizabilities(alpha, settings.step))
 
 
 def _moments(
@@ -225,16 +226,15 @@ def _moments(
     return moments, quantum
 
 
-def read_reports(folder: Path) -> list[CheckResult]:
-    """Results of all checks of a campaign, as far as there are any."""
-    results = []
-    for path in sorted((folder / _FOLDER).glob(f"*/{_REPORT}")):
-        for entry in json.loads(path.read_text(encoding="utf-8")):
-            agreements = tuple(
-                Agreement(**{**each, "where": tuple(each["where"])})
-                for each in entry["agreements"]
-            )
-            results.append(
-                CheckResult(entry["name"], tuple(entry["atoms"]), agreements)
-            )
-    return results
+def read_checks(folder: Path) -> dict[str, DisplacedTensors]:
+    """What all checks of a campaign found, by the name of the task.
+
+    A task that was checked in several ways stands with the one of most tensors.
+    """
+    found: dict[str, DisplacedTensors] = {}
+    for path in sorted((folder / _FOLDER).glob("*/*.npz")):
+        tensors = DisplacedTensors.from_arrays(unpacked(path))
+        known = found.get(path.stem)
+        if tensors is not None and (known is None or known.pgt is None):
+            found[path.stem] = tensors
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mimyria.errors import MimyriaError
 from mimyria.frame import Array
+from mimyria.reference.campaign.checking import read_checks
 from mimyria.reference.campaign.plan import Plan
 from mimyria.reference.campaign.planning import central_mask
 from mimyria.reference.campaign.tasks import StoredPoint, Task
@@ -39,6 +40,7 @@ def collect(plan: Plan, charge: int) -> Harvest:
         charge: total charge of every frame, e, as the code has computed it.
     """
     harvest = Harvest([], [], {})
+    checks = read_checks(plan.folder)
     for task in plan.tasks():
         state = task.state()
         if state.state == "failed":
@@ -47,7 +49,9 @@ def collect(plan: Plan, charge: int) -> Harvest:
             harvest.unfinished.append(task.name)
         else:
             try:
-                harvest.frames.append(_reference_frame(task, plan, charge))
+                frame = _reference_frame(task, plan, charge)
+                displaced = checks.get(task.name)
+                harvest.frames.append(replace(frame, displaced=displaced))
             except (MimyriaError, FileNotFoundError) as error:
                 harvest.failed[task.name] = str(error)
     return harvest

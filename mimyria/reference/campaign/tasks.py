@@ -14,10 +14,8 @@ when all its points are.
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +24,13 @@ from typing import Final
 
 import numpy as np
 
-from mimyria.errors import CalculationError
+from mimyria.errors import CalculationError, FormatError
 from mimyria.files import replace_file
 from mimyria.frame import Array
 from mimyria.io.extxyz import read_extxyz, write_extxyz
 from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.codes.protocol import SinglePoint
+from mimyria.reference.npz import packed, unpacked
 
 __all__ = ["StoredPoint", "Task", "TaskState"]
 
@@ -209,9 +208,7 @@ def store_point(folder: Path, point: SinglePoint, seconds: float) -> None:
         value = getattr(point, name)
         if value is not None:
             arrays[name] = np.asarray(value, np.float64)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    replace_file(folder / "point.npz", buffer.getvalue())
+    replace_file(folder / "point.npz", packed(arrays))
 
 
 def load_point(folder: Path) -> StoredPoint | None:
@@ -222,16 +219,18 @@ def load_point(folder: Path) -> StoredPoint | None:
     """
     path = folder / "point.npz"
     try:
-        # As bytes: NumPy leaves a damaged file open.
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as arrays:
-            optional = {name: arrays.get(name) for name in ("dipole", "quantum")}
-            energy = float(arrays["energy"]) if "energy" in arrays else None
-            point = SinglePoint(arrays["field"], arrays["forces"], energy, **optional)
-            return StoredPoint(point, float(arrays["seconds"]))
+        arrays = unpacked(path)
+        optional = {name: arrays.get(name) for name in ("dipole", "quantum")}
+        energy = float(arrays["energy"]) if "energy" in arrays else None
+        point = SinglePoint(arrays["field"], arrays["forces"], energy, **optional)
+        return StoredPoint(point, float(arrays["seconds"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except FormatError as error:
         raise CalculationError(
-            f"{path} is damaged ({error}). Remove it; the point is computed again."
+            f"{error} Remove it; the point is computed again."
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise CalculationError(
+            f"{path} is no point ({error}). Remove it; the point is computed again."
         ) from error
