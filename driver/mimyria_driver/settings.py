@@ -166,6 +166,9 @@ class ModelsSettings:
     pgt: str | None = _setting(
         None, "Model of the polarizability gradients (Raman): a file or a shipped name."
     )
+    joint: str | None = _setting(
+        None, "A model of both, evaluated once for the two; instead of apt and pgt."
+    )
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
         1,
@@ -180,6 +183,15 @@ class ModelsSettings:
 
     def __post_init__(self) -> None:
         """Check limits."""
+        if self.joint is not None:
+            _require(
+                {self.apt, self.pgt} <= {None, self.joint},
+                "models.joint",
+                "alone, without models.apt and models.pgt",
+                self.joint,
+            )
+            for name in ("apt", "pgt"):
+                object.__setattr__(self, name, self.joint)
         if self.apt is None and self.pgt is None:
             raise SettingsError(
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
@@ -260,6 +272,7 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
         models,
         apt=_model_path(models.apt, folder),
         pgt=_model_path(models.pgt, folder),
+        joint=_model_path(models.joint, folder),
     )
     source = sections["source"]
     sections["source"] = dataclasses.replace(

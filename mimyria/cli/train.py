@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimyria.errors import OutputError
-from mimyria.targets import TARGETS, target_by_name
+from mimyria.targets import TARGET_SETS, targets_by_name
 
 if TYPE_CHECKING:
     from mimyria.models import NetworkSettings
@@ -36,12 +36,18 @@ def add_parser(
     parser = subparsers.add_parser(
         "train",
         help="train a network on labelled frames",
-        description="Train a network for one response tensor. The same data, "
-        "settings and seed give the same weights; --resume goes on from a checkpoint.",
+        description="Train a network for one response tensor, or for both. The same "
+        "data, settings and seed give the same weights; --resume goes on from a "
+        "checkpoint.",
         epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria",
     )
     parser.add_argument("data", type=Path, help="extxyz with REF_apt or REF_pgt")
-    parser.add_argument("--target", choices=sorted(TARGETS), required=True)
+    parser.add_argument(
+        "--target",
+        choices=sorted(TARGET_SETS),
+        required=True,
+        help="joint: both tensors from one network",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL.mimyria")
     parser.add_argument(
         "--preset",
@@ -82,9 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria.models import model_card
     from mimyria.training import ModelText, Training, cross_validate, finish
 
-    target = target_by_name(arguments.target)
     network, settings = _settings(arguments)
-    dataset = read_dataset(arguments.data, target)
+    dataset = read_dataset(arguments.data, targets_by_name(arguments.target))
     parts = dataset.split(settings.test_frames, settings.seed)
     work_dir = _work_dir(arguments)
     training = Training(parts[0], dataset.species, network, settings)
@@ -127,7 +132,7 @@ def _settings(
     from mimyria.models import preset
     from mimyria.training import TrainingSettings
 
-    network = preset(arguments.preset, target_by_name(arguments.target))
+    network = preset(arguments.preset, arguments.target)
     if arguments.cutoff is not None:
         network = replace(network, cutoff=arguments.cutoff)
     given = {name: getattr(arguments, name) for name, _, _ in _OPTIONS}

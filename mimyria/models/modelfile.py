@@ -53,11 +53,12 @@ class Example:
 
     Attributes:
         frame: the frame.
-        answer: (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) in the unit of the target.
+        columns: (n_atoms, n_components) — those of all targets side by side, each
+            tensor row-major, in the units of the targets.
     """
 
     frame: Frame
-    answer: Array
+    columns: Array
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
@@ -67,7 +68,7 @@ class Example:
                 "positions": np.ascontiguousarray(self.frame.positions),
                 "cell": np.ascontiguousarray(self.frame.cell),
                 "pbc": np.array(self.frame.pbc, dtype=np.uint8),
-                "answer": np.ascontiguousarray(self.answer),
+                "answer": np.ascontiguousarray(self.columns),
             }
         )
 
@@ -84,7 +85,7 @@ class Example:
             step=0,
             pbc=(x, y, z),
         )
-        return cls(frame, arrays["answer"])
+        return cls(frame, arrays["answer"].reshape(frame.n_atoms, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +196,7 @@ def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
     """
     metadata = file.metadata
     network = build_network(
-        metadata.target,
+        metadata.targets,
         metadata.settings,
         len(metadata.species),
         metadata.n_neighbours,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from mimyria.errors import SettingsError
-from mimyria.targets import APT, PGT, Target
+from mimyria.targets import APT, JOINT, PGT, targets_by_name
 
 __all__ = ["PRESETS", "NetworkSettings", "preset"]
 
@@ -111,19 +111,27 @@ _COMPACT: Final = NetworkSettings(
 PRESETS: Final = {
     ("reference", APT.name): _REFERENCE,
     ("reference", PGT.name): replace(_REFERENCE, channels=(40, 20, 13, 10)),
+    ("reference", JOINT): replace(_REFERENCE, channels=(40, 20, 13, 10)),
     ("compact", APT.name): _COMPACT,
     ("compact", PGT.name): _COMPACT,
+    ("compact", JOINT): _COMPACT,
 }
 
 
-def preset(name: str, target: Target) -> NetworkSettings:
-    """Look up a preset for a target.
+def preset(name: str, learns: str) -> NetworkSettings:
+    """Look up a preset.
+
+    Args:
+        name: `reference` or `compact`.
+        learns: `apt`, `pgt` or `joint`.
 
     Raises:
         SettingsError: there is no such preset.
+        UnitError: there is no such target.
     """
+    targets_by_name(learns)
     try:
-        return PRESETS[name, target.name]
+        return PRESETS[name, learns]
     except KeyError:
         known = ", ".join(sorted({key for key, _ in PRESETS}))
         raise SettingsError(

@@ -79,7 +79,7 @@ class Training:
         self.n_neighbours = mean_neighbours(train, graphs)
         self.scaling: Scaling = dataset_scaling(train, species)
         self.network: TensorNetwork = build_network(
-            train.target,
+            train.targets,
             network_settings,
             len(species),
             self.n_neighbours,
@@ -93,12 +93,12 @@ class Training:
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), weight_decay=settings.weight_decay
         )
-        self._weights = component_weights(irrep_blocks(train.target))
+        self._weights = component_weights(irrep_blocks(train.targets))
         self._samples = make_samples(train, graphs, self.scaling)
         self._identity: dict[str, Any] = {
             "data": train.sha256,
             "frames": list(train.indices),
-            "target": train.target.name,
+            "targets": [target.name for target in train.targets],
             "network": network_settings.as_dict(),
             "training": settings.as_dict(),
         }

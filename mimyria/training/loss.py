@@ -1,7 +1,11 @@
-"""The loss: mean squared error of normalised irreps, each irrep counted alike."""
+"""The loss: mean squared error of normalised irreps, each irrep counted alike.
+
+Of a joint network, each target counts alike.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,14 +18,21 @@ __all__ = ["component_weights", "irrep_loss"]
 
 
 def component_weights(blocks: Sequence[IrrepBlock]) -> Tensor:
-    """Weight of each component, so that every irrep has the same share; sum 1."""
+    """Weight of each component; sum 1.
+
+    Every target has the same share, and within it every irrep.
+    """
+    shares = Counter(block.target for block in blocks)
     weights = np.concatenate(
         [
-            np.full(block.stop - block.start, 1.0 / (block.stop - block.start))
+            np.full(
+                block.stop - block.start,
+                1.0 / (block.stop - block.start) / shares[block.target],
+            )
             for block in blocks
         ]
     )
-    return torch.from_numpy(weights / weights.sum())
+    return torch.from_numpy(weights / len(shares))
 
 
 def irrep_loss(predicted: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def _metadata(
     train, test = parts
     return ModelMetadata(
         name=text.name,
-        target=train.target,
+        targets=train.targets,
         settings=network_settings,
         species=training.species,
         n_neighbours=training.n_neighbours,
@@ -83,12 +83,14 @@ def _metadata(
 def predict_with(
     training: Training, metadata: ModelMetadata, dataset: TensorDataset
 ) -> list[Array]:
-    """Predictions of the averaged weights for every frame."""
+    """Predictions of the averaged weights for every frame, shaped like labels."""
     weights = {name: value.numpy() for name, value in training.averages.items()}
     empty = Example(dataset.frames[0], np.zeros(0))
     network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
     model = TensorModel(network, metadata, torch.device("cpu"))
-    return [model.predict([frame])[0] for frame in dataset.frames]
+    return [
+        model.predict([frame])[0].columns(dataset.targets) for frame in dataset.frames
+    ]
 
 
 def finish(

@@ -47,12 +47,12 @@ class Sample:
 
 def dataset_scaling(dataset: TensorDataset, species: Sequence[int]) -> Scaling:
     """Shift and scale of all labels of a dataset, for each species and irrep."""
-    basis = change_of_basis(dataset.target).numpy()
+    basis = change_of_basis(dataset.targets).numpy()
     return fit_scaling(
         dataset.select(dataset.labels) @ basis.T,
         species_indices(dataset.labelled_numbers, species),
         len(species),
-        irrep_blocks(dataset.target),
+        irrep_blocks(dataset.targets),
     )
 
 
@@ -72,12 +72,12 @@ def make_samples(
     dataset: TensorDataset, graphs: Sequence[Graph], scaling: Scaling
 ) -> list[Sample]:
     """One sample for each frame; `graphs` are those of the frames."""
-    basis = change_of_basis(dataset.target).numpy()
+    basis = change_of_basis(dataset.targets).numpy()
     samples = []
     for graph, label, atoms in zip(
         graphs, dataset.labels, dataset.labelled, strict=True
     ):
-        values = label[atoms].reshape(len(atoms), -1) @ basis.T
+        values = label[atoms] @ basis.T
         samples.append(
             Sample(
                 torch.from_numpy(graph.species),

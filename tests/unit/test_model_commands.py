@@ -57,12 +57,12 @@ def test_export_predict_and_info_work_together(trained, tmp_path, capsys):
     found = [labelled.tensors.apt for labelled in read_extxyz(predicted)]
     assert len(found) == 7
     for one, other in zip(found, wanted, strict=True):
-        assert np.abs(one - other).max() < 1e-5
+        assert np.abs(one - other.apt).max() < 1e-5
     capsys.readouterr()
     assert main(["info", str(deployed)]) == 0
     assert "# apt" in capsys.readouterr().out
     assert main(["info", str(trained), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["unit"] == "e"
+    assert json.loads(capsys.readouterr().out)["targets"][0]["unit"] == "e"
 
 
 def test_info_without_a_model_lists_those_that_are_shipped(capsys):

@@ -22,6 +22,7 @@ from mimyria.currents import currents
 from mimyria.errors import EvaluatorError, MimyriaError, ModelError
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping
+from mimyria.targets import TARGETS
 from mimyria.tensors import Tensors
 from mimyria_driver.evaluator import messages
 
@@ -36,7 +37,7 @@ class Model(Protocol):
 
     metadata: Any
 
-    def predict(self, frames: Sequence[Frame]) -> list[Array]:
+    def predict(self, frames: Sequence[Frame]) -> list[Tensors]:
         """Tensors of all atoms, for each frame."""
         ...
 
@@ -83,6 +84,8 @@ def main(descriptor: int) -> None:
 def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
     """Load the networks that the settings name.
 
+    A model that is named for both targets is loaded once and asked once.
+
     Returns:
         The models by target, and what the service has to know of them.
     """
@@ -91,17 +94,17 @@ def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
     else:
         module, _, name = settings["factory"].partition(":")
         factory, device = getattr(import_module(module), name), "cpu"
-    models = {}
+    models: dict[str, Model] = {}
     ready: dict[str, Any] = {"device": device, "models": {}}
-    for target in ("apt", "pgt"):
-        if settings[target] is None:
-            continue
-        model = factory(target, settings[target], device)
+    named = {target: settings[target] for target in TARGETS if settings[target]}
+    for target, name in named.items():
+        twin = next((other for other in models if named[other] == name), None)
+        model = models[twin] if twin else factory(target, name, device)
         document = model.metadata.as_dict()
-        found = document.get("target", target)
-        if found != target:
+        found = [each["name"] for each in document["targets"]]
+        if target not in found:
             raise ModelError(
-                f"{settings[target]}: is a model of '{found}', but models.{target} "
+                f"{name}: is a model of '{' and '.join(found)}', but models.{target} "
                 f"wants one of '{target}'. Exchange the two."
             )
         models[target] = model
@@ -119,12 +122,14 @@ def evaluate(
     Raises:
         EvaluatorError: a network gave a number that is not finite.
     """
-    tensors: dict[str, list[Array]] = {
-        target: model.predict(frames) for target, model in models.items()
-    }
+    different = {id(model): model for model in models.values()}
+    answers = {key: model.predict(frames) for key, model in different.items()}
     samples = []
     for index, frame in enumerate(frames):
-        named = {target: values[index] for target, values in tensors.items()}
+        named: dict[str, Array] = {
+            target: getattr(answers[id(model)][index], target)
+            for target, model in models.items()
+        }
         for target, value in named.items():
             finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
             if not finite.all():
@@ -133,7 +138,7 @@ def evaluate(
                     f"finite, first for atom {int(np.argmin(finite))}. The frame is "
                     "probably far from what the model was trained for."
                 )
-        present = Tensors(apt=named.get("apt"), pgt=named.get("pgt"))
+        present = Tensors(**named)
         parts = None if grouping is None else contributions(frame, present, grouping)
         samples.append(Sample(currents(frame, present), parts))
     return samples

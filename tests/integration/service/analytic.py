@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from mimyria.frame import Frame
+from mimyria.tensors import Tensors
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.monitor import Monitor
@@ -36,7 +37,7 @@ class Metadata:
     def as_dict(self):
         return {
             "name": f"analytic-{self.target}",
-            "target": self.target,
+            "targets": [{"name": self.target}],
             "species": [1, 8],
             "sha256": self.sha256,
         }
@@ -52,7 +53,9 @@ class Model:
     def predict(self, frames):
         for frame in frames:
             misbehave(frame.step)
-        return [tensor(self.target, frame) for frame in frames]
+        return [
+            Tensors(**{self.target: tensor(self.target, frame)}) for frame in frames
+        ]
 
 
 def tensor(target, frame):

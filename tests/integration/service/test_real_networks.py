@@ -28,7 +28,7 @@ from mimyria.models import (
 from mimyria.models.network import target_irreps
 from mimyria.storage import read_result
 from mimyria.targets import APT, PGT
-from mimyria.tensors import Tensors
+from mimyria.tensors import joined
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 30
@@ -41,17 +41,18 @@ def networks(tmp_path_factory):
     frame = trajectory(1)[0]
     paths = {}
     for target in (APT, PGT):
-        settings = preset("compact", target)
-        scaling = Scaling.neutral(2, target_irreps(target).dim)
-        network = build_network(target, settings, 2, 5.0, scaling, seed=1).eval()
-        metadata = ModelMetadata("random", target, settings, (1, 8), 5.0, scaling)
+        settings = preset("compact", target.name)
+        scaling = Scaling.neutral(2, target_irreps((target,)).dim)
+        network = build_network((target,), settings, 2, 5.0, scaling, seed=1).eval()
+        metadata = ModelMetadata("random", (target,), settings, (1, 8), 5.0, scaling)
         model = TensorModel(network, metadata, torch.device("cpu"))
         (answer,) = model.predict([frame])
+        example = Example(frame, answer.columns((target,)))
         weights = {
             name: value.detach().numpy() for name, value in network.named_parameters()
         }
         paths[target.name] = folder / f"{target.name}.mimyria"
-        save_model(paths[target.name], metadata, weights, Example(frame, answer))
+        save_model(paths[target.name], metadata, weights, example)
     return paths
 
 
@@ -69,8 +70,8 @@ def test_service_gives_what_the_networks_give_offline(tmp_path, networks):
     dipole = Correlator(3, result.dipole.n_lags, 2.0, "")
     polarizability = Correlator(6, result.dipole.n_lags, 2.0, "")
     for frame in trajectory(N_FRAMES):
-        tensors = {name: model.predict([frame])[0] for name, model in models.items()}
-        sample = currents(frame, Tensors(**tensors))
+        tensors = joined(model.predict([frame])[0] for model in models.values())
+        sample = currents(frame, tensors)
         dipole.push(sample.dipole)
         polarizability.push(sample.polarizability)
     for found, expected in (
