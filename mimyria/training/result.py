@@ -60,6 +60,7 @@ def _metadata(
         species=training.species,
         n_neighbours=training.n_neighbours,
         scaling=training.scaling,
+        dtype=training.settings.dtype,
         description=text.description,
         limitations=text.limitations,
         training={
@@ -83,8 +84,8 @@ def _metadata(
 def predict_with(
     training: Training, metadata: ModelMetadata, dataset: TensorDataset
 ) -> list[Array]:
-    """Predictions of the averaged weights for every frame, shaped like labels."""
-    weights = {name: value.numpy() for name, value in training.averages.items()}
+    """Predictions of the trained weights for every frame, shaped like labels."""
+    weights = {name: value.numpy() for name, value in training.weights.items()}
     empty = Example(dataset.frames[0], np.zeros(0))
     network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
     model = TensorModel(network, metadata, torch.device("cpu"))
@@ -128,7 +129,7 @@ def finish(
             )  # a test frame if there is one
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
-    weights = {name: value.numpy() for name, value in training.averages.items()}
+    weights = {name: value.numpy() for name, value in training.weights.items()}
     return save_model(
         path,
         metadata.with_changes(errors=errors),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Sample:
         species: (n_atoms,) — index of the species.
         receivers: (n_edges,) — atoms i.
         senders: (n_edges,) — atoms j.
-        vectors: (n_edges, 3) Å, float32.
+        vectors: (n_edges, 3) Å, in the type of the network.
         labelled: (n_labelled,) — atoms that have labels.
         wanted: (n_labelled, dim) — their normalised targets in irreps, float64.
     """
@@ -43,6 +43,16 @@ class Sample:
     vectors: Tensor
     labelled: Tensor
     wanted: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        """The same on another device."""
+        values = (getattr(self, each.name).to(device) for each in fields(self))
+        return Sample(*values)
+
+    def weighted(self, weights: Tensor) -> Tensor:
+        """Rows (n_labelled, dim) of weights (n_species, dim), one a labelled atom."""
+        kinds = self.species.index_select(0, self.labelled)
+        return weights.index_select(0, kinds)
 
 
 def dataset_scaling(dataset: TensorDataset, species: Sequence[int]) -> Scaling:
@@ -69,7 +79,10 @@ def mean_neighbours(dataset: TensorDataset, graphs: Sequence[Graph]) -> float:
 
 
 def make_samples(
-    dataset: TensorDataset, graphs: Sequence[Graph], scaling: Scaling
+    dataset: TensorDataset,
+    graphs: Sequence[Graph],
+    scaling: Scaling,
+    dtype: torch.dtype = torch.float32,
 ) -> list[Sample]:
     """One sample for each frame; `graphs` are those of the frames."""
     basis = change_of_basis(dataset.targets).numpy()
@@ -83,7 +96,7 @@ def make_samples(
                 torch.from_numpy(graph.species),
                 torch.from_numpy(graph.receivers),
                 torch.from_numpy(graph.senders),
-                torch.from_numpy(graph.vectors).float(),
+                torch.from_numpy(graph.vectors).to(dtype),
                 torch.from_numpy(atoms),
                 torch.from_numpy(scaling.normalise(values, graph.species[atoms])),
             )

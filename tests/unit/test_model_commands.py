@@ -28,7 +28,7 @@ def test_train_writes_model_checkpoint_and_learning_curve(trained):
     metadata = load_model(trained).metadata
     assert metadata.cutoff == 2.5
     assert len(metadata.training["train_frames"]) == 6
-    assert metadata.errors["test"]["frames"] == 1
+    assert metadata.errors["test"]["apt"]["frames"] == 1
 
 
 def test_resumed_command_gives_the_same_model(trained, tmp_path, capsys):

@@ -98,10 +98,11 @@ def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
     ready: dict[str, Any] = {"device": device, "models": {}}
     named = {target: settings[target] for target in TARGETS if settings[target]}
     for target, name in named.items():
-        twin = next((other for other in models if named[other] == name), None)
-        model = models[twin] if twin else factory(target, name, device)
+        known = [models[other] for other in models if named[other] == name]
+        fitting = [model for model in known if target in _predicted(model)]
+        model = fitting[0] if fitting else factory(target, name, device)
         document = model.metadata.as_dict()
-        found = [each["name"] for each in document["targets"]]
+        found = _predicted(model)
         if target not in found:
             raise ModelError(
                 f"{name}: is a model of '{' and '.join(found)}', but models.{target} "
@@ -110,6 +111,11 @@ def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
         models[target] = model
         ready["models"][target] = document
     return models, ready
+
+
+def _predicted(model: Model) -> list[str]:
+    """Names of the targets of a model."""
+    return [target["name"] for target in model.metadata.as_dict()["targets"]]
 
 
 def evaluate(

@@ -23,7 +23,7 @@ from mimyria.training import (
     finish,
     prediction_errors,
 )
-from mimyria.training.loss import component_weights, irrep_loss
+from mimyria.training.loss import irrep_loss, irrep_weights
 from mimyria.training.samples import (
     dataset_scaling,
     join_samples,
@@ -97,8 +97,9 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_atoms(water, rng):
     batch = join_samples(samples)
     n_atoms = sum(frame.n_atoms for frame in dataset.frames)
     predicted = torch.from_numpy(rng.normal(size=(n_atoms, 9))).requires_grad_()
-    weight = component_weights(irrep_blocks((APT,)))
-    loss = irrep_loss(predicted.index_select(0, batch.labelled), batch.wanted, weight)
+    weight = torch.from_numpy(np.tile(irrep_weights(irrep_blocks((APT,))), (2, 1)))
+    labelled = predicted.index_select(0, batch.labelled)
+    loss = irrep_loss(labelled, batch.wanted, batch.weighted(weight)) / len(labelled)
     loss.backward()
     basis, total, offset = change_of_basis((APT,)).numpy(), [], 0
     labelled = np.zeros(n_atoms, bool)
@@ -109,7 +110,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_atoms(water, rng):
                 scaling.scale[kind]
             )
             guess = predicted.detach().numpy()[offset + atom]
-            total.append((weight.numpy() * (guess - wanted) ** 2).sum())
+            total.append((weight[0].numpy() * (guess - wanted) ** 2).sum())
             labelled[offset + atom] = True
         offset += frame.n_atoms
     assert float(loss.detach()) == pytest.approx(np.mean(total), rel=1e-12)
