@@ -20,7 +20,7 @@ from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz
 from mimyria.io.labelled import Mask, require_finite_labels, require_mask
-from mimyria.targets import Target
+from mimyria.targets import Target, columns_of
 
 __all__ = ["TensorDataset", "read_dataset"]
 
@@ -80,6 +80,11 @@ class TensorDataset:
     def title(self) -> str:
         """Names of the targets, for people."""
         return " and ".join(target.name for target in self.targets)
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each target stands in the labels."""
+        return columns_of(self.targets)
 
     @property
     def species(self) -> tuple[int, ...]:

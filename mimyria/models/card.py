@@ -80,10 +80,20 @@ def _training(metadata: ModelMetadata) -> str:
             f"Data: `{training['data']}` (SHA-256 `{training['data_sha256']}`); "
             f"trained on frames {training['train_frames']} "
             f"({_atoms(training)}), frames {training['test_frames']} held out "
-            "of this training (counted from 0 in the file).",
+            "of this training (counted from 0 in the file)." + _validation(training),
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
         ]
+    )
+
+
+def _validation(training: Mapping[str, Any]) -> str:
+    frames = training.get("validation_frames")  # older models: none
+    if not frames:
+        return ""
+    return (
+        f" Frames {frames} said which epoch was the best: number "
+        f"{training['best_epoch']}."
     )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mimyria.errors import IncompatibleError, ModelError
 from mimyria.files import replace_file
+from mimyria.training.curve import CurveRow
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -42,7 +43,7 @@ class Checkpoint:
 
     epoch: int
     tensors: dict[str, Tensor]
-    curve: list[list[float | None]]
+    curve: list[CurveRow]
     identity: Mapping[str, Any]
     best: tuple[int, float] = (0, math.inf)
 
@@ -73,7 +74,8 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        epoch, curve = int(header["epoch"]), json.loads(header["curve"])
+        epoch = int(header["epoch"])
+        curve = [CurveRow(*row) for row in json.loads(header["curve"])]
         found = json.loads(header["identity"])
         best_epoch, best_loss = json.loads(header["best"])
     except (

@@ -24,6 +24,7 @@ from mimyria.models.network import TensorNetwork, build_network, irrep_blocks
 from mimyria.models.settings import NetworkSettings
 from mimyria.training.best import Best
 from mimyria.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mimyria.training.curve import CurveRow, write_learning_curve
 from mimyria.training.loss import (
     irrep_loss,
     irrep_weights,
@@ -40,13 +41,12 @@ from mimyria.training.samples import (
 )
 from mimyria.training.settings import TrainingSettings, learning_rate
 
-__all__ = ["CHECKPOINT", "LEARNING_CURVE", "Training", "write_learning_curve"]
+__all__ = ["CHECKPOINT", "LEARNING_CURVE", "Training"]
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 LEARNING_CURVE: Final = "learning-curve.csv"
 
 Progress = Callable[[int, float], None]
-Curve = list[list[float | None]]
 
 
 class _Normalised(nn.Module):
@@ -74,9 +74,9 @@ class Training:
         scaling: of the targets, from the training part alone.
         species: sorted atomic numbers of the data.
         n_neighbours: mean number of neighbours of labelled atoms in the training part.
+        validation_frames: numbers of the validation frames in their file.
         epoch: epochs that are done.
-        curve: epoch, learning rate, mean loss and validation loss (None where there was
-            no validation), one row for each epoch.
+        curve: one row for each epoch.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Training:
         self.settings = settings
         self.species = species
         self.epoch = 0
-        self.curve: Curve = []
+        self.curve: list[CurveRow] = []
         self._device = torch.device(device)
         self._workers = workers or Workers()
         graphs = [
@@ -138,10 +138,11 @@ class Training:
         held_out = [] if validation is None else self._make_samples(validation)
         self.best = Best(self.network, held_out, self._weights)
         self._validates = bool(held_out)
+        self.validation_frames = () if validation is None else validation.indices
         self._identity: dict[str, Any] = {
             "data": train.sha256,
             "frames": list(train.indices),
-            "validation": [] if validation is None else list(validation.indices),
+            "validation": list(self.validation_frames),
             "targets": [target.name for target in train.targets],
             "network": network_settings.as_dict(),
             "training": settings.as_dict(),
@@ -258,7 +259,7 @@ class Training:
         self.epoch += 1
         loss = float(np.mean(losses))
         rate = float(self._optimiser.param_groups[0]["lr"])
-        self.curve.append([self.epoch, rate, loss, self._validate()])
+        self.curve.append(CurveRow(self.epoch, rate, loss, self._validate()))
         return loss
 
     def _validate(self) -> float | None:
@@ -297,7 +298,7 @@ class Training:
         )
         self._optimiser.step()
         self._update_averages(step)
-        return self._workers.total(loss)
+        return self._workers.total(loss.detach())
 
     def _own_part(self, samples: list[Sample]) -> tuple[Sample, float]:
         """What this process does of a batch, and 0 where it only keeps step."""
@@ -310,14 +311,3 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
                 self.averages[name].lerp_(parameter, 1 - decay)
-
-
-def write_learning_curve(path: Path, curve: Curve) -> None:
-    """Write a CSV file: names, units, one row for each epoch."""
-    lines = ["epoch,learning_rate,loss,validation_loss", "1,1,1,1"]
-    lines += [
-        f"{epoch:.0f},{rate:.6e},{loss:.6e},"
-        + ("" if validation is None else f"{validation:.6e}")
-        for epoch, rate, loss, validation in curve
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

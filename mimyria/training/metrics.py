@@ -18,7 +18,7 @@ from mimyria.data.scaling import IrrepBlock, Scaling
 from mimyria.frame import Array
 from mimyria.models.coupling import change_of_basis
 from mimyria.models.network import irrep_blocks
-from mimyria.targets import APT, PGT, Target, columns_of
+from mimyria.targets import APT, PGT, Target
 
 __all__ = ["prediction_errors", "relative_error", "spectral_errors"]
 
@@ -61,9 +61,8 @@ def prediction_errors(
     blocks = irrep_blocks(dataset.targets)
     masses = atomic_masses[dataset.labelled_numbers]
     found = {}
-    for target, columns in zip(
-        dataset.targets, columns_of(dataset.targets).values(), strict=True
-    ):
+    for target in dataset.targets:
+        columns = dataset.columns[target.name]
         own = [block for block in blocks if block.target == target.name]
         found[target.name] = {
             "frames": len(dataset),

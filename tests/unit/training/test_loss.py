@@ -1,4 +1,4 @@
-"""Weights of the loss: each irrep alike, each target alike, or as the spectrum feels."""
+"""Weights of the loss: by irrep and target alike, or as the spectrum feels them."""
 
 import numpy as np
 import pytest
