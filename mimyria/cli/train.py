@@ -46,8 +46,8 @@ def add_parser(
         description="Train a network for one response tensor, or for both. The same "
         "data, settings and seed give the same weights; --resume goes on from a "
         "checkpoint.",
-        epilog="example: mimyria train frames.extxyz --target apt --output a.mimyria; on "
-        "four GPUs: torchrun --nproc-per-node 4 -m mimyria train …",
+        epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria "
+        "(on four GPUs: torchrun --nproc-per-node 4 -m mimyria train …)",
     )
     parser.add_argument("data", type=Path, help="extxyz with REF_apt or REF_pgt")
     parser.add_argument(
