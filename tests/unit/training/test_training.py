@@ -113,7 +113,7 @@ def test_missing_and_damaged_checkpoints_are_refused(water, tmp_path):
 def test_learning_curve_has_names_and_units_first(water, tmp_path):
     training_of(water, epochs=2).run(tmp_path)
     lines = (tmp_path / "learning-curve.csv").read_text().splitlines()
-    assert lines[:2] == ["epoch,learning_rate,loss", "1,1,1"]
+    assert lines[:2] == ["epoch,learning_rate,loss,validation_loss", "1,1,1,1"]
     assert len(lines) == 4
 
 
