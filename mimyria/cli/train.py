@@ -73,6 +73,13 @@ def add_parser(
         metavar="DIR",
         help="checkpoint and learning curve (default: OUTPUT with .work)",
     )
+    parser.add_argument(
+        "--sum-rule",
+        choices=("report", "project", "built in"),
+        default="report",
+        help="acoustic sum rules: report how far they are broken, project predictions "
+        "so that they hold, or learn with them built in (default: report)",
+    )
     parser.add_argument("--dtype", choices=DTYPES, help="arithmetic of the network")
     parser.add_argument(
         "--device", default="auto", help="auto, cpu or cuda (default: auto)"
@@ -207,6 +214,7 @@ def _settings(
     from mimyria.training import TrainingSettings
 
     network = preset(arguments.preset, arguments.target)
+    network = replace(network, sum_rule=arguments.sum_rule)
     if arguments.cutoff is not None:
         network = replace(network, cutoff=arguments.cutoff)
     given = {name: getattr(arguments, name) for name, _, _ in _OPTIONS}

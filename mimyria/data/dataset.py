@@ -40,6 +40,7 @@ class TensorDataset:
         sha256: digest of the file that the frames come from.
         masks: (n_atoms,) for each frame — which atoms have labels (of all targets), at
             least one of each frame; all of them if left out.
+        charges: total charge of each frame, e; zero if left out.
     """
 
     targets: tuple[Target, ...]
@@ -49,6 +50,7 @@ class TensorDataset:
     name: str
     sha256: str
     masks: tuple[Mask, ...] | None = None
+    charges: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -80,6 +82,11 @@ class TensorDataset:
     def title(self) -> str:
         """Names of the targets, for people."""
         return " and ".join(target.name for target in self.targets)
+
+    @property
+    def total_charges(self) -> tuple[float, ...]:
+        """Total charge of each frame, e."""
+        return self.charges or (0.0,) * len(self)
 
     @property
     def columns(self) -> dict[str, slice]:
@@ -152,6 +159,7 @@ class TensorDataset:
             self.name,
             self.sha256,
             None if self.masks is None else tuple(self.masks[k] for k in positions),
+            tuple(self.total_charges[k] for k in positions),
         )
 
     def split(self, n_test: int, seed: int) -> tuple[TensorDataset, TensorDataset]:
@@ -180,7 +188,7 @@ def read_dataset(path: str | Path, targets: Sequence[Target]) -> TensorDataset:
             which no atom has a label.
     """
     path = Path(path)
-    frames, labels, masks = [], [], []
+    frames, labels, masks, charges = [], [], [], []
     for number, labelled in enumerate(read_extxyz(path)):
         mask = np.ones(labelled.frame.n_atoms, np.bool_)
         for target in targets:
@@ -194,6 +202,7 @@ def read_dataset(path: str | Path, targets: Sequence[Target]) -> TensorDataset:
         frames.append(labelled.frame)
         labels.append(labelled.tensors.columns(targets))
         masks.append(mask)
+        charges.append(float(labelled.info.get("charge", 0.0)))
     if not frames:
         raise FormatError(f"{path} holds no frame.")
     dataset = TensorDataset(
@@ -204,6 +213,7 @@ def read_dataset(path: str | Path, targets: Sequence[Target]) -> TensorDataset:
         path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
         None if all(mask.all() for mask in masks) else tuple(masks),
+        tuple(charges),
     )
     _require_labels_of_all_elements(path, dataset)
     return dataset

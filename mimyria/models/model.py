@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimyria.data.graph import batch_graph
+from mimyria.data.graph import Graph, batch_graph
 from mimyria.errors import DeviceError, ModelError
 from mimyria.frame import Frame
 from mimyria.models.archive import open_archive, read_members
@@ -23,6 +23,8 @@ from mimyria.models.deployed import load_deployed
 from mimyria.models.keys import SUFFIX, WEIGHTS
 from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import Example, network_from_file, read_model
+from mimyria.models.network import irrep_blocks
+from mimyria.models.sumrule import species_shares, wanted_sums, without_residual
 from mimyria.targets import Target
 from mimyria.tensors import Tensors
 
@@ -63,13 +65,17 @@ class TensorModel:
         """What the model predicts."""
         return self.metadata.targets
 
-    def predict(self, frames: Sequence[Frame]) -> list[Tensors]:
+    def predict(
+        self, frames: Sequence[Frame], charges: Sequence[float] | None = None
+    ) -> list[Tensors]:
         """Response tensors of all atoms of each frame.
 
         The frames are evaluated together as one graph.
 
         Args:
             frames: frames, of any sizes and cells.
+            charges: total charge of each frame, e, for the sum rule of a model that
+                keeps it; zero if left out.
 
         Returns:
             Tensors of each frame in the orders and units of the targets, float64;
@@ -91,11 +97,29 @@ class TensorModel:
                 torch.from_numpy(graph.senders).to(self.device),
                 torch.from_numpy(graph.vectors).to(self.device, self._dtype),
             )
-            values = tensors.flatten(1).double().cpu().numpy()
+            values = tensors.flatten(1).double().cpu()
+            if self.metadata.settings.sum_rule != "report":
+                values = self._with_sums(values, graph, charges or [0.0] * len(frames))
         return [
             Tensors.from_columns(columns, self.targets)
-            for columns in np.split(values, np.cumsum(graph.sizes)[:-1])
+            for columns in np.split(values.numpy(), np.cumsum(graph.sizes)[:-1])
         ]
+
+    def _with_sums(
+        self, values: Tensor, graph: Graph, charges: Sequence[float]
+    ) -> Tensor:
+        """The predictions, changed by what the sum rules leave over."""
+        shares = species_shares(
+            self.metadata.scaling,
+            irrep_blocks(self.targets),
+            [target.n_components for target in self.targets],
+        )
+        return without_residual(
+            values,
+            torch.from_numpy(shares[graph.species]),
+            torch.from_numpy(np.repeat(np.arange(len(graph.sizes)), graph.sizes)),
+            torch.from_numpy(wanted_sums(charges, self.targets)),
+        )
 
     def self_test(self, example: Example) -> None:
         """Predict the example that came with the model.

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mimyria.models.network import TensorNetwork
 from mimyria.training.loss import irrep_loss
+from mimyria.training.output import LabelledOutput
 from mimyria.training.samples import Sample
 
 __all__ = ["Best"]
@@ -26,26 +26,26 @@ class Best:
     """
 
     def __init__(
-        self, network: TensorNetwork, samples: Sequence[Sample], weights: Tensor
+        self, output: LabelledOutput, samples: Sequence[Sample], weights: Tensor
     ) -> None:
         """Judge by some frames.
 
         Args:
-            network: whose weights are judged; it is copied.
+            output: of the network whose weights are judged; it is copied.
             samples: the validation frames; with none the last weights are the best.
             weights: (n_species, dim) — of the loss.
         """
         self.epoch = 0
         self.loss = math.inf
         self.weights: dict[str, Tensor] = {}
-        self._judge = copy.deepcopy(network).eval()
+        self._judge = copy.deepcopy(output).eval()
         self._samples = samples
         self._weights = weights
 
     def validated(self, averages: Mapping[str, Tensor]) -> float:
         """Mean loss of these weights over the labelled atoms of all frames."""
         with torch.no_grad():
-            for name, parameter in self._judge.named_parameters():
+            for name, parameter in self._judge.network.named_parameters():
                 parameter.copy_(averages[name])
             losses = [self._loss(sample) for sample in self._samples]
         return sum(losses) / sum(len(sample.labelled) for sample in self._samples)
@@ -61,9 +61,5 @@ class Best:
         self.weights = {name: value.clone() for name, value in weights.items()}
 
     def _loss(self, sample: Sample) -> float:
-        predicted = self._judge.normalised(
-            sample.species, sample.receivers, sample.senders, sample.vectors
-        ).index_select(0, sample.labelled)
-        return float(
-            irrep_loss(predicted, sample.wanted, sample.weighted(self._weights))
-        )
+        weights = sample.weighted(self._weights)
+        return float(irrep_loss(self._judge(sample), sample.wanted, weights))

@@ -15,13 +15,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 from ase.data import atomic_masses
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimyria.data.dataset import TensorDataset
 from mimyria.data.graph import batch_graph, species_indices
 from mimyria.data.scaling import Scaling
+from mimyria.models.coupling import target_irreps
 from mimyria.models.network import TensorNetwork, build_network, irrep_blocks
 from mimyria.models.settings import NetworkSettings
+from mimyria.models.sumrule import species_shares
 from mimyria.training.best import Best
 from mimyria.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mimyria.training.curve import CurveRow, write_learning_curve
@@ -31,6 +33,7 @@ from mimyria.training.loss import (
     loss_weights,
     spectral_weights,
 )
+from mimyria.training.output import LabelledOutput
 from mimyria.training.parallel import Workers
 from mimyria.training.samples import (
     Sample,
@@ -47,21 +50,6 @@ CHECKPOINT: Final = "checkpoint.safetensors"
 LEARNING_CURVE: Final = "learning-curve.csv"
 
 Progress = Callable[[int, float], None]
-
-
-class _Normalised(nn.Module):
-    """A network as a module whose call gives normalised irreps of labelled atoms."""
-
-    def __init__(self, network: TensorNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Sample) -> Tensor:
-        """(n_labelled, dim)."""
-        predicted = self.network.normalised(
-            batch.species, batch.receivers, batch.senders, batch.vectors
-        )
-        return predicted.index_select(0, batch.labelled)
 
 
 class Training:
@@ -125,7 +113,8 @@ class Training:
             .to(self._device)
             .train()
         )
-        self._call = self._workers.wrapped(_Normalised(self.network))
+        output = LabelledOutput(self.network, self._shares(network_settings, train))
+        self._call = self._workers.wrapped(output.to(self._device))
         self.averages: dict[str, Tensor] = {
             name: value.detach().clone()
             for name, value in self.network.named_parameters()
@@ -136,7 +125,7 @@ class Training:
         self._weights = self._loss_weights(train)
         self._samples = self._make_samples(train)
         held_out = [] if validation is None else self._make_samples(validation)
-        self.best = Best(self.network, held_out, self._weights)
+        self.best = Best(output, held_out, self._weights)
         self._validates = bool(held_out)
         self.validation_frames = () if validation is None else validation.indices
         self._identity: dict[str, Any] = {
@@ -253,6 +242,17 @@ class Training:
         spectral = spectral_weights(blocks, self.scaling, kinds, masses)
         part = self.settings.spectral_loss
         return loss_weights(irrep_weights(blocks), spectral, part).to(self._device)
+
+    def _shares(
+        self, network_settings: NetworkSettings, train: TensorDataset
+    ) -> Tensor | None:
+        """Shares of the elements in irreps, where sum rules are built in."""
+        if network_settings.sum_rule != "built in":
+            return None
+        widths = [target_irreps([target]).dim for target in train.targets]
+        blocks = irrep_blocks(train.targets)
+        shares = torch.from_numpy(species_shares(self.scaling, blocks, widths))
+        return shares.to(getattr(torch, self.settings.dtype))
 
     def _run_epoch(self) -> float:
         losses = [self._run_step(batch, k) for k, batch in enumerate(self._batches())]

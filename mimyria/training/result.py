@@ -92,7 +92,8 @@ def predict_with(
     network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
     model = TensorModel(network, metadata, torch.device("cpu"))
     return [
-        model.predict([frame])[0].columns(dataset.targets) for frame in dataset.frames
+        model.predict([frame], [charge])[0].columns(dataset.targets)
+        for frame, charge in zip(dataset.frames, dataset.total_charges, strict=True)
     ]
 
 

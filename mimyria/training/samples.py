@@ -14,6 +14,7 @@ from mimyria.data.graph import Graph, species_indices
 from mimyria.data.scaling import Scaling, fit_scaling
 from mimyria.models.coupling import change_of_basis
 from mimyria.models.network import irrep_blocks
+from mimyria.models.sumrule import wanted_sums
 
 __all__ = [
     "Sample",
@@ -35,6 +36,9 @@ class Sample:
         vectors: (n_edges, 3) Å, in the type of the network.
         labelled: (n_labelled,) — atoms that have labels.
         wanted: (n_labelled, dim) — their normalised targets in irreps, float64.
+        frames: (n_atoms,) — number of the frame of each atom.
+        sums: (n_frames, dim) — what all atoms of a frame add up to in irreps, in the
+            type of the network.
     """
 
     species: Tensor
@@ -43,6 +47,8 @@ class Sample:
     vectors: Tensor
     labelled: Tensor
     wanted: Tensor
+    frames: Tensor
+    sums: Tensor
 
     def to(self, device: torch.device) -> Sample:
         """The same on another device."""
@@ -86,9 +92,10 @@ def make_samples(
 ) -> list[Sample]:
     """One sample for each frame; `graphs` are those of the frames."""
     basis = change_of_basis(dataset.targets).numpy()
+    sums = wanted_sums(dataset.total_charges, dataset.targets) @ basis.T
     samples = []
-    for graph, label, atoms in zip(
-        graphs, dataset.labels, dataset.labelled, strict=True
+    for graph, label, atoms, total in zip(
+        graphs, dataset.labels, dataset.labelled, sums, strict=True
     ):
         values = label[atoms] @ basis.T
         samples.append(
@@ -99,6 +106,8 @@ def make_samples(
                 torch.from_numpy(graph.vectors).to(dtype),
                 torch.from_numpy(atoms),
                 torch.from_numpy(scaling.normalise(values, graph.species[atoms])),
+                torch.zeros(graph.n_atoms, dtype=torch.int64),
+                torch.from_numpy(total[None]).to(dtype),
             )
         )
     return samples
@@ -109,6 +118,7 @@ def join_samples(samples: Sequence[Sample]) -> Sample:
     sizes = [len(sample.species) for sample in samples]
     offsets = np.cumsum([0, *sizes[:-1]]).tolist()
     shifted = list(zip(samples, offsets, strict=True))
+    before = np.cumsum([0, *(len(sample.sums) for sample in samples[:-1])]).tolist()
     return Sample(
         torch.cat([sample.species for sample in samples]),
         torch.cat([sample.receivers + offset for sample, offset in shifted]),
@@ -116,4 +126,8 @@ def join_samples(samples: Sequence[Sample]) -> Sample:
         torch.cat([sample.vectors for sample in samples]),
         torch.cat([sample.labelled + offset for sample, offset in shifted]),
         torch.cat([sample.wanted for sample in samples]),
+        torch.cat(
+            [s.frames + offset for s, offset in zip(samples, before, strict=True)]
+        ),
+        torch.cat([sample.sums for sample in samples]),
     )
