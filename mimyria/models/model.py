@@ -127,7 +127,7 @@ class TensorModel:
         Raises:
             ModelError: the answer differs from the stored one.
         """
-        (answer,) = self.predict([example.frame])
+        (answer,) = self.predict([example.frame], [example.charge])
         stored = Tensors.from_columns(example.columns, self.targets)
         for target in self.targets:
             found, wanted = getattr(answer, target.name), getattr(stored, target.name)

@@ -55,10 +55,12 @@ class Example:
         frame: the frame.
         columns: (n_atoms, n_components) — those of all targets side by side, each
             tensor row-major, in the units of the targets.
+        charge: total charge of the frame, e.
     """
 
     frame: Frame
     columns: Array
+    charge: float = 0.0
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
@@ -69,6 +71,7 @@ class Example:
                 "cell": np.ascontiguousarray(self.frame.cell),
                 "pbc": np.array(self.frame.pbc, dtype=np.uint8),
                 "answer": np.ascontiguousarray(self.columns),
+                "charge": np.array([self.charge]),
             }
         )
 
@@ -85,7 +88,8 @@ class Example:
             step=0,
             pbc=(x, y, z),
         )
-        return cls(frame, arrays["answer"].reshape(frame.n_atoms, -1))
+        charge = float(arrays["charge"][0]) if "charge" in arrays else 0.0
+        return cls(frame, arrays["answer"].reshape(frame.n_atoms, -1), charge)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

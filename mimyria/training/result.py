@@ -140,9 +140,8 @@ def finish(
             errors[key] = prediction_errors(
                 part, answers, training.species, training.scaling
             )
-            example = Example(
-                part.frames[0], answers[0]
-            )  # a test frame if there is one
+            # A test frame if there is one.
+            example = Example(part.frames[0], answers[0], part.total_charges[0])
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
     weights = {name: value.numpy() for name, value in training.weights.items()}
