@@ -154,7 +154,7 @@ def folder_with(directory, groups, n_frames, seed):
     grouping = build_grouping(
         settings.groups, frames[0], MASSES, 20 * STRIDE, 20 * STRIDE
     )
-    models = {target: Model(target, "x") for target in ("apt", "pgt")}
+    models = {target: Model(target) for target in ("apt", "pgt")}
     shas = {target: model.metadata.sha256 for target, model in models.items()}
     identity = Identity(tuple(NUMBERS.tolist()), TIME_STEP, STRIDE, shas, {}, grouping)
     directory.mkdir()

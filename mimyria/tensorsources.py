@@ -1,0 +1,228 @@
+"""TensorSource: whatever gives APT or PGT of frames, and how it says what it gives.
+
+A network of ours is one; so is any other program behind a few lines of Python. A source
+names its index order and its unit. Those that are not ours are converted here, and
+nowhere else; a source that does not name them is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimyria.errors import EvaluatorError, ModelError, ShapeError, UnitError
+from mimyria.frame import Array, Frame
+from mimyria.io.layouts import atom_rows, layout_of
+from mimyria.pairsymmetry import symmetric_pair
+from mimyria.targets import PGT, TARGETS, Target
+
+__all__ = [
+    "ConvertedSource",
+    "SourceDescription",
+    "SourceMetadata",
+    "TensorSource",
+    "source_document",
+]
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+class SourceDescription(Protocol):
+    """What a source says of itself; the metadata of our models say it, too."""
+
+    @property
+    def name(self) -> str:
+        """Short name for people and journals."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What it gives: `APT` or `PGT` of `mimyria.targets`."""
+        ...
+
+    @property
+    def order(self) -> str:
+        """Index order of its arrays, `dM_a/dr_b` for instance."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Unit of its arrays, `e` for instance."""
+        ...
+
+    @property
+    def species(self) -> tuple[int, ...] | None:
+        """Atomic numbers that it knows; None: it says itself what it does not know."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that its numbers depend on, 64 hexadecimal digits."""
+        ...
+
+
+class TensorSource(Protocol):
+    """Anything that gives one response tensor of all atoms of frames."""
+
+    @property
+    def metadata(self) -> SourceDescription:
+        """What it gives."""
+        ...
+
+    def predict(self, frames: Sequence[Frame]) -> Sequence[NDArray[Any]]:
+        """Tensors of all atoms of each frame.
+
+        Args:
+            frames: positions and cell in Å; rows of the cell are lattice vectors.
+
+        Returns:
+            For each frame (n_atoms, 3, 3) or (n_atoms, 3, 3, 3), or the same numbers in
+            one row for each atom, in the order and unit of the metadata.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMetadata:
+    """A `SourceDescription` to fill in; order and unit have no default on purpose.
+
+    Attributes:
+        name: see `SourceDescription`, as for all others.
+        target: …
+        order: …
+        unit: …
+        species: …
+        sha256: digest of weights, settings and program. Empty: whoever loads the source
+            takes the digest of the file it comes from.
+    """
+
+    name: str
+    target: Target
+    order: str
+    unit: str
+    species: tuple[int, ...] | None = None
+    sha256: str = ""
+
+
+class ConvertedSource:
+    """A foreign source, checked, in our index order and unit.
+
+    Attributes:
+        metadata: what this source gives after the conversion.
+    """
+
+    def __init__(
+        self,
+        source: TensorSource,
+        label: str,
+        digest: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Check what the source says of itself.
+
+        Args:
+            source: the source.
+            label: what messages call it.
+            digest: asked for a digest if the source does not declare one.
+
+        Raises:
+            ModelError: it is no source, or nothing identifies it.
+            UnitError: its order or unit is missing or unknown.
+        """
+        declared = _require_description(source, label)
+        try:
+            layout_of(declared.target).require(
+                declared.order, declared.unit, "Say it in the metadata of the source."
+            )
+        except UnitError as error:
+            raise UnitError(f"{label}: {error}") from error
+        self._source = source
+        self._label = label
+        self._declared = declared
+        self.metadata = SourceMetadata(
+            declared.name,
+            declared.target,
+            declared.target.order,
+            declared.target.unit,
+            None if declared.species is None else tuple(map(int, declared.species)),
+            _require_digest(declared.sha256 or digest() or "", label),
+        )
+
+    def predict(self, frames: Sequence[Frame]) -> list[Array]:
+        """Tensors of all atoms of each frame, in the order and unit of the target.
+
+        Raises:
+            EvaluatorError: the source gave arrays for more or fewer frames.
+            ShapeError: it gave arrays of another shape.
+        """
+        answers = list(self._source.predict(frames))
+        if len(answers) != len(frames):
+            raise EvaluatorError(
+                f"{self._label} must give one array for each of {len(frames)} frames, "
+                f"but gave {len(answers)}."
+            )
+        return [
+            self._converted(frame, np.asarray(answer))
+            for frame, answer in zip(frames, answers, strict=True)
+        ]
+
+    def _converted(self, frame: Frame, answer: NDArray[Any]) -> Array:
+        declared = self._declared
+        try:
+            rows = atom_rows(answer, frame.n_atoms, declared.target)
+        except ShapeError as error:
+            raise ShapeError(f"{self._label}, step {frame.step}: {error}") from error
+        tensor = layout_of(declared.target).decode(rows, declared.order, declared.unit)
+        if declared.target is not PGT or not np.isfinite(tensor).all():
+            return tensor  # who asked says what is not finite, and where
+        try:
+            return symmetric_pair(tensor)
+        except UnitError as error:
+            raise UnitError(f"{self._label}, step {frame.step}: {error}") from error
+
+
+def source_document(metadata: SourceDescription) -> dict[str, Any]:
+    """What journals, results and checks have to know of a source, as plain values."""
+    species = metadata.species
+    return {
+        "name": metadata.name,
+        "target": metadata.target.name,
+        "order": metadata.order,
+        "unit": metadata.unit,
+        "species": None if species is None else list(species),
+        "sha256": metadata.sha256,
+    }
+
+
+def _require_description(source: TensorSource, label: str) -> SourceDescription:
+    """The metadata of what should be a source, with everything that they must hold."""
+    metadata = getattr(source, "metadata", None)
+    fields = ("name", "target", "order", "unit", "species", "sha256")
+    absent = [name for name in fields if not hasattr(metadata, name)]
+    if absent or not callable(getattr(source, "predict", None)):
+        raise ModelError(
+            f"{label} must give a source of tensors, with predict(frames) and metadata "
+            f"(mimyria.tensorsources.SourceMetadata), but gave {type(source).__name__}."
+        )
+    assert metadata is not None
+    if metadata.target not in TARGETS.values():
+        raise ModelError(
+            f"{label} must have one of {', '.join(TARGETS)} of mimyria.targets as its "
+            f"target, but has {metadata.target!r}."
+        )
+    found: SourceDescription = metadata
+    return found
+
+
+def _require_digest(sha256: str, label: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ModelError(
+            f"{label} must be identified by a SHA-256 of 64 hexadecimal digits, so "
+            "that a run is not continued with another source, but has "
+            f"{sha256 or 'none'!r}. Give sha256 in its metadata."
+        )
+    return sha256
