@@ -8,7 +8,7 @@ nowhere else; a source that does not name them is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,7 @@ __all__ = [
     "SourceDescription",
     "SourceMetadata",
     "TensorSource",
+    "require_digest",
     "source_document",
 ]
 
@@ -117,20 +118,17 @@ class ConvertedSource:
     """
 
     def __init__(
-        self,
-        source: TensorSource,
-        label: str,
-        digest: Callable[[], str | None] = lambda: None,
+        self, source: TensorSource, label: str, sha256: str | None = None
     ) -> None:
         """Check what the source says of itself.
 
         Args:
             source: the source.
             label: what messages call it.
-            digest: asked for a digest if the source does not declare one.
+            sha256: taken if the source does not declare one.
 
         Raises:
-            ModelError: it is no source, or nothing identifies it.
+            ModelError: it is no source.
             UnitError: its order or unit is missing or unknown.
         """
         declared = _require_description(source, label)
@@ -149,7 +147,7 @@ class ConvertedSource:
             declared.target.order,
             declared.target.unit,
             None if declared.species is None else tuple(map(int, declared.species)),
-            _require_digest(declared.sha256 or digest() or "", label),
+            declared.sha256 or sha256 or "",
         )
 
     def predict(self, frames: Sequence[Frame]) -> list[Array]:
@@ -198,6 +196,20 @@ def source_document(metadata: SourceDescription) -> dict[str, Any]:
     }
 
 
+def require_digest(metadata: SourceDescription, label: str) -> None:
+    """Refuse a source that nothing identifies, where its results are stored.
+
+    Raises:
+        ModelError: its digest is missing or no SHA-256.
+    """
+    if not _SHA256.fullmatch(metadata.sha256):
+        raise ModelError(
+            f"{label} must be identified by a SHA-256 of 64 hexadecimal digits, so "
+            "that a run is not continued with another source, but has "
+            f"{metadata.sha256 or 'none'!r}. Give sha256 in its metadata."
+        )
+
+
 def _require_description(source: TensorSource, label: str) -> SourceDescription:
     """The metadata of what should be a source, with everything that they must hold."""
     metadata = getattr(source, "metadata", None)
@@ -216,13 +228,3 @@ def _require_description(source: TensorSource, label: str) -> SourceDescription:
         )
     found: SourceDescription = metadata
     return found
-
-
-def _require_digest(sha256: str, label: str) -> str:
-    if not _SHA256.fullmatch(sha256):
-        raise ModelError(
-            f"{label} must be identified by a SHA-256 of 64 hexadecimal digits, so "
-            "that a run is not continued with another source, but has "
-            f"{sha256 or 'none'!r}. Give sha256 in its metadata."
-        )
-    return sha256

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mimyria.errors import ModelError
-from mimyria.tensorsources import ConvertedSource, TensorSource, source_document
+from mimyria.tensorsources import (
+    ConvertedSource,
+    TensorSource,
+    require_digest,
+    source_document,
+)
 from mimyria.userfunctions import UserFunction
 from mimyria_driver.settings import PYTHON
 
@@ -70,7 +75,9 @@ def _load(target: str, name: str, device: str, search: Path) -> TensorSource:
         target, device, given=f"the target '{target}' and the device '{device}'"
     )
     label = f"models.{target} = '{name}'"
-    return ConvertedSource(source, label, function.sha256)
+    converted = ConvertedSource(source, label, function.sha256())
+    require_digest(converted.metadata, label)
+    return converted
 
 
 def _prepare_torch(device: str, threads: int) -> str:

@@ -88,11 +88,8 @@ def bits(directory, settings=None):
 def reference(tmp_path_factory):
     """The uninterrupted run that all others must equal."""
     directory = tmp_path_factory.mktemp("reference")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(Path(__file__).parent))
     source = ScriptedSource(whole_run(trajectory(N_FRAMES)))
     assert serve(make_settings(directory), source) == 0
-    patch.undo()
     return directory
 
 

@@ -1,9 +1,7 @@
 """Velocity spectra of a run: in journal and result, after a restart, joined, merged."""
 
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,10 +54,7 @@ def run_with(directory, groups, n_frames=60, *, plots=False, resolution=600.0):
 def complete(tmp_path_factory):
     """The folder of a run with as many probes as there are hydrogens."""
     directory = tmp_path_factory.mktemp("complete")
-    with pytest.MonkeyPatch.context() as patch:  # for the child of the service
-        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        run_with(directory, COMPLETE, plots=True)
+    run_with(directory, COMPLETE, plots=True)
     return directory
 
 
