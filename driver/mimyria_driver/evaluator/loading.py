@@ -7,6 +7,7 @@ them; no code of the user's runs in any other process of the service.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,17 @@ def _load(target: str, name: str, device: str, search: Path) -> TensorSource:
         target, device, given=f"the target '{target}' and the device '{device}'"
     )
     label = f"models.{target} = '{name}'"
-    converted = ConvertedSource(source, label, function.sha256())
+    converted = ConvertedSource(source, label, _digest(function))
     require_digest(converted.metadata, label)
     return converted
+
+
+def _digest(function: UserFunction) -> str | None:
+    """Of a function and the text it stands in; None where there is no text."""
+    text = function.sha256()
+    if text is None:
+        return None
+    return hashlib.sha256(f"{function.text} {text}".encode()).hexdigest()
 
 
 def _prepare_torch(device: str, threads: int) -> str:
