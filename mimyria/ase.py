@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from ase import Atoms
@@ -25,7 +25,7 @@ from mimyria.errors import EvaluatorError, MimyriaError, SettingsError, one_line
 from mimyria.frame import Array, Frame
 from mimyria.io.atoms import atoms_from_frame, frame_from_atoms
 from mimyria.io.layouts import layout_of_order
-from mimyria.targets import APT, PGT
+from mimyria.targets import APT, PGT, Target
 from mimyria.tensorsources import ConvertedSource, SourceMetadata, TensorSource
 
 __all__ = ["AseTensorSource", "TensorCalculator"]
@@ -36,7 +36,7 @@ _PROPERTIES: Final = {
 }
 
 
-class TensorCalculator(Calculator):  # type: ignore[misc]
+class TensorCalculator(Calculator):
     """APT and PGT as properties of ASE, from one or two models.
 
     `born_effective_charges` is the APT, (n_atoms, 3, 3) e, [i, a, b] = ∂M_a/∂r_ib;
@@ -45,8 +45,6 @@ class TensorCalculator(Calculator):  # type: ignore[misc]
     computed when it is asked for and kept until positions, cell, elements or
     periodicity change. It gives no energy and no forces.
     """
-
-    ignored_changes: ClassVar[set[str]] = {"initial_charges", "initial_magmoms"}
 
     def __init__(
         self,
@@ -66,7 +64,7 @@ class TensorCalculator(Calculator):  # type: ignore[misc]
             SettingsError: there is no model, or there are two of one target.
             ModelError: a model cannot be used.
         """
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
         self._sources: dict[str, TensorSource] = {}
         for model in models:
             source = _loaded(model, device)
@@ -81,6 +79,7 @@ class TensorCalculator(Calculator):  # type: ignore[misc]
                 "A TensorCalculator needs a model of the APT, of the PGT, or both."
             )
         self.implemented_properties = list(self._sources)
+        self.ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def calculate(
         self,
@@ -94,20 +93,27 @@ class TensorCalculator(Calculator):  # type: ignore[misc]
             ModelError: the atoms have elements that a model does not know.
         """
         wanted = self.implemented_properties if properties is None else properties
-        super().calculate(atoms, wanted, system_changes)
+        super().calculate(  # type: ignore[no-untyped-call]
+            atoms, wanted, system_changes
+        )
+        assert self.atoms is not None
         frame = frame_from_atoms(self.atoms)
         for name in wanted:
             (self.results[name],) = self._sources[name].predict([frame])
 
     def get_born_effective_charges(self, atoms: Atoms | None = None) -> Array:
         """(n_atoms, 3, 3) e — [i, a, b] = ∂M_a/∂r_ib."""
-        charges: Array = self.get_property(_PROPERTIES[APT.name], atoms)
-        return charges
+        return self._get(APT, atoms)
 
     def get_polarizability_gradient(self, atoms: Atoms | None = None) -> Array:
         """(n_atoms, 3, 3, 3) e² a0² Eh⁻¹ Å⁻¹ — [i, a, b, c] = ∂α_ab/∂r_ic."""
-        gradient: Array = self.get_property(_PROPERTIES[PGT.name], atoms)
-        return gradient
+        return self._get(PGT, atoms)
+
+    def _get(self, target: Target, atoms: Atoms | None) -> Array:
+        found: Array = self.get_property(  # type: ignore[no-untyped-call]
+            _PROPERTIES[target.name], atoms
+        )
+        return found
 
 
 class AseTensorSource:

@@ -85,9 +85,7 @@ class Convention:
             )
         if not packed:
             return atom_rows(array, n_atoms, self.target)
-        axes = [
-            ("xyz".index(first), "xyz".index(second)) for first, second in self.pairs
-        ]
+        axes = [("xyz".index(pair[0]), "xyz".index(pair[1])) for pair in self.pairs]
         # The stored axis of the displacement: the last in α_ab/r_c, else the first.
         last = self.order == PGT.order
         numbers = array.astype(np.float64).reshape(
@@ -165,6 +163,5 @@ def _mask(foreign: ForeignFrame, column: str, tensor: Array) -> Mask:
     nan = np.isnan(tensor).reshape(len(tensor), -1).all(axis=1)
     said = foreign.arrays.get(f"{column}{MASK_SUFFIX}")
     if said is None:
-        mask: Mask = ~nan
-        return mask
+        return np.logical_not(nan)
     return decode_mask(said, f"{column}{MASK_SUFFIX}")
