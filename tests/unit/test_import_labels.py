@@ -103,6 +103,10 @@ def test_without_order_one_line_says_how_to_find_out(tmp_path, atoms, apt, capsy
     assert f"displace atom {skew} of frame 0" in line
     assert f"first row ({apt[skew, 0, 0]:.4f}, {apt[skew, 0, 1]:.4f}" in line
     assert f"first column ({apt[skew, 0, 0]:.4f}, {apt[skew, 1, 0]:.4f}" in line
+    atoms.arrays["bec"] = np.tile(np.eye(3).ravel(), (3, 1))
+    write(tmp_path / "symmetric.xyz", atoms, format="extxyz")
+    line = refused(capsys, tmp_path / "symmetric.xyz", "--apt-unit", "e")
+    assert "All tensors of frame 0 are symmetric, so it tells nothing" in line
     line = refused(capsys, tmp_path / "in.xyz", "--apt-order", "dM_a/dr_b")
     assert 'apt_unit must be one of "e", "Debye/Angstrom"' in line
     assert "Give --apt-order and --apt-unit" in line

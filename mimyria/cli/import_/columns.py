@@ -28,6 +28,9 @@ _FIND_OUT: Final = {
 }
 
 
+_SYMMETRIC: Final = 1e-6
+
+
 def until_labels(
     frames: Iterable[ForeignFrame], arguments: argparse.Namespace
 ) -> Iterator[ForeignFrame]:
@@ -167,6 +170,11 @@ def _how_to_find_out(
     stored = atom_rows(foreign.arrays[column], n_atoms, target).reshape(-1, 3, 3)
     skew = np.abs(stored - stored.swapaxes(1, 2)).max(axis=(1, 2))
     atom = int(np.nan_to_num(skew, nan=-1.0).argmax())
+    if not skew[atom] > _SYMMETRIC * np.abs(stored[atom]).max():
+        return (
+            f"All tensors of frame {number} are symmetric, so it tells nothing: find "
+            "out with a distorted structure (docs/models.md)."
+        )
     return _FIND_OUT[target].format(
         where=f"atom {atom} of frame {number}, the least symmetric,",
         column=_numbers(stored[atom, :, 0]),

@@ -59,7 +59,7 @@ def _sum_rule(report: LabelReport, charge: float) -> str:
     if math.isnan(report.residual):
         return "sum rule: no frame has labels of all its atoms"
     relative = report.residual / report.element if report.element else 0.0
-    of_charge = f" of charge {charge:+g}" if report.target.name == "apt" else ""
+    of_charge = f" of charge {charge:g}" if report.target.name == "apt" else ""
     line = (
         f"sum rule: frames{of_charge} leave {report.residual:.2g} an atom (rms), "
         f"{relative:.2%} of an element; largest of a whole frame {report.largest:.3g}"
