@@ -64,7 +64,7 @@ def test_service_gives_what_the_networks_give_offline(tmp_path, networks):
     settings = make_settings(
         tmp_path, models={name: str(path) for name, path in networks.items()}
     )
-    assert serve(settings, ScriptedSource(whole_run()), factory=None) == 0
+    assert serve(settings, ScriptedSource(whole_run())) == 0
     result = read_result(tmp_path / "spectrum.h5")
     models = {name: load_model(path) for name, path in networks.items()}
     dipole = Correlator(3, result.dipole.n_lags, 2.0, "")
@@ -92,7 +92,7 @@ def test_interrupted_run_with_networks_is_bit_identical(tmp_path, networks):
             events = [Started(description()), *arrivals(trajectory(n_frames))]
             settings = make_settings(tmp_path / name, models=models)
             source = ScriptedSource([*events, Ended("")])
-            serve(settings, source, factory=None)
+            serve(settings, source)
     header = (tmp_path / "whole" / "journal").read_bytes()
     assert header == (tmp_path / "cut" / "journal").read_bytes()
 
@@ -102,7 +102,7 @@ def test_exchanged_models_are_refused(tmp_path, networks):
         tmp_path, models={"apt": str(networks["pgt"]), "pgt": None}
     )
     with pytest.raises(ModelError, match=r"is a model of 'pgt', but models.apt wants"):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
 
 
 def test_altered_model_is_refused(tmp_path, networks):
@@ -112,13 +112,13 @@ def test_altered_model_is_refused(tmp_path, networks):
     path.write_bytes(data)
     settings = make_settings(tmp_path / "run", models={"apt": str(path), "pgt": None})
     with pytest.raises(ModelError):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
 
 
 def test_absent_model_is_named(tmp_path):
     settings = make_settings(tmp_path, models={"apt": "no-such-model", "pgt": None})
     with pytest.raises(ModelError, match="no-such-model"):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
 
 
 @pytest.mark.gpu
@@ -127,7 +127,7 @@ def test_service_uses_the_gpu_where_there_is_one(tmp_path, networks):
     results = {}
     for device in ("auto", "cpu"):
         settings = make_settings(tmp_path / device, models={**models, "device": device})
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
         results[device] = read_result(tmp_path / device / "spectrum.h5").dipole.values
     scale = np.abs(results["cpu"]).max()
     np.testing.assert_allclose(results["auto"], results["cpu"], atol=1e-4 * scale)
