@@ -24,7 +24,13 @@ def trained(tmp_path_factory):
 
 def test_train_writes_model_checkpoint_and_learning_curve(trained):
     names = {path.name for path in trained.with_suffix(".work").iterdir()}
-    assert names == {"checkpoint.safetensors", "learning-curve.csv"}
+    assert names == {
+        "checkpoint.safetensors",
+        "learning-curve.csv",
+        "learning-curve.png",
+        "parity-apt.png",
+        "report.html",
+    }
     metadata = load_model(trained).metadata
     assert metadata.cutoff == 2.5
     assert len(metadata.training["train_frames"]) == 6
