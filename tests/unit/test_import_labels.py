@@ -88,9 +88,9 @@ def test_what_was_imported_can_be_trained_on(tmp_path, atoms, apt, pgt):
         "--apt", "z", "--apt-order", "dM_a/dr_b", "--apt-unit", "e",
         "--pgt", "q", "--pgt-order", "dalpha_ab/dr_c", "--pgt-unit", "a.u./bohr",
     )  # fmt: skip
-    found = read_dataset(tmp_path / "out.xyz", PGT)
-    assert np.abs(found.labels[0] - BOHR_PER_ANGSTROM * pgt).max() < 1e-6
-    assert read_dataset(tmp_path / "out.xyz", APT).species == (1, 8)
+    found = read_dataset(tmp_path / "out.xyz", (PGT,))
+    assert np.abs(found.labels[0] - BOHR_PER_ANGSTROM * pgt.reshape(3, 27)).max() < 1e-6
+    assert read_dataset(tmp_path / "out.xyz", (APT,)).species == (1, 8)
 
 
 def test_without_order_one_line_says_how_to_find_out(tmp_path, atoms, apt, capsys):
