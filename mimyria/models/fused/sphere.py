@@ -30,7 +30,7 @@ def spherical_harmonics(vectors: Tensor, lengths: Tensor, lmax: int) -> Tensor:
         (n_edges, (lmax + 1)²), l = 0 first, m = −l … l within each l.
     """
     x, y, z = (vectors / lengths.unsqueeze(-1)).unbind(-1)
-    columns: list[Tensor] = [torch.empty(0)] * (lmax + 1) ** 2
+    harmonics = vectors.new_empty([vectors.size(0), (lmax + 1) * (lmax + 1)])
     # Re and Im of (z + ix)^m, and Π_m^m = (2m − 1)!!.
     cosine, sine = torch.ones_like(y), torch.zeros_like(y)
     diagonal = 1.0
@@ -47,10 +47,10 @@ def spherical_harmonics(vectors: Tensor, lengths: Tensor, lmax: int) -> Tensor:
                 before, legendre = legendre, following
             scaled = legendre * _norm(degree, m)
             centre = degree * (degree + 1)
-            columns[centre + m] = scaled * cosine
+            harmonics[:, centre + m] = scaled * cosine
             if m > 0:
-                columns[centre - m] = scaled * sine
-    return torch.stack(columns, dim=-1)
+                harmonics[:, centre - m] = scaled * sine
+    return harmonics
 
 
 def _norm(degree: int, m: int) -> float:
