@@ -13,6 +13,7 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── CalculationError         70  an electronic-structure calculation failed
     ├── ModelError               66  a model missing, altered or asked too much
     ├── DeviceError              69  no such compute device
+    ├── KernelError              69  the C++ kernel is demanded and cannot be built
     ├── EvaluatorError           70  the evaluator died or gave no finite numbers
     ├── OutputError              73  a result that cannot be created
     ├── JournalError             74  a damaged or unwritable journal
@@ -36,6 +37,7 @@ __all__ = [
     "FrameError",
     "IncompatibleError",
     "JournalError",
+    "KernelError",
     "MimyriaError",
     "ModelError",
     "OutputError",
@@ -103,6 +105,12 @@ class ModelError(MimyriaError, ValueError):
 
 class DeviceError(MimyriaError, RuntimeError):
     """The compute device asked for is not there."""
+
+    exit_code = 69
+
+
+class KernelError(MimyriaError, RuntimeError):
+    """The compiled kernel of the networks cannot be built or used."""
 
     exit_code = 69
 

@@ -51,6 +51,11 @@ class Target:
         """Number of components for one atom, symmetric ones counted twice."""
         return int(3 ** len(self.shape))
 
+    @property
+    def n_independent(self) -> int:
+        """Number of components for one atom, symmetric ones counted once."""
+        return self.n_components if self.formula == "ij" else 18
+
 
 APT: Final = Target("apt", "ij", "dM_a/dr_b", APT_UNIT, (3, 3), "atomic polar tensor")
 PGT: Final = Target(

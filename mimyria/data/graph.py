@@ -8,13 +8,13 @@ frames and numpy; it knows no network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import vesin
 from numpy.typing import NDArray
 
+from mimyria.data.neighbours import Edges, NeighbourList
 from mimyria.errors import ModelError
 from mimyria.frame import Array, Frame
 
@@ -52,7 +52,7 @@ class Graph:
         return len(self.receivers)
 
 
-def neighbour_edges(frame: Frame, cutoff: float) -> tuple[Indices, Indices, Array]:
+def neighbour_edges(frame: Frame, cutoff: float) -> Edges:
     """All directed pairs of one frame within the cutoff.
 
     Args:
@@ -61,16 +61,9 @@ def neighbour_edges(frame: Frame, cutoff: float) -> tuple[Indices, Indices, Arra
 
     Returns:
         Receivers i (n_edges,) in rising order, senders j (n_edges,), and vectors
-        r_j − r_i + S @ cell (n_edges, 3) Å.
+        r_j − r_i + S @ cell (n_edges, 3) Å; edges in the order of (i, j, S).
     """
-    calculator = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    receivers, senders, vectors = calculator.compute(
-        points=frame.positions,
-        box=frame.cell,
-        periodic=list(frame.pbc),
-        quantities="ijD",
-    )
-    return receivers.astype(np.int64), senders.astype(np.int64), vectors
+    return NeighbourList(cutoff, skin=0.0).edges(frame)
 
 
 def species_indices(numbers: Indices, species: Sequence[int]) -> Indices:
@@ -91,7 +84,10 @@ def species_indices(numbers: Indices, species: Sequence[int]) -> Indices:
 
 
 def batch_graph(
-    frames: Sequence[Frame], species: Sequence[int], cutoff: float
+    frames: Sequence[Frame],
+    species: Sequence[int],
+    cutoff: float,
+    edges: Callable[[Frame], Edges] | None = None,
 ) -> Graph:
     """Join frames into one graph by shifting atom indices.
 
@@ -99,12 +95,13 @@ def batch_graph(
         frames: at least one frame.
         species: sorted atomic numbers that the model knows.
         cutoff: Å.
+        edges: finds the edges of a frame; a new search for each frame if left out.
     """
     receivers, senders, vectors, kinds = [], [], [], []
     offset = 0
     for frame in frames:
         kinds.append(species_indices(frame.numbers, species))
-        i, j, r_ij = neighbour_edges(frame, cutoff)
+        i, j, r_ij = edges(frame) if edges else neighbour_edges(frame, cutoff)
         receivers.append(i + offset)
         senders.append(j + offset)
         vectors.append(r_ij)

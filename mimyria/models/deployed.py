@@ -1,14 +1,16 @@
-"""The deployed file: TorchScript of a network, with the model's metadata inside.
+"""The deployed file: TorchScript of a fused network, with the model's metadata inside.
 
 A TorchScript archive is a zip; metadata, example and the digests of all members lie in
 the folder that torch keeps for files of other programs. All digests are checked before
-torch sees a byte.
+torch sees a byte. It needs mimyria's operator and no e3nn; files from before there was
+the operator hold e3nn's own products and keep loading.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from e3nn.util.jit import script
 
 from mimyria.errors import ModelError
 from mimyria.files import replace_file
@@ -25,11 +26,12 @@ from mimyria.models.archive import (
     open_archive,
     read_members,
 )
+from mimyria.models.fused.operator import OPERATOR, register_operator
 from mimyria.models.keys import EXAMPLE, EXTRA, METADATA
 from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import (
     Example,
-    network_from_file,
+    fused_from_file,
     parse_members,
     read_model,
 )
@@ -47,9 +49,9 @@ def _silent_torchscript() -> Iterator[None]:
 
 
 def script_network(network: torch.nn.Module) -> torch.jit.ScriptModule:
-    """TorchScript of a network, which is itself left unusable for eager work."""
+    """TorchScript of a fused network."""
     with _silent_torchscript():
-        scripted: torch.jit.ScriptModule = script(network)
+        scripted: torch.jit.ScriptModule = torch.jit.script(network)
     return scripted
 
 
@@ -74,7 +76,7 @@ def export_model(
     if dtype not in DTYPES:
         raise ModelError(f"Cannot export as '{dtype}'; known are {list(DTYPES)}.")
     metadata = file.metadata.with_changes(dtype=dtype)
-    scripted = script_network(network_from_file(file, dtype))
+    scripted = script_network(fused_from_file(file, dtype))
     stream = io.BytesIO()
     with _silent_torchscript():
         torch.jit.save(scripted, stream)
@@ -94,8 +96,10 @@ def load_deployed(
     """Read and check a deployed file, then let torch load it.
 
     Raises:
-        ModelError: the file is missing, altered, or no deployed model.
+        ModelError: the file is missing, altered, no deployed model, or needs another
+            version of the operator.
     """
+    register_operator()
     content = open_archive(path)
     metadata, example = parse_members(read_members(content, path), path)
     try:
@@ -104,12 +108,23 @@ def load_deployed(
                 io.BytesIO(content), map_location=device
             )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{path}: torch {torch.__version__} cannot load this TorchScript file "
-            f"({reason}). Export it again from the model file."
-        ) from error
+        raise _not_loadable(path, str(error).strip()) from error
     return scripted, metadata, example
+
+
+def _not_loadable(path: Path, message: str) -> ModelError:
+    """What torch's refusal of a whole and unaltered file means."""
+    missing = re.search(r"builtin op: (mimyria::\w+)", message)
+    if missing is not None:
+        return ModelError(
+            f"{path} needs the operator {missing[1]}, but this mimyria has {OPERATOR}. "
+            "Export it again from the model file, or use the version of mimyria that "
+            "made it."
+        )
+    return ModelError(
+        f"{path}: torch {torch.__version__} cannot load this TorchScript file "
+        f"({message.splitlines()[0]}). Export it again from the model file."
+    )
 
 
 def _archive_root(content: bytes) -> str:

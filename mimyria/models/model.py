@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from mimyria.data.graph import Graph, batch_graph
+from mimyria.data.neighbours import NeighbourLists
 from mimyria.errors import DeviceError, ModelError
 from mimyria.frame import Frame
 from mimyria.models.archive import open_archive, read_members
 from mimyria.models.deployed import load_deployed
+from mimyria.models.fused import backend_name
 from mimyria.models.keys import SUFFIX, WEIGHTS
 from mimyria.models.metadata import DTYPES, ModelMetadata
-from mimyria.models.modelfile import Example, network_from_file, read_model
-from mimyria.models.network import irrep_blocks
+from mimyria.models.modelfile import Example, fused_from_file, read_model
 from mimyria.models.sumrule import species_shares, wanted_sums, without_residual
 from mimyria.targets import Target
 from mimyria.tensors import Tensors
@@ -59,6 +60,7 @@ class TensorModel:
         self.device = device
         self._network = network
         self._dtype = getattr(torch, metadata.dtype)
+        self._neighbours = NeighbourLists(metadata.cutoff)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -70,7 +72,8 @@ class TensorModel:
     ) -> list[Tensors]:
         """Response tensors of all atoms of each frame.
 
-        The frames are evaluated together as one graph.
+        The frames are evaluated together as one graph. Neighbours are found faster
+        where frames of one replica follow each other; the numbers are the same.
 
         Args:
             frames: frames, of any sizes and cells.
@@ -89,7 +92,12 @@ class TensorModel:
             return []
         for frame in frames:
             frame.require_finite()
-        graph = batch_graph(frames, self.metadata.species, self.metadata.cutoff)
+        graph = batch_graph(
+            frames,
+            self.metadata.species,
+            self.metadata.cutoff,
+            self._neighbours.edges,
+        )
         with torch.inference_mode():
             tensors = self._network(
                 torch.from_numpy(graph.species).to(self.device),
@@ -111,7 +119,7 @@ class TensorModel:
         """The predictions, changed by what the sum rules leave over."""
         shares = species_shares(
             self.metadata.scaling,
-            irrep_blocks(self.targets),
+            self.targets,
             [target.n_components for target in self.targets],
         )
         return without_residual(
@@ -177,14 +185,16 @@ def load_model(
     Raises:
         ModelError: the file is missing, altered, or cannot be used.
         DeviceError: there is no such device.
+        KernelError: MIMYRIA_KERNEL demands the C++ kernel, which cannot be built.
     """
     path, place = resolve_model(path_or_name), resolve_device(device)
     if dtype is not None and dtype not in DTYPES:
         raise ModelError(f"Cannot compute in '{dtype}'; known are {list(DTYPES)}.")
+    backend_name(place)  # what is wrong with the kernel is said here, in plain words
     if WEIGHTS in read_members(open_archive(path), path):
         file = read_model(path)
         metadata = file.metadata.with_changes(dtype=dtype or file.metadata.dtype)
-        network: Network = network_from_file(file, metadata.dtype).to(place)
+        network: Network = fused_from_file(file, metadata.dtype).to(place)
         example = file.example
     else:
         network, metadata, example = load_deployed(path, place)

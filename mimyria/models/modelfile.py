@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
@@ -33,11 +33,15 @@ from mimyria.models.archive import (
 )
 from mimyria.models.keys import EXAMPLE, METADATA, WEIGHTS
 from mimyria.models.metadata import ModelMetadata
-from mimyria.models.network import TensorNetwork, build_network
+
+if TYPE_CHECKING:
+    from mimyria.models.fused import FusedNetwork
+    from mimyria.models.network import TensorNetwork
 
 __all__ = [
     "Example",
     "ModelFile",
+    "fused_from_file",
     "network_from_file",
     "read_metadata",
     "read_model",
@@ -193,11 +197,13 @@ def read_metadata(path: str | Path) -> ModelMetadata:
 
 
 def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
-    """Build the network of a model file for inference.
+    """Build the network of a model file as it was trained, with e3nn.
 
     Raises:
         ModelError: the weights do not fit the architecture.
     """
+    from mimyria.models.network import build_network
+
     metadata = file.metadata
     network = build_network(
         metadata.targets,
@@ -209,6 +215,17 @@ def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
     )
     load_weights(network, file.weights)
     return network.eval()
+
+
+def fused_from_file(file: ModelFile, dtype: str) -> FusedNetwork:
+    """Build the network of a model file for inference.
+
+    Raises:
+        ModelError: the weights do not fit the architecture, or no table fits them.
+    """
+    from mimyria.models.fused.fusing import fuse_network
+
+    return fuse_network(network_from_file(file, "float64"), getattr(torch, dtype))
 
 
 def load_weights(network: torch.nn.Module, weights: Weights) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimyria.data.scaling import IrrepBlock, Scaling
+from mimyria.data.scaling import Scaling
 from mimyria.frame import Array
 from mimyria.targets import APT, Target
 
@@ -20,7 +20,7 @@ __all__ = ["species_shares", "wanted_sums", "without_residual"]
 
 
 def species_shares(
-    scaling: Scaling, blocks: Sequence[IrrepBlock], widths: Sequence[int]
+    scaling: Scaling, targets: Sequence[Target], widths: Sequence[int]
 ) -> Array:
     """How much of what is left over each element takes: (n_species, n_columns).
 
@@ -28,15 +28,13 @@ def species_shares(
 
     Args:
         scaling: of the targets in irreps.
-        blocks: how the components in irreps fall into targets.
+        targets: what the network predicts.
         widths: columns of each target, in the basis that is wanted.
     """
-    shares = []
-    for target in dict.fromkeys(block.target for block in blocks):
-        own = [block for block in blocks if block.target == target]
-        scale = scaling.scale[:, own[0].start : own[-1].stop]
-        shares.append((scale**2).mean(axis=1))
-    return np.repeat(np.stack(shares, axis=1), widths, axis=1)
+    ends = np.cumsum([target.n_independent for target in targets])
+    parts = np.split(scaling.scale, ends[:-1], axis=1)
+    shares = np.stack([(part**2).mean(axis=1) for part in parts], axis=1)
+    return np.repeat(shares, widths, axis=1)
 
 
 def wanted_sums(charges: Sequence[float], targets: Sequence[Target]) -> Array:

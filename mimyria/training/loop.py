@@ -20,7 +20,6 @@ from torch import Tensor
 from mimyria.data.dataset import TensorDataset
 from mimyria.data.graph import batch_graph, species_indices
 from mimyria.data.scaling import Scaling
-from mimyria.models.coupling import target_irreps
 from mimyria.models.network import TensorNetwork, build_network, irrep_blocks
 from mimyria.models.settings import NetworkSettings
 from mimyria.models.sumrule import species_shares
@@ -249,9 +248,8 @@ class Training:
         """Shares of the elements in irreps, where sum rules are built in."""
         if network_settings.sum_rule != "built in":
             return None
-        widths = [target_irreps([target]).dim for target in train.targets]
-        blocks = irrep_blocks(train.targets)
-        shares = torch.from_numpy(species_shares(self.scaling, blocks, widths))
+        widths = [target.n_independent for target in train.targets]
+        shares = torch.from_numpy(species_shares(self.scaling, train.targets, widths))
         return shares.to(getattr(torch, self.settings.dtype))
 
     def _run_epoch(self) -> float:

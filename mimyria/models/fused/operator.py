@@ -1,0 +1,93 @@
+"""The operator `mimyria::convolve_v1`, and the choice of the code that does its work.
+
+TorchScript files name the operator, so its schema never changes: another schema is
+another version, with a name of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mimyria.errors import SettingsError
+from mimyria.models.fused import compiled, pytorch
+from mimyria.models.fused.problem import Problem
+
+__all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
+
+OPERATOR: Final = "mimyria::convolve_v1"
+
+KERNEL_VARIABLE: Final = "MIMYRIA_KERNEL"
+"""Environment variable: `auto`, `cpp` or `torch`."""
+
+_SCHEMA: Final = (
+    "convolve_v1(Tensor[] features, Tensor rows, Tensor senders, Tensor? kinds, "
+    "Tensor lengths, Tensor sphere, Tensor table, float cutoff, int[] plan, "
+    "Tensor couplings, int[] outputs) -> Tensor[]"
+)
+
+Backend = Callable[[Problem], list[Tensor]]
+
+BACKENDS: Final[dict[str, Backend]] = {
+    "cpp": compiled.convolve,
+    "torch": pytorch.convolve,
+}
+"""Every code that can do the work; a new one is a module and a line here."""
+
+_libraries: list[torch.library.Library] = []
+_lock = threading.Lock()
+
+
+def register_operator() -> None:
+    """Make the operator known to torch; calls after the first change nothing."""
+    with _lock:
+        if _libraries:
+            return
+        namespace, _, name = OPERATOR.partition("::")
+        library = torch.library.Library(namespace, "FRAGMENT")
+        library.define(_SCHEMA)
+        library.impl(name, _convolve, "CompositeExplicitAutograd")
+        _libraries.append(library)
+
+
+def backend_name(device: torch.device) -> str:
+    """The code that will work on tensors of a device.
+
+    Raises:
+        SettingsError: the environment asks for something unknown.
+        KernelError: the environment demands the C++ kernel, which cannot be built.
+    """
+    wish = os.environ.get(KERNEL_VARIABLE) or "auto"
+    if wish not in ("auto", *BACKENDS):
+        raise SettingsError(
+            f"{KERNEL_VARIABLE} is '{wish}'; it may be auto, {', '.join(BACKENDS)}."
+        )
+    if wish == "torch" or device.type != "cpu":
+        return "torch"
+    return "cpp" if compiled.is_available(demanded=wish == "cpp") else "torch"
+
+
+def _convolve(
+    features: list[Tensor],
+    rows: Tensor,
+    senders: Tensor,
+    kinds: Tensor | None,
+    lengths: Tensor,
+    sphere: Tensor,
+    table: Tensor,
+    cutoff: float,
+    plan: list[int],
+    couplings: Tensor,
+    outputs: list[int],
+) -> list[Tensor]:
+    """What torch calls; arguments as in `Problem`."""
+    problem = Problem(
+        features, rows, senders, kinds, lengths, sphere, table, cutoff, plan,
+        couplings, outputs,
+    )  # fmt: skip
+    return BACKENDS[backend_name(sphere.device)](problem)
