@@ -1,5 +1,10 @@
-"""What every network must keep to: one class of laws, inherited by APT and PGT."""
+"""What every network must keep to: one class of laws, inherited by APT and PGT.
 
+Networks are the trained one ("e3nn"), and the one made of it for inference, with either
+code that does its work ("torch", "cpp") and as TorchScript.
+"""
+
+import copy
 from dataclasses import replace
 from functools import cache
 
@@ -11,11 +16,14 @@ from mimyria.data.scaling import Scaling
 from mimyria.frame import Frame
 from mimyria.models import ModelMetadata, TensorModel, build_network, preset
 from mimyria.models.deployed import script_network
+from mimyria.models.fused import compiled
+from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import irrep_blocks
 from mimyria.targets import APT, PGT, target_by_name
 from mimyria.tensors import Tensors
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+MODES = ("e3nn", "torch", "cpp", "scripted")
 SPECIES = (1, 8)
 
 
@@ -33,19 +41,37 @@ def random_scaling(target):
 
 
 @cache
-def model(target_name, architecture, mode, dtype):
-    """A network with random weights, eager or as TorchScript."""
+def trained(target_name, architecture):
+    """A network whose weights are all random."""
     target = target_by_name(target_name)
     settings = preset(architecture, target)
     scaling = random_scaling(target)
     network = build_network(
-        target, settings, 2, 20.0, scaling, seed=3, dtype=getattr(torch, dtype)
-    ).eval()
+        target, settings, 2, 20.0, scaling, seed=3, dtype=torch.float64
+    )
+    return network.eval(), settings, scaling
+
+
+@cache
+def fused(target_name, architecture, dtype):
+    network, _, _ = trained(target_name, architecture)
+    return fuse_network(network, getattr(torch, dtype))
+
+
+@cache
+def model(target_name, architecture, mode, dtype):
+    """The network in one of `MODES`."""
+    network, settings, scaling = trained(target_name, architecture)
+    if mode == "e3nn":
+        network = copy.deepcopy(network).to(getattr(torch, dtype))
+    else:
+        network = fused(target_name, architecture, dtype)
     if mode == "scripted":
         network = script_network(network)
     metadata = ModelMetadata(
-        "random", target, settings, SPECIES, 20.0, scaling, dtype=dtype
-    )
+        "random", target_by_name(target_name), settings, SPECIES, 20.0, scaling,
+        dtype=dtype,
+    )  # fmt: skip
     return TensorModel(network, metadata, torch.device("cpu"))
 
 
@@ -74,7 +100,7 @@ def rotation_matrix():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("mode", ["eager", "scripted"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
 class NetworkContract:
     target = APT
@@ -83,7 +109,11 @@ class NetworkContract:
         return model(self.target.name, *variant).predict(list(frames))
 
     @pytest.fixture
-    def variant(self, architecture, mode, dtype):
+    def variant(self, architecture, mode, dtype, monkeypatch):
+        if mode == "cpp" and not compiled.is_available(demanded=False):
+            pytest.skip("no C++ compiler here")
+        if mode in ("cpp", "torch"):
+            monkeypatch.setenv("MIMYRIA_KERNEL", mode)
         return architecture, mode, dtype
 
     def assert_close(self, found, wanted, dtype):
@@ -185,14 +215,19 @@ class TestPgtNetwork(NetworkContract):
         assert np.array_equal(answer, answer.transpose(0, 2, 1, 3))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
-def test_scripted_equals_eager(target, architecture):
-    eager, scripted = (
-        model(target.name, architecture, mode, "float64").predict([water_frame()])[0]
-        for mode in ("eager", "scripted")
+def test_all_ways_give_the_same_numbers(target, architecture, mode, dtype, monkeypatch):
+    if mode != "scripted":
+        monkeypatch.setenv("MIMYRIA_KERNEL", "auto" if mode == "cpp" else mode)
+    wanted, found = (
+        model(target.name, architecture, *way).predict([water_frame()])[0]
+        for way in (("e3nn", "float64"), (mode, dtype))
     )
-    assert np.abs(eager - scripted).max() < 1e-12 * np.abs(eager).max()
+    tolerance = {"float32": 1e-5, "float64": 1e-8}[dtype]
+    assert np.abs(found - wanted).max() < tolerance * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
@@ -204,13 +239,14 @@ def test_atoms_far_away_do_not_matter(target):
         numbers=np.append(apart.numbers, 8),
         positions=np.vstack([apart.positions, [20.0, 20.0, 20.0]]),
     )
-    network = model(target.name, "compact", "eager", "float64")
+    network = model(target.name, "compact", "cpp", "float64")
     (alone,), (together,) = network.predict([apart]), network.predict([far])
     assert np.abs(together[:-1] - alone).max() < 1e-12 * np.abs(alone).max()
 
 
-def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff():
-    network = model("apt", "compact", "eager", "float64")
+@pytest.mark.parametrize("mode", ["e3nn", "cpp"])
+def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff(mode):
+    network = model("apt", "compact", mode, "float64")
     cutoff = network.metadata.cutoff
     answers = []
     for distance in (cutoff - 1e-5, cutoff + 1e-5):

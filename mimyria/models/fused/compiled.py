@@ -23,10 +23,9 @@ __all__ = ["convolve", "is_available"]
 
 _log = logging.getLogger(__name__)
 
-_ENTRIES: Final = {
-    torch.float32: "mimyria_convolve_float",
-    torch.float64: "mimyria_convolve_double",
-}
+_ENTRIES: Final = dict(
+    zip((torch.float32, torch.float64), building.ENTRIES, strict=True)
+)
 
 
 class _Arguments(ctypes.Structure):

@@ -129,9 +129,9 @@ def _mix_out(
     matrices = channel_matrices(convolution.mix_out, convolution.irreps_mid.dim, pairs)
     filled = []
     for matrix, sums in zip(matrices, plan.sums, strict=True):
-        rows = torch.tensor([k for k, start in enumerate(sums) if start >= 0])
+        used = [k for k, start in enumerate(sums) if start >= 0]
         full = matrix.new_zeros(len(sums), matrix.shape[1])
-        full[rows] = matrix * convolution.scale
+        full[used] = matrix * convolution.scale
         filled.append(full)
     return filled
 
