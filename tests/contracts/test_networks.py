@@ -1,5 +1,10 @@
-"""What every network must keep to: one class of laws, for APT, PGT and both at once."""
+"""What every network must keep to: one class of laws, for APT, PGT and both at once.
 
+Networks are the trained one ("e3nn"), and the one made of it for inference, with either
+code that does its work ("torch", "cpp") and as TorchScript.
+"""
+
+import copy
 from dataclasses import replace
 from functools import cache
 
@@ -11,10 +16,13 @@ from mimyria.data.scaling import Scaling
 from mimyria.frame import Frame
 from mimyria.models import ModelMetadata, TensorModel, build_network, preset
 from mimyria.models.deployed import script_network
+from mimyria.models.fused import compiled
+from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import irrep_blocks
 from mimyria.targets import targets_by_name
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+MODES = ("e3nn", "torch", "cpp", "scripted")
 SPECIES = (1, 8)
 
 
@@ -32,19 +40,37 @@ def random_scaling(targets):
 
 
 @cache
-def model(learns, architecture, mode, dtype):
-    """A network with random weights, eager or as TorchScript."""
+def trained(learns, architecture):
+    """A network whose weights are all random."""
     targets = targets_by_name(learns)
     settings = preset(architecture, learns)
     scaling = random_scaling(targets)
     network = build_network(
-        targets, settings, 2, 20.0, scaling, seed=3, dtype=getattr(torch, dtype)
-    ).eval()
+        targets, settings, 2, 20.0, scaling, seed=3, dtype=torch.float64
+    )
+    return network.eval(), settings, scaling
+
+
+@cache
+def fused(learns, architecture, dtype):
+    network, _, _ = trained(learns, architecture)
+    return fuse_network(network, getattr(torch, dtype))
+
+
+@cache
+def model(learns, architecture, mode, dtype):
+    """The network in one of `MODES`."""
+    network, settings, scaling = trained(learns, architecture)
+    if mode == "e3nn":
+        network = copy.deepcopy(network).to(getattr(torch, dtype))
+    else:
+        network = fused(learns, architecture, dtype)
     if mode == "scripted":
         network = script_network(network)
     metadata = ModelMetadata(
-        "random", targets, settings, SPECIES, 20.0, scaling, dtype=dtype
-    )
+        "random", targets_by_name(learns), settings, SPECIES, 20.0, scaling,
+        dtype=dtype,
+    )  # fmt: skip
     return TensorModel(network, metadata, torch.device("cpu"))
 
 
@@ -73,7 +99,7 @@ def rotation_matrix():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("mode", ["eager", "scripted"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
 class NetworkContract:
     learns = "apt"
@@ -82,7 +108,11 @@ class NetworkContract:
         return model(self.learns, *variant).predict(list(frames))
 
     @pytest.fixture
-    def variant(self, architecture, mode, dtype):
+    def variant(self, architecture, mode, dtype, monkeypatch):
+        if mode == "cpp" and not compiled.is_available(demanded=False):
+            pytest.skip("no C++ compiler here")
+        if mode in ("cpp", "torch"):
+            monkeypatch.setenv("MIMYRIA_KERNEL", mode)
         return architecture, mode, dtype
 
     def assert_close(self, found, wanted, dtype, sense=lambda tensor: tensor):
@@ -200,17 +230,19 @@ def columns(tensors, learns):
     return tensors.columns(targets_by_name(learns))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize("learns", ["apt", "pgt", "joint"])
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
-def test_scripted_equals_eager(learns, architecture):
-    eager, scripted = (
-        columns(
-            model(learns, architecture, mode, "float64").predict([water_frame()])[0],
-            learns,
-        )
-        for mode in ("eager", "scripted")
+def test_all_ways_give_the_same_numbers(learns, architecture, mode, dtype, monkeypatch):
+    if mode != "scripted":
+        monkeypatch.setenv("MIMYRIA_KERNEL", "auto" if mode == "cpp" else mode)
+    wanted, found = (
+        columns(model(learns, architecture, *way).predict([water_frame()])[0], learns)
+        for way in (("e3nn", "float64"), (mode, dtype))
     )
-    assert np.abs(eager - scripted).max() < 1e-12 * np.abs(eager).max()
+    tolerance = {"float32": 1e-5, "float64": 1e-8}[dtype]
+    assert np.abs(found - wanted).max() < tolerance * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("learns", ["apt", "pgt", "joint"])
@@ -222,15 +254,16 @@ def test_atoms_far_away_do_not_matter(learns):
         numbers=np.append(apart.numbers, 8),
         positions=np.vstack([apart.positions, [20.0, 20.0, 20.0]]),
     )
-    network = model(learns, "compact", "eager", "float64")
+    network = model(learns, "compact", "cpp", "float64")
     alone, together = (
         columns(network.predict([frame])[0], learns) for frame in (apart, far)
     )
     assert np.abs(together[:-1] - alone).max() < 1e-12 * np.abs(alone).max()
 
 
-def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff():
-    network = model("apt", "compact", "eager", "float64")
+@pytest.mark.parametrize("mode", ["e3nn", "cpp"])
+def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff(mode):
+    network = model("apt", "compact", mode, "float64")
     cutoff = network.metadata.cutoff
     answers = []
     for distance in (cutoff - 1e-5, cutoff + 1e-5):

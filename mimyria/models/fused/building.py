@@ -1,8 +1,9 @@
 """From `kernel.cpp` to a loaded library: compiler, cache, atomic files.
 
-The library is kept under a digest of all that it depends on, so that a new version, a
-new compiler or another processor makes a new one; it is written beside and renamed, so
-that any number of processes may build at the same time.
+The name of a library holds a digest of all that it depends on, so that a new version, a
+new compiler or another processor makes a new one, and a digest of its content, so that
+a damaged one is never loaded. It is written beside and renamed: any number of processes
+may build at the same time.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from mimyria.errors import KernelError
+from mimyria.errors import KernelError, OutputError
+from mimyria.files import replace_file
 
-__all__ = ["cache_folder", "find_compiler", "load_kernel"]
+__all__ = ["ENTRIES", "cache_folder", "find_compiler", "load_kernel"]
 
 _log = logging.getLogger(__name__)
+
+ENTRIES: Final = ("mimyria_convolve_float", "mimyria_convolve_double")
+"""Functions of the library."""
 
 _COMPILERS: Final = ("g++", "c++", "clang++")
 _FLAGS: Final = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-psabi")
@@ -40,23 +45,24 @@ def load_kernel() -> ctypes.CDLL:
     """
     source = (resources.files("mimyria.models.fused") / "kernel.cpp").read_bytes()
     compiler = find_compiler()
-    name = f"kernel-{_digest(source, compiler)}.so"
-    folder = cache_folder()
-    if folder is not None:
-        library = _loaded(folder / name)
-        if library is not None:
-            return library
-    private = folder is None
-    folder = folder or Path(tempfile.mkdtemp(prefix="mimyria-"))
-    try:
-        _build(source, compiler, folder / name)
-        library = _loaded(folder / name)
-    finally:
-        if private:  # what is loaded stays loaded
-            shutil.rmtree(folder, ignore_errors=True)
-    if library is None:
-        raise KernelError(f"{compiler} made a library that cannot be loaded.")
-    return library
+    prefix = f"kernel-{_digest(source, compiler)}-"
+    cache = cache_folder()
+    for path in sorted(cache.glob(prefix + "*.so")) if cache is not None else []:
+        if path.name == prefix + _short_digest(path.read_bytes()) + ".so":
+            return _loaded(path)
+    # What is loaded stays loaded when its file is gone.
+    with tempfile.TemporaryDirectory(prefix="mimyria-") as private:
+        built = _built(source, compiler, Path(private))
+        content = built.read_bytes()
+        if cache is not None:
+            kept = cache / f"{prefix}{_short_digest(content)}.so"
+            try:
+                replace_file(kept, content)
+            except OutputError as error:
+                _log.info("the kernel is not kept: %s", error)
+            else:
+                built = kept
+        return _loaded(built)
 
 
 def find_compiler() -> str:
@@ -91,7 +97,11 @@ def _digest(source: bytes, compiler: str) -> str:
     """Names a build by everything that changes it."""
     parts = [source, _run([compiler, "--version"]).encode(), _processor().encode()]
     parts += [flag.encode() for flag in (*_FLAGS, *sum(_TUNINGS, ()))]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+    return _short_digest(b"\0".join(parts))
+
+
+def _short_digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:24]
 
 
 def _processor() -> str:
@@ -105,21 +115,19 @@ def _processor() -> str:
     return "\n".join([platform.machine(), *sorted(kept)])
 
 
-def _build(source: bytes, compiler: str, target: Path) -> None:
-    """Compile beside `target`, then rename."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        code, built = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-        code.write_bytes(source)
-        for tuning in _TUNINGS:
-            try:
-                _run([compiler, *_FLAGS, *tuning, "-o", str(built), str(code)])
-                break
-            except KernelError as error:
-                failure = error
+def _built(source: bytes, compiler: str, folder: Path) -> Path:
+    """Compile in a folder; the library."""
+    code, library = folder / "kernel.cpp", folder / "kernel.so"
+    code.write_bytes(source)
+    for tuning in _TUNINGS:
+        try:
+            _run([compiler, *_FLAGS, *tuning, "-o", str(library), str(code)])
+        except KernelError as error:
+            failure = error
         else:
-            raise failure
-        os.replace(built, target)
-    _log.info("built the C++ kernel with %s", compiler)
+            _log.info("built the C++ kernel with %s", compiler)
+            return library
+    raise failure
 
 
 def _run(command: list[str]) -> str:
@@ -141,16 +149,18 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _loaded(path: Path) -> ctypes.CDLL | None:
-    """The library at a path, or None where there is no usable one."""
-    if not path.exists():
-        return None
+def _loaded(path: Path) -> ctypes.CDLL:
+    """The library at a path.
+
+    Raises:
+        KernelError: it cannot be loaded.
+    """
     try:
         library = ctypes.CDLL(str(path))
-        for name in ("mimyria_convolve_float", "mimyria_convolve_double"):
+        for name in ENTRIES:
             function = getattr(library, name)
             function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
             function.restype = ctypes.c_int
-    except (OSError, AttributeError):
-        return None
+    except (OSError, AttributeError) as error:
+        raise KernelError(f"the built kernel cannot be loaded: {error}.") from error
     return library

@@ -10,7 +10,7 @@ import ctypes
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -23,16 +23,15 @@ __all__ = ["convolve", "is_available"]
 
 _log = logging.getLogger(__name__)
 
-_ENTRIES: Final = {
-    torch.float32: "mimyria_convolve_float",
-    torch.float64: "mimyria_convolve_double",
-}
+_ENTRIES: Final = dict(
+    zip((torch.float32, torch.float64), building.ENTRIES, strict=True)
+)
 
 
 class _Arguments(ctypes.Structure):
     """`Problem` of kernel.cpp: the same fields in the same order."""
 
-    _fields_: Final = [
+    _fields_ = [
         *[
             (name, ctypes.c_int64)
             for name in (
@@ -114,7 +113,7 @@ def convolve(problem: Problem) -> list[Tensor]:
     }
     kinds = None if problem.kinds is None else problem.kinds.contiguous()
     outputs = problem.empty_outputs()
-    arrays = {  # they must live until the kernel returns
+    arrays: dict[str, ctypes.Array[Any]] = {  # they live until the kernel returns
         "features": _addresses(features),
         "feature_channels": _integers([block.shape[2] for block in features]),
         "plan": _integers(problem.plan),

@@ -49,11 +49,12 @@ def fuse_network(network: TensorNetwork, dtype: torch.dtype) -> FusedNetwork:
     with torch.no_grad(), float64_default():
         precise = copy.deepcopy(network).double().cpu().eval()
         layers = [_fused_layer(precise, layer, dtype) for layer in precise.layers]
-        last = precise.layers[-1].convolution.mix_out.irreps_out
+        last = precise.layers[-1]
+        assert isinstance(last, LinearLayer)
         fused = FusedNetwork(
             precise.embedding.detach().clone(),
             layers,
-            _fused_output(precise, blocks_of(last)),
+            _fused_output(precise, blocks_of(last.convolution.mix_out.irreps_out)),
             precise.sphere.irreps_out.lmax,
             precise.pair_radials,
         )
@@ -65,13 +66,11 @@ def _fused_layer(
 ) -> FusedLayer:
     """One layer, gated or linear."""
     gate: FusedGate | None = None
-    if isinstance(layer, GatedLayer):
-        linear = layer.linear
-        gate, blocks = _fused_gate(layer.gate)
-    else:
-        linear = layer
-        blocks = blocks_of(linear.convolution.mix_out.irreps_out)
+    linear = layer.linear if isinstance(layer, GatedLayer) else layer
     assert isinstance(linear, LinearLayer)
+    blocks = blocks_of(linear.convolution.mix_out.irreps_out)
+    if isinstance(layer, GatedLayer):
+        gate, blocks = _fused_gate(layer.gate)
     convolution = linear.convolution
     irreps_in = convolution.mix_in.irreps_in
     plan = make_plan(
@@ -127,9 +126,9 @@ def _mix_out(convolution: Convolution, plan: Plan, blocks: list[Block]) -> list[
     matrices = channel_matrices(convolution.mix_out, convolution.irreps_mid.dim, pairs)
     filled = []
     for matrix, sums in zip(matrices, plan.sums, strict=True):
-        rows = torch.tensor([k for k, start in enumerate(sums) if start >= 0])
+        used = [k for k, start in enumerate(sums) if start >= 0]
         full = matrix.new_zeros(len(sums), matrix.shape[1])
-        full[rows] = matrix * convolution.scale
+        full[used] = matrix * convolution.scale
         filled.append(full)
     return filled
 
@@ -201,9 +200,7 @@ def _fused_gate(gate: Gate) -> tuple[FusedGate, list[Block]]:
     gate_of = dict(zip((gated[start] for start in order), gates, strict=True))
     first = [*scalars, *(gate_of[start] for block in tensors for start in block.starts)]
     blocks = [Block(0, tuple(first)), *tensors]
-    scales = tuple(
-        _norm(function) for function in (nn.functional.silu, torch.tanh, torch.sigmoid)
-    )
+    scales = _norm(nn.functional.silu), _norm(torch.tanh), _norm(torch.sigmoid)
     n_even = sum(mul for mul, irrep in gate.irreps_scalars if irrep.p == 1)
     channels = [len(scalars), *(len(block.starts) for block in tensors)]
     return FusedGate(channels, scales, n_even), blocks

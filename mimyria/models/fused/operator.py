@@ -49,9 +49,9 @@ def register_operator() -> None:
         if _libraries:
             return
         namespace, _, name = OPERATOR.partition("::")
-        library = torch.library.Library(namespace, "FRAGMENT")
-        library.define(_SCHEMA)
-        library.impl(name, _convolve, "CompositeExplicitAutograd")
+        library = torch.library.Library(namespace, "FRAGMENT")  # type: ignore[no-untyped-call]
+        library.define(_SCHEMA)  # type: ignore[no-untyped-call]
+        library.impl(name, _convolve, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         _libraries.append(library)
 
 

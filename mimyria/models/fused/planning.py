@@ -1,7 +1,7 @@
 """The plan of a fused convolution: which path multiplies what, and where it stands.
 
-Paths with the same three l and neighbouring channels become one, which joins features of
-either parity. It knows e3nn, and belongs to the making of a fused network.
+Paths with the same three l and neighbouring channels become one, which joins features
+of either parity. It knows e3nn, and belongs to the making of a fused network.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _radial_weights(problem: Problem, edges: Tensor) -> Tensor:
     intervals = n_rows - (POINTS - 1)
     lengths = problem.lengths[edges].double()
     place = lengths * (intervals / problem.cutoff)
-    left = place.long().clamp(max=intervals - 1)
+    left = place.long().clamp(min=0, max=intervals - 1)
     inside = (lengths < problem.cutoff).to(problem.table.dtype)
     offsets = left if problem.kinds is None else left + problem.kinds[edges] * n_rows
     rows = problem.table.view(n_kinds * n_rows, n_weights)

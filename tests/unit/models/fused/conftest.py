@@ -1,0 +1,26 @@
+"""The backends of the fused convolution; helpers are in `fused_cases`."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mimyria.models.fused import compiled
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def compiler():
+    """Tests that use it need a C++ compiler."""
+    if not compiled.is_available(demanded=False):
+        pytest.skip("no C++ compiler here")
+
+
+@pytest.fixture(params=["torch", "cpp"])
+def backend(request, monkeypatch):
+    """Each code that can do the convolution on this machine."""
+    if request.param == "cpp":
+        request.getfixturevalue("compiler")
+    monkeypatch.setenv("MIMYRIA_KERNEL", request.param)
+    return request.param
