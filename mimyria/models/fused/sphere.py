@@ -5,7 +5,8 @@ With the polar axis y and the azimuth α counted from z to x,
     Y_l^m = √((2l + 1)(2 − δ_m0)(l − |m|)!/(l + |m|)!) Π_l^|m|(y) · Re (z + ix)^|m|,
 
 the imaginary part instead for m < 0, and Σ_m |Y_l^m|² = 2l + 1. The factor
-Π_l^m = P_l^m(y)/(1 − y²)^{m/2} follows the recurrence of Legendre functions. TorchScript accepts all of it.
+Π_l^m = P_l^m(y)/(1 − y²)^{m/2} follows the recurrence of Legendre
+functions. TorchScript accepts all of it.
 
 Source: DLMF, https://dlmf.nist.gov/14.10, eq. 14.10.3, without the sign (−1)^m.
 """
