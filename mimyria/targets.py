@@ -6,9 +6,9 @@ index order and the unit are those of the whole program and stand in every file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from mimyria.errors import UnitError
 from mimyria.units import APT_UNIT, PGT_UNIT
@@ -24,6 +24,9 @@ __all__ = [
     "target_by_name",
     "targets_by_name",
 ]
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,12 @@ class Target:
     @property
     def n_independent(self) -> int:
         """Number of components for one atom, symmetric ones counted once."""
-        return self.n_components if self.formula == "ij" else 18
+        return self.n_components * 2 // 3 if self.symmetric_pair else self.n_components
+
+    @property
+    def symmetric_pair(self) -> bool:
+        """Whether the tensor is symmetric in its first two indices."""
+        return self.formula == "ijk=jik"
 
 
 APT: Final = Target("apt", "ij", "dM_a/dr_b", APT_UNIT, (3, 3), "atomic polar tensor")
@@ -82,11 +90,7 @@ def target_by_name(name: str) -> Target:
     Raises:
         UnitError: there is no such target.
     """
-    try:
-        return TARGETS[name]
-    except KeyError:
-        known = ", ".join(sorted(TARGETS))
-        raise UnitError(f"Unknown target '{name}'; known targets: {known}.") from None
+    return _looked_up(name, TARGETS)
 
 
 def targets_by_name(name: str) -> tuple[Target, ...]:
@@ -95,11 +99,15 @@ def targets_by_name(name: str) -> tuple[Target, ...]:
     Raises:
         UnitError: there is no such name.
     """
+    return _looked_up(name, TARGET_SETS)
+
+
+def _looked_up(name: str, table: Mapping[str, _T]) -> _T:
     try:
-        return TARGET_SETS[name]
+        return table[name]
     except KeyError:
-        known = ", ".join(sorted(TARGET_SETS))
-        raise UnitError(f"Unknown target '{name}'; known are: {known}.") from None
+        known = ", ".join(sorted(table))
+        raise UnitError(f"Unknown target '{name}'; known targets: {known}.") from None
 
 
 def columns_of(targets: Sequence[Target]) -> dict[str, slice]:

@@ -178,8 +178,8 @@ def _finish(
 ) -> None:
     """Errors, the model file, the report."""
     from mimyria.models import model_card
-    from mimyria.training import ModelText, cross_validate, finish, predict_with
-    from mimyria.training.report import write_report
+    from mimyria.training import ModelText, cross_validate, finish
+    from mimyria.training.report import REPORT
 
     settings = training.settings
     if training.epoch < settings.epochs:
@@ -197,14 +197,11 @@ def _finish(
         arguments.description,
         tuple(arguments.not_for),
     )
-    metadata = finish(training, network, parts, text, arguments.output, validation)
-    shown = [
-        (name, part, predict_with(training, metadata, part) if len(part) else [])
-        for name, part in zip(("training", "test"), parts, strict=True)
-    ]
-    page = write_report(work_dir, metadata, training.curve, shown)
+    metadata = finish(
+        training, network, parts, text, arguments.output, validation, work_dir
+    )
     print(model_card(metadata))
-    print(f"wrote {arguments.output}; curve and parity plots: {page}")
+    print(f"wrote {arguments.output}; curve and parity plots: {work_dir / REPORT}")
 
 
 def _settings(

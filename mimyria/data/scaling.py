@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mimyria.errors import ShapeError
 from mimyria.frame import Array
 
-__all__ = ["IrrepBlock", "Scaling", "fit_scaling"]
+__all__ = ["IrrepBlock", "Scaling", "fit_scaling", "irrep_columns"]
 
 # An irrep smaller than this part of the largest one is numerical noise of the reference
 # calculation; dividing by its own size would make the network learn noise.
@@ -110,8 +110,7 @@ def fit_scaling(
                 shift[kind, columns] = own[:, columns].mean(axis=0)
             rest = own[:, columns] - shift[kind, columns]
             scale[kind, columns] = np.sqrt((rest**2).mean())
-        for target in {block.target for block in blocks}:
-            columns = _columns(blocks, target)
+        for columns in irrep_columns(blocks).values():
             floor = _SMALLEST_PART * scale[kind, columns].max()
             scale[kind, columns] = np.maximum(
                 scale[kind, columns], floor if floor > 0 else 1.0
@@ -119,7 +118,10 @@ def fit_scaling(
     return Scaling(shift, scale)
 
 
-def _columns(blocks: Sequence[IrrepBlock], target: str) -> slice:
-    """All components of one target; they stand side by side."""
-    own = [block for block in blocks if block.target == target]
-    return slice(own[0].start, own[-1].stop)
+def irrep_columns(blocks: Sequence[IrrepBlock]) -> dict[str, slice]:
+    """Where the components of each target stand in irreps, by its name."""
+    columns: dict[str, slice] = {}
+    for block in blocks:
+        start = columns[block.target].start if block.target in columns else block.start
+        columns[block.target] = slice(start, block.stop)
+    return columns

@@ -61,6 +61,8 @@ class TensorModel:
         self._network = network
         self._dtype = getattr(torch, metadata.dtype)
         self._neighbours = NeighbourLists(metadata.cutoff)
+        widths = [target.n_components for target in metadata.targets]
+        self._shares = species_shares(metadata.scaling, metadata.targets, widths)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -117,14 +119,9 @@ class TensorModel:
         self, values: Tensor, graph: Graph, charges: Sequence[float]
     ) -> Tensor:
         """The predictions, changed by what the sum rules leave over."""
-        shares = species_shares(
-            self.metadata.scaling,
-            self.targets,
-            [target.n_components for target in self.targets],
-        )
         return without_residual(
             values,
-            torch.from_numpy(shares[graph.species]),
+            torch.from_numpy(self._shares[graph.species]),
             torch.from_numpy(np.repeat(np.arange(len(graph.sizes)), graph.sizes)),
             torch.from_numpy(wanted_sums(charges, self.targets)),
         )

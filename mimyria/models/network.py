@@ -52,8 +52,7 @@ def _mirror(targets: Sequence[Target]) -> Tensor:
     mirrors, start = [], 0
     for target in targets:
         own = torch.arange(target.n_components).reshape(target.shape) + start
-        # A target of three indices is symmetric in the first two, or in none.
-        swapped = own.transpose(0, 1) if "ijk=jik" in target.formula else own
+        swapped = own.transpose(0, 1) if target.symmetric_pair else own
         mirrors.append(swapped.reshape(-1))
         start += target.n_components
     return torch.cat(mirrors)

@@ -7,7 +7,6 @@ from mimyria.training.result import (
     ModelText,
     cross_validate,
     finish,
-    predict_with,
     split_frames,
 )
 from mimyria.training.settings import TrainingSettings
@@ -19,7 +18,6 @@ __all__ = [
     "Workers",
     "cross_validate",
     "finish",
-    "predict_with",
     "prediction_errors",
     "split_frames",
     "workers",

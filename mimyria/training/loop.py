@@ -8,7 +8,7 @@ uninterrupted one, bit for bit (on the same CPU with the same number of threads)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from ase.data import atomic_masses
 from torch import Tensor
 
 from mimyria.data.dataset import TensorDataset
-from mimyria.data.graph import batch_graph, species_indices
+from mimyria.data.graph import Graph, batch_graph, species_indices
 from mimyria.data.scaling import Scaling
 from mimyria.models.network import TensorNetwork, build_network, irrep_blocks
 from mimyria.models.settings import NetworkSettings
@@ -93,10 +93,8 @@ class Training:
         self.curve: list[CurveRow] = []
         self._device = torch.device(device)
         self._workers = workers or Workers()
-        graphs = [
-            batch_graph([frame], species, network_settings.cutoff)
-            for frame in train.frames
-        ]
+        self._cutoff = network_settings.cutoff
+        graphs = self._graphs(train)
         self.n_neighbours = mean_neighbours(train, graphs)
         self.scaling: Scaling = dataset_scaling(train, species)
         self.network: TensorNetwork = (
@@ -122,8 +120,12 @@ class Training:
             self.network.parameters(), weight_decay=settings.weight_decay
         )
         self._weights = self._loss_weights(train)
-        self._samples = self._make_samples(train)
-        held_out = [] if validation is None else self._make_samples(validation)
+        self._samples = self._make_samples(train, graphs)
+        held_out = (
+            []
+            if validation is None
+            else self._make_samples(validation, self._graphs(validation))
+        )
         self.best = Best(output, held_out, self._weights)
         self._validates = bool(held_out)
         self.validation_frames = () if validation is None else validation.indices
@@ -227,9 +229,14 @@ class Training:
                 tensors[f"{key}/{name}"] = value
         return tensors
 
-    def _make_samples(self, dataset: TensorDataset) -> list[Sample]:
-        cutoff = self.network.radial_basis.cutoff
-        graphs = [batch_graph([each], self.species, cutoff) for each in dataset.frames]
+    def _graphs(self, dataset: TensorDataset) -> list[Graph]:
+        return [
+            batch_graph([frame], self.species, self._cutoff) for frame in dataset.frames
+        ]
+
+    def _make_samples(
+        self, dataset: TensorDataset, graphs: Sequence[Graph]
+    ) -> list[Sample]:
         dtype = getattr(torch, self.settings.dtype)
         made = make_samples(dataset, graphs, self.scaling, dtype)
         return [sample.to(self._device) for sample in made]
@@ -284,11 +291,11 @@ class Training:
             group["lr"] = learning_rate(self.settings, step, n_steps)
         n_labelled = sum(len(sample.labelled) for sample in samples)
         batch, counts = self._own_part(samples)
-        difference = irrep_loss(
+        sum_of_squares = irrep_loss(
             self._call(batch), batch.wanted, batch.weighted(self._weights)
         )
         # Gradients are averaged over the processes; the loss is one over all atoms.
-        loss = difference * counts / n_labelled
+        loss = sum_of_squares * counts / n_labelled
         self._optimiser.zero_grad()
         (loss * self._workers.count).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(

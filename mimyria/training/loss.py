@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mimyria.data.scaling import IrrepBlock, Scaling
+from mimyria.data.scaling import IrrepBlock, Scaling, irrep_columns
 from mimyria.frame import Array
 
 __all__ = ["irrep_loss", "irrep_weights", "loss_weights", "spectral_weights"]
@@ -57,10 +57,8 @@ def spectral_weights(
     """
     shares = np.bincount(species, minlength=len(masses)) / len(species)
     weights: Array = scaling.scale**2 / masses[:, None]
-    targets = dict.fromkeys(block.target for block in blocks)
-    for target in targets:
-        own = [block for block in blocks if block.target == target]
-        columns = slice(own[0].start, own[-1].stop)
+    targets = irrep_columns(blocks)
+    for columns in targets.values():
         size = (shares[:, None] * weights[:, columns]).sum()
         weights[:, columns] /= size * len(targets)
     return weights

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
-from numpy.typing import NDArray
 
 from mimyria.data.dataset import TensorDataset
-from mimyria.data.scaling import IrrepBlock, Scaling
+from mimyria.data.scaling import Scaling, irrep_columns
 from mimyria.frame import Array
 from mimyria.models.coupling import change_of_basis
 from mimyria.models.network import irrep_blocks
@@ -53,24 +52,29 @@ def prediction_errors(
         `sum_rule`: largest component of Σ_i of a frame, predicted and in the labels,
         over the `frames` all of whose atoms have labels (None without any).
     """
-    basis = change_of_basis(dataset.targets).numpy()
     labels = dataset.select(dataset.labels)
     difference = dataset.select(predictions) - labels
-    kinds = np.searchsorted(np.asarray(species), dataset.labelled_numbers)
-    in_irreps = difference @ basis.T, labels @ basis.T - scaling.shift[kinds]
-    blocks = irrep_blocks(dataset.targets)
-    masses = atomic_masses[dataset.labelled_numbers]
+    numbers = dataset.labelled_numbers
+    shift = scaling.shift[np.searchsorted(np.asarray(species), numbers)]
+    in_irreps = irrep_columns(irrep_blocks(dataset.targets))
     found = {}
     for target in dataset.targets:
         columns = dataset.columns[target.name]
-        own = [block for block in blocks if block.target == target.name]
+        own = difference[:, columns], labels[:, columns]
+        basis = change_of_basis([target]).numpy()
+        wrong = own[0] @ basis.T
+        wanted = own[1] @ basis.T - shift[:, in_irreps[target.name]]
         found[target.name] = {
             "frames": len(dataset),
             "atoms": len(labels),
-            **_errors_by_element(dataset.labelled_numbers, in_irreps, own, target),
-            "spectral": spectral_errors(
-                difference[:, columns], labels[:, columns], masses, target
-            ),
+            **_sizes(wrong, wanted, target),
+            "spectral": spectral_errors(*own, atomic_masses[numbers], target),
+            "elements": {
+                chemical_symbols[z]: _element_errors(
+                    wrong[numbers == z], wanted[numbers == z], target
+                )
+                for z in np.unique(numbers).tolist()
+            },
             "sum_rule": _sum_rule(dataset, predictions, columns),
         }
     return found
@@ -123,29 +127,6 @@ def _isotropic(pgt: Array) -> Array:
     return tensors.reshape(len(pgt), -1)
 
 
-def _errors_by_element(
-    numbers: NDArray[np.int64],
-    in_irreps: tuple[Array, Array],
-    blocks: Sequence[IrrepBlock],
-    target: Target,
-) -> dict[str, Any]:
-    """`rmse` and `relative` of one target, and `elements` with the same of each."""
-    start, stop = blocks[0].start, blocks[-1].stop
-    difference, reference = in_irreps
-    own = difference[:, start:stop], reference[:, start:stop]
-    elements = {}
-    for number in sorted(set(numbers.tolist())):
-        atoms = numbers == number
-        elements[chemical_symbols[number]] = _element_errors(
-            difference[atoms], reference[atoms], blocks, target.n_components
-        )
-    return {
-        "rmse": _rmse(own[0], target.n_components),
-        "relative": relative_error(*own),
-        "elements": elements,
-    }
-
-
 def _sum_rule(
     dataset: TensorDataset, predictions: Sequence[Array], columns: slice
 ) -> dict[str, Any]:
@@ -158,8 +139,10 @@ def _sum_rule(
 
 
 def _element_errors(
-    difference: Array, reference: Array, blocks: Sequence[IrrepBlock], n: int
+    difference: Array, reference: Array, target: Target
 ) -> dict[str, Any]:
+    """Errors of the atoms of one element, in irreps; of all components and of each."""
+    blocks = irrep_blocks([target])
     irreps: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(block.name for block in blocks):
         columns = np.concatenate(
@@ -169,20 +152,19 @@ def _element_errors(
             "rmse": float(np.sqrt((difference[:, columns] ** 2).mean())),
             "relative": relative_error(difference[:, columns], reference[:, columns]),
         }
-    own = slice(blocks[0].start, blocks[-1].stop)
-    return {
-        "rmse": _rmse(difference[:, own], n),
-        "relative": relative_error(difference[:, own], reference[:, own]),
-        "irreps": irreps,
-    }
+    return {**_sizes(difference, reference, target), "irreps": irreps}
 
 
-def _rmse(difference: Array, n_components: int) -> float:
-    """Root mean square error of one Cartesian component.
+def _sizes(difference: Array, reference: Array, target: Target) -> dict[str, float]:
+    """Root mean square error of one Cartesian component, and the relative error.
 
     The change of basis is orthonormal, so sums of squares are the same in irreps.
     """
-    return float(np.sqrt((difference**2).sum() / (len(difference) * n_components)))
+    n_values = len(difference) * target.n_components
+    return {
+        "rmse": float(np.sqrt((difference**2).sum() / n_values)),
+        "relative": relative_error(difference, reference),
+    }
 
 
 def _largest_sum(tensors: Sequence[Array]) -> float | None:

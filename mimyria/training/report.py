@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import base64
 import html
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from ase.data import chemical_symbols
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mimyria.data.dataset import TensorDataset
-from mimyria.drawing import COLOURS
+from mimyria.drawing import COLOURS, save_figure
 from mimyria.files import replace_file
 from mimyria.frame import Array
 from mimyria.models.card import model_card
@@ -29,8 +27,9 @@ from mimyria.models.network import irrep_blocks
 from mimyria.targets import Target
 from mimyria.training.curve import CurveRow
 
-__all__ = ["Part", "write_report"]
+__all__ = ["REPORT", "Part", "write_report"]
 
+REPORT: Final = "report.html"
 _DOTS: Final = 110
 _BLUE, _RED, *_ = COLOURS
 _PANEL: Final = 2.6  # inches
@@ -57,10 +56,11 @@ def write_report(
     pictures = {"learning-curve": _learning_curve(curve)}
     for target in metadata.targets:
         pictures[f"parity-{target.name}"] = _parity(target, shown)
-    drawn = {name: _png(figure) for name, figure in pictures.items()}
-    for name, content in drawn.items():
-        replace_file(folder / f"{name}.png", content)
-    page = folder / "report.html"
+    drawn = []
+    for name, figure in pictures.items():
+        drawn.append(folder / f"{name}.png")
+        save_figure(figure, drawn[-1], dots=_DOTS)
+    page = folder / REPORT
     replace_file(page, _page(metadata, drawn).encode())
     return page
 
@@ -134,18 +134,11 @@ def _diagonal(axes: Axes) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS)
-    return buffer.getvalue()
-
-
-def _page(metadata: ModelMetadata, pictures: Mapping[str, bytes]) -> str:
+def _page(metadata: ModelMetadata, pictures: Sequence[Path]) -> str:
     images = "\n".join(
-        f'<h2>{html.escape(name)}</h2>\n<img alt="{html.escape(name)}" '
-        f'src="data:image/png;base64,{base64.b64encode(content).decode()}">'
-        for name, content in pictures.items()
+        f'<h2>{path.stem}</h2>\n<img alt="{path.stem}" src="data:image/png;base64,'
+        f'{base64.b64encode(path.read_bytes()).decode()}">'
+        for path in pictures
     )
     title = html.escape(metadata.name)
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import e3nn
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 
 import mimyria
 from mimyria.data.dataset import TensorDataset
-from mimyria.frame import Array
+from mimyria.frame import Array, Frame
 from mimyria.models.metadata import ModelMetadata
 from mimyria.models.model import TensorModel, resolve_device
 from mimyria.models.modelfile import (
@@ -28,7 +28,10 @@ from mimyria.training.metrics import prediction_errors
 from mimyria.training.samples import dataset_scaling
 from mimyria.training.settings import TrainingSettings
 
-__all__ = ["ModelText", "cross_validate", "finish", "predict_with", "split_frames"]
+if TYPE_CHECKING:
+    from mimyria.training.report import Part
+
+__all__ = ["ModelText", "cross_validate", "finish", "split_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,18 @@ def _metadata(
     )
 
 
-def predict_with(
-    training: Training, metadata: ModelMetadata, dataset: TensorDataset
-) -> list[Array]:
-    """Predictions of the trained weights for every frame, shaped like labels."""
+def _trained_model(
+    training: Training, metadata: ModelMetadata, frame: Frame
+) -> TensorModel:
+    """The trained weights, ready to predict; the frame stands for an example."""
     weights = {name: value.numpy() for name, value in training.weights.items()}
-    empty = Example(dataset.frames[0], np.zeros(0))
+    empty = Example(frame, np.zeros(0))
     network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
-    model = TensorModel(network, metadata, torch.device("cpu"))
+    return TensorModel(network, metadata, torch.device("cpu"))
+
+
+def _answers(model: TensorModel, dataset: TensorDataset) -> list[Array]:
+    """Predictions for every frame, shaped like labels."""
     return [
         model.predict([frame], [charge])[0].columns(dataset.targets)
         for frame, charge in zip(dataset.frames, dataset.total_charges, strict=True)
@@ -117,6 +124,7 @@ def finish(
     text: ModelText,
     path: Path,
     cross_validation: dict[str, Any] | None = None,
+    report: Path | None = None,
 ) -> ModelMetadata:
     """Measure the trained network and write its model file.
 
@@ -127,16 +135,20 @@ def finish(
         text: name and description.
         path: model file to write.
         cross_validation: errors of `cross_validate`, to be stored as well.
+        report: existing folder for curve and parity plots; none if left out.
 
     Returns:
         The metadata in the file.
     """
     train, test = parts
     metadata = _metadata(training, network_settings, parts, text)
+    model = _trained_model(training, metadata, train.frames[0])
     errors: dict[str, Any] = {}
-    for key, part in (("train", train), ("test", test)):
+    shown: list[Part] = []
+    for key, title, part in (("train", "training", train), ("test", "test", test)):
         if len(part):
-            answers = predict_with(training, metadata, part)
+            answers = _answers(model, part)
+            shown.append((title, part, answers))
             errors[key] = prediction_errors(
                 part, answers, training.species, training.scaling
             )
@@ -145,12 +157,12 @@ def finish(
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
     weights = {name: value.numpy() for name, value in training.weights.items()}
-    return save_model(
-        path,
-        metadata.with_changes(errors=errors),
-        weights,
-        example,
-    )
+    saved = save_model(path, metadata.with_changes(errors=errors), weights, example)
+    if report is not None:
+        from mimyria.training.report import write_report  # matplotlib, when needed
+
+        write_report(report, saved, training.curve, shown)
+    return saved
 
 
 def cross_validate(
@@ -191,6 +203,7 @@ def cross_validate(
         metadata = _metadata(
             training, network_settings, (train, test), ModelText("fold")
         )
-        answers += predict_with(training, metadata, test)
+        model = _trained_model(training, metadata, test.frames[0])
+        answers += _answers(model, test)
     scaling = dataset_scaling(dataset, dataset.species)
     return prediction_errors(dataset, answers, dataset.species, scaling)
