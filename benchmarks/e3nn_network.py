@@ -1,12 +1,11 @@
 """The network as one writes it with e3nn, with the weights of a `TensorNetwork`.
 
-The yardstick of `benchmarks/network.py` and of the tests: `o3.TensorProduct` in the mode
-"uvu" with radial weights of each edge, then `index_add`.
+The yardstick of `benchmarks/network.py` and of the tests: `o3.TensorProduct` in the
+mode "uvu" with radial weights of each edge, then `index_add`.
 """
 
 import copy
 
-import torch
 from e3nn import o3
 from torch import nn
 
@@ -22,9 +21,7 @@ class E3nnConvolution(nn.Module):
     def __init__(self, convolution, irreps_sphere):
         super().__init__()
         irreps_in = convolution.mix_in.irreps_in
-        paths = allowed_paths(
-            irreps_in, irreps_sphere, convolution.mix_out.irreps_out
-        )
+        paths = allowed_paths(irreps_in, irreps_sphere, convolution.mix_out.irreps_out)
         order = sorted(range(len(paths)), key=lambda k: paths[k].irrep)
         place = {k: number for number, k in enumerate(order)}
         self.product = o3.TensorProduct(

@@ -1,7 +1,7 @@
 """The plan of a fused convolution: which path multiplies what, and where it stands.
 
-Paths with the same three l and neighbouring channels become one, which joins features of
-either parity. It knows e3nn, and belongs to the making of a fused network.
+Paths with the same three l and neighbouring channels become one, which joins features
+of either parity. It knows e3nn, and belongs to the making of a fused network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Plan:
 
     Attributes:
         paths: in the order of their weights.
-        couplings: coefficients of all paths, float64.
+        couplings: coefficients of each path, float64.
         weights: for each radial weight the column of the radial network, −1 where the
             channel only fills up.
         degrees: l of each block of the result.
@@ -45,6 +45,11 @@ class Plan:
     def flat(self) -> list[int]:
         """As the operator takes it."""
         return [number for path in self.paths for number in path]
+
+    @property
+    def all_couplings(self) -> Tensor:
+        """Coefficients of all paths, one after the other."""
+        return torch.cat([values.flatten() for values in self.couplings])
 
     @property
     def outputs(self) -> list[int]:
@@ -71,7 +76,9 @@ def make_plan(
     plan = Plan(degrees=[block.degree for block in blocks_of(irreps_out)])
     plan.sums = [[] for _ in plan.degrees]
     for number, block in enumerate(blocks_of(irreps_in)):
-        entries = [k for k, (_, irrep) in enumerate(irreps_in) if irrep.l == block.degree]
+        entries = [
+            k for k, (_, irrep) in enumerate(irreps_in) if irrep.l == block.degree
+        ]
         plan.channels_in.append(padded(len(block.starts)))
         for right, sphere in enumerate(irreps_sphere.slices()):
             for degree in plan.degrees:
@@ -156,8 +163,3 @@ def _add_path(
     plan.weights += fill
     plan.sums[output] += fill
     plan.channels_in[number] = max(plan.channels_in[number], padded(channel + channels))
-
-
-def joined_couplings(plan: Plan) -> Tensor:
-    """Coefficients of all paths in one row."""
-    return torch.cat([values.flatten() for values in plan.couplings])

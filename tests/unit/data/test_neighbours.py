@@ -86,7 +86,9 @@ def test_edges_are_ordered_by_receiver_sender_and_image():
 def test_another_cell_or_number_of_atoms_begins_anew(searches):
     frames = trajectory(CELLS["cubic"], wrapped=False)[:3]
     stretched = replace(frames[0], cell=frames[0].cell * 1.01)
-    fewer = Frame(frames[0].numbers[1:], frames[0].positions[1:], frames[0].cell, None, 0)
+    fewer = Frame(
+        frames[0].numbers[1:], frames[0].positions[1:], frames[0].cell, None, 0
+    )
     reused = NeighbourList(4.0)
     for frame in (*frames, stretched, fewer, frames[0]):
         edges = reused.edges(frame)

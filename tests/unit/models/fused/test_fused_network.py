@@ -56,9 +56,7 @@ def test_fused_network_equals_plain_e3nn(settings, target, dtype, backend):
 def test_any_frame_gives_what_the_trained_network_gives(frame, target, dtype, backend):
     with torch.inference_mode():
         wanted = reference(target, "compact")(*arguments([FRAMES[frame]], 4.0))
-        found = fused(target, "compact", dtype)(
-            *arguments([FRAMES[frame]], 4.0, dtype)
-        )
+        found = fused(target, "compact", dtype)(*arguments([FRAMES[frame]], 4.0, dtype))
     # The PGT of a lone atom is zero; what is left is rounding.
     size = max(float(wanted.abs().max()), 0.1)
     assert (found.double() - wanted).abs().max() < TOLERANCE[dtype] * size
