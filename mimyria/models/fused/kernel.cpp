@@ -68,7 +68,7 @@ struct Path {
   int64_t coupling;
 };
 
-// Addresses and sizes as ctypes fills them in; `cpp.py` has the same list.
+// Addresses and sizes as ctypes fills them in; compiled.py has the same list.
 template <typename T> struct Problem {
   int64_t n_receivers, n_paths, n_outputs, dim_sphere, n_rows, n_weights;
   double cutoff;

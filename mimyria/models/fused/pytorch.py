@@ -20,7 +20,7 @@ __all__ = ["convolve"]
 
 # Edges, filled up, in a piece: intermediate arrays stay in the cache of a core, or
 # occupy a GPU.
-_PIECE: Final = {"cpu": 2048}
+_PIECE: Final = {"cpu": 4096}
 _PIECE_ELSEWHERE: Final = 1 << 16
 
 
