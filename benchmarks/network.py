@@ -36,7 +36,7 @@ from mimyria.models import (
 )
 from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import target_irreps
-from mimyria.targets import target_by_name
+from mimyria.targets import targets_by_name
 
 WATER = Path(__file__).resolve().parents[1] / "inputs" / "ipi" / "water" / "init.xyz"
 SHIPPED = ("water-compact-apt", "water-compact-pgt")
@@ -55,19 +55,19 @@ def water(copies=1):
     return Frame(numbers, atoms.positions, np.asarray(atoms.cell), None, step=0)
 
 
-def random_network(architecture, target_name):
+def random_network(architecture, learns):
     """A trained network, as far as cost and rounding go: all parameters random."""
-    target = target_by_name(target_name)
-    settings = preset(architecture, target)
-    scaling = Scaling.neutral(len(SPECIES), target_irreps(target).dim)
+    targets = targets_by_name(learns)
+    settings = preset(architecture, learns)
+    scaling = Scaling.neutral(len(SPECIES), target_irreps(targets).dim)
     network = build_network(
-        target, settings, len(SPECIES), 60.0, scaling, dtype=torch.float64
+        targets, settings, len(SPECIES), 60.0, scaling, dtype=torch.float64
     )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    metadata = ModelMetadata("random", target, settings, SPECIES, 60.0, scaling)
+    metadata = ModelMetadata("random", targets, settings, SPECIES, 60.0, scaling)
     return network.eval(), metadata
 
 
@@ -88,8 +88,8 @@ def speed():
         f"{'network':16s} {'dtype':8s} {'e3nn':>9s} {'fused':>9s} {'ratio':>6s} "
         f"{'off':>8s} {'torch':>9s} {'ratio':>6s} {'off':>8s}"
     )
-    for architecture, target in PRESETS:
-        network, metadata = random_network(architecture, target)
+    for architecture, learns in PRESETS:
+        network, metadata = random_network(architecture, learns)
         graph = batch_graph([water()], SPECIES, metadata.cutoff)
         indices = [
             torch.from_numpy(values)
@@ -110,7 +110,7 @@ def speed():
                 off = float(difference.abs().max() / wanted.abs().max())
                 columns.append(f"{cost:6.1f} ms {before / cost:6.1f} {off:8.0e}")
             print(
-                f"{architecture + ' ' + target:16s} {str(dtype)[6:]:8s} "
+                f"{architecture + ' ' + learns:16s} {str(dtype)[6:]:8s} "
                 f"{before:6.0f} ms {' '.join(columns)}",
                 flush=True,
             )
@@ -119,18 +119,18 @@ def speed():
 
 def scaling():
     print(f"{'network':24s} {'atoms':>6s} {'ms':>9s} {'µs/atom':>8s} {'memory':>9s}")
-    for target in ("apt", "pgt"):
+    for learns in ("apt", "pgt", "joint"):
         for dtype in ("float32", "float64"):
             for copies in COPIES:
                 subprocess.run(
-                    [sys.executable, __file__, "frame", target, dtype, str(copies)],
+                    [sys.executable, __file__, "frame", learns, dtype, str(copies)],
                     check=True,
                 )
 
 
-def one_size(target, dtype, copies):
+def one_size(learns, dtype, copies):
     """One line of `scaling`: frames that follow each other, atoms moving little."""
-    network, metadata = random_network("reference", target)
+    network, metadata = random_network("reference", learns)
     fused = fuse_network(network, getattr(torch, dtype))
     metadata = metadata.with_changes(dtype=dtype)
     model = TensorModel(fused, metadata, torch.device("cpu"))
@@ -140,7 +140,7 @@ def one_size(target, dtype, copies):
     cost = milliseconds(lambda: model.predict([frame]), 2)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
-        f"reference {target} {dtype:10s} {frame.n_atoms:6d} {cost:6.0f} ms "
+        f"reference {learns:6s} {dtype:7s} {frame.n_atoms:6d} {cost:6.0f} ms "
         f"{1e3 * cost / frame.n_atoms:8.1f} {(after - before) / 1024:6.0f} MB",
         flush=True,
     )

@@ -45,6 +45,7 @@ __all__ = [
     "SettingsError",
     "ShapeError",
     "UnitError",
+    "one_line",
 ]
 
 
@@ -142,3 +143,8 @@ class ProtocolError(MimyriaError, RuntimeError):
     """A peer sent something that the protocol does not allow."""
 
     exit_code = 76
+
+
+def one_line(error: BaseException) -> str:
+    """A foreign error as one line, without its full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

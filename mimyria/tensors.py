@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mimyria.errors import ShapeError
 from mimyria.frame import Array
+from mimyria.targets import TARGETS, Target, columns_of
 
-__all__ = ["Tensors"]
+__all__ = ["Tensors", "joined"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,32 @@ class Tensors:
                 f"{len(self.apt)} and pgt {len(self.pgt)}."
             )
 
+    @classmethod
+    def from_columns(cls, columns: Array, targets: Sequence[Target]) -> Tensors:
+        """Tensors from the components of all targets side by side.
+
+        Args:
+            columns: (n_atoms, n_components) — each tensor row-major.
+            targets: in the order of the columns.
+        """
+        parts = {
+            target.name: columns[:, part].reshape(-1, *target.shape)
+            for target, part in zip(targets, columns_of(targets).values(), strict=True)
+        }
+        return cls(**parts)
+
+    def columns(self, targets: Sequence[Target]) -> Array:
+        """Inverse of `from_columns`: (n_atoms, n_components).
+
+        Raises:
+            ShapeError: one of the targets is not there.
+        """
+        missing = [t.name for t in targets if getattr(self, t.name) is None]
+        if missing:
+            raise ShapeError(f"there is no {' and no '.join(missing)}.")
+        parts = [getattr(self, target.name) for target in targets]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
     def rotated(self, rotation: Array) -> Tensors:
         """The tensors of the frame after r → R r (proper or improper).
 
@@ -76,3 +104,14 @@ class Tensors:
         if self.pgt is not None:
             pgt = self.pgt.sum(axis=0, keepdims=True)
         return Tensors(apt, pgt)
+
+
+def joined(parts: Iterable[Tensors]) -> Tensors:
+    """Tensors of the same atoms from several models as one; the last one counts."""
+    found: dict[str, Array] = {}
+    for part in parts:
+        for target in TARGETS:
+            tensor = getattr(part, target)
+            if tensor is not None:
+                found[target] = tensor
+    return Tensors(**found)

@@ -95,6 +95,8 @@ def check_elements(
     """
     present = set(description.numbers.tolist())
     for target, document in models.items():
+        if document["species"] is None:
+            continue  # a source that says itself what it does not know
         known = {int(number) for number in document["species"]}
         unknown = sorted(present - known)
         if unknown:

@@ -24,6 +24,7 @@ from mimyria.settings.reader import (
     reference_text,
     unknown_name,
 )
+from mimyria.userfunctions import is_user_function
 from mimyria_driver.settings_analysis import (
     ConvergenceSettings,
     GroupsSettings,
@@ -36,6 +37,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "PYTHON",
     "ConvergenceSettings",
     "GroupsSettings",
     "ModelsSettings",
@@ -50,6 +52,8 @@ __all__ = [
 
 KINDS = ("lammps", "ipi", "replay")
 DEVICES = ("auto", "cpu", "cuda")
+PYTHON = "python:"
+"""Before a model that is a function of the user's and no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,19 @@ class ModelsSettings:
     """The networks. Without one of them its spectra are left out."""
 
     apt: str | None = _setting(
-        None, "Model of the atomic polar tensors (IR): a file or a shipped name."
+        None,
+        "Model of the atomic polar tensors (IR): a file, a shipped name, or "
+        '"python:module:function", which gives another source of them.',
     )
     pgt: str | None = _setting(
-        None, "Model of the polarizability gradients (Raman): a file or a shipped name."
+        None, "Model of the polarizability gradients (Raman), likewise."
+    )
+    search: Path = field(
+        default=Path("."),
+        metadata=_about('Folder where the module of "python:..." is looked for.'),
+    )
+    joint: str | None = _setting(
+        None, "A model of both, evaluated once for the two; instead of apt and pgt."
     )
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
@@ -180,11 +193,28 @@ class ModelsSettings:
 
     def __post_init__(self) -> None:
         """Check limits."""
+        if self.joint is not None:
+            _require(
+                {self.apt, self.pgt} <= {None, self.joint},
+                "models.joint",
+                "alone, without models.apt and models.pgt",
+                self.joint,
+            )
+            for name in ("apt", "pgt"):
+                object.__setattr__(self, name, self.joint)
         if self.apt is None and self.pgt is None:
             raise SettingsError(
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
                 "(Raman), or both."
             )
+        for name, model in (("apt", self.apt), ("pgt", self.pgt)):
+            if model is not None and model.startswith(PYTHON):
+                _require(
+                    is_user_function(model.removeprefix(PYTHON)),
+                    f"models.{name}",
+                    'of the form "python:module:function"',
+                    repr(model),
+                )
         device = self.device.split(":")[0]
         _choice("models.device", device, DEVICES)
         _require(self.threads >= 0, "models.threads", "0 or more", self.threads)
@@ -260,6 +290,7 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
         models,
         apt=_model_path(models.apt, folder),
         pgt=_model_path(models.pgt, folder),
+        joint=_model_path(models.joint, folder),
     )
     source = sections["source"]
     sections["source"] = dataclasses.replace(
@@ -283,7 +314,9 @@ def _socket_path(endpoint: str | None, folder: Path) -> str | None:
 
 
 def _model_path(value: str | None, folder: Path) -> str | None:
-    """A shipped name stays as it is; what looks like a file is taken as a path."""
-    if value is None or ("/" not in value and not Path(value).suffix):
+    """Shipped names and functions stay; what looks like a file is taken as a path."""
+    if value is None or value.startswith(PYTHON):
+        return value
+    if "/" not in value and not Path(value).suffix:
         return value
     return str(folder / Path(value).expanduser())

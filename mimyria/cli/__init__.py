@@ -18,8 +18,10 @@ from mimyria.cli.errors import run_command
 
 __all__ = ["build_parser", "main"]
 
+# Modules; each gives its command its name.
 COMMANDS: Final = (
     "reference",
+    "import_",
     "train",
     "export",
     "predict",

@@ -40,7 +40,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         print("models that come with mimyria:")
         for name, path in sorted(shipped_models().items()):
-            print(f"  {name:20} {read_metadata(path).target.title}")
+            titles = [target.title for target in read_metadata(path).targets]
+            print(f"  {name:20} {' and '.join(titles)}")
         return 0
     metadata = read_metadata(resolve_model(arguments.model))
     if arguments.json:

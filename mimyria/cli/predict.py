@@ -33,7 +33,10 @@ def add_parser(
         "frames.extxyz --output predicted.extxyz",
     )
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="file or shipped model, one a target"
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="file or shipped model, one for each target or a joint one",
     )
     parser.add_argument("frames", type=Path, help="extxyz file")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
@@ -48,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mimyria.models import load_model
 
     models = [load_model(name, arguments.device) for name in arguments.models]
-    names = [model.target.name for model in models]
+    names = [name for model in models for name in model.metadata.target_names]
     if len(set(names)) < len(names):
         raise SettingsError(f"Give one model for each target, not {names}.")
     predicted = _predicted(models, read_extxyz(arguments.frames))
@@ -61,13 +64,11 @@ def _predicted(
     models: Sequence[TensorModel], frames: Iterator[LabelledFrame]
 ) -> Iterator[LabelledFrame]:
     from mimyria.io import LabelledFrame
-    from mimyria.tensors import Tensors
+    from mimyria.tensors import joined
 
     while batch := list(islice(frames, _BATCH)):
-        answers = {
-            model.target.name: model.predict([labelled.frame for labelled in batch])
-            for model in models
-        }
-        for number, labelled in enumerate(batch):
-            own = {name: tensors[number] for name, tensors in answers.items()}
-            yield LabelledFrame(labelled.frame, Tensors(**own), labelled.info)
+        answers = [
+            model.predict([labelled.frame for labelled in batch]) for model in models
+        ]
+        for labelled, parts in zip(batch, zip(*answers, strict=True), strict=True):
+            yield LabelledFrame(labelled.frame, joined(parts), labelled.info)

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimyria.errors import OutputError
-from mimyria.targets import TARGETS, target_by_name
+from mimyria.targets import TARGET_SETS, targets_by_name
 
 if TYPE_CHECKING:
+    from mimyria.data.dataset import TensorDataset
     from mimyria.models import NetworkSettings
-    from mimyria.training import TrainingSettings
+    from mimyria.training import Training, TrainingSettings, Workers
 
 __all__ = ["add_parser"]
+
+DTYPES = ("float32", "float64")
 
 _OPTIONS = (
     ("epochs", int, "passes over the training frames"),
@@ -25,6 +28,10 @@ _OPTIONS = (
     ("weight_decay", float, "weight decay of AdamW"),
     ("seed", int, "seed of everything random"),
     ("test_frames", int, "frames held out for testing"),
+    ("validation_frames", int, "frames held out to find the best epoch"),
+    ("validate_every", int, "epochs between validations"),
+    ("patience", int, "end after so many epochs without a better validation"),
+    ("spectral_loss", float, "part of the loss that weighs errors as spectra do, 0-1"),
     ("checkpoint_every", int, "epochs between checkpoints"),
 )
 
@@ -36,12 +43,19 @@ def add_parser(
     parser = subparsers.add_parser(
         "train",
         help="train a network on labelled frames",
-        description="Train a network for one response tensor. The same data, "
-        "settings and seed give the same weights; --resume goes on from a checkpoint.",
-        epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria",
+        description="Train a network for one response tensor, or for both. The same "
+        "data, settings and seed give the same weights; --resume goes on from a "
+        "checkpoint.",
+        epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria "
+        "(on four GPUs: torchrun --nproc-per-node 4 -m mimyria train …)",
     )
     parser.add_argument("data", type=Path, help="extxyz with REF_apt or REF_pgt")
-    parser.add_argument("--target", choices=sorted(TARGETS), required=True)
+    parser.add_argument(
+        "--target",
+        choices=sorted(TARGET_SETS),
+        required=True,
+        help="joint: both tensors from one network",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="MODEL.mimyria")
     parser.add_argument(
         "--preset",
@@ -59,7 +73,24 @@ def add_parser(
         metavar="DIR",
         help="checkpoint and learning curve (default: OUTPUT with .work)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from a checkpoint")
+    parser.add_argument(
+        "--sum-rule",
+        choices=("report", "project", "built in"),
+        default="report",
+        help="acoustic sum rules: report how far they are broken, project predictions "
+        "so that they hold, or learn with them built in (default: report)",
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="arithmetic of the network")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu or cuda (default: auto)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="always",
+        choices=("always", "auto"),
+        help="go on from a checkpoint; auto: if there is one",
+    )
     parser.add_argument(
         "--cross-validate",
         action="store_true",
@@ -78,47 +109,102 @@ def add_parser(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mimyria.data.dataset import read_dataset
-    from mimyria.models import model_card
-    from mimyria.training import ModelText, Training, cross_validate, finish
+    from mimyria.training import workers
 
-    target = target_by_name(arguments.target)
+    with workers() as group:
+        return _train(arguments, group)
+
+
+def _train(arguments: argparse.Namespace, group: Workers) -> int:
+    from mimyria.data.dataset import read_dataset
+    from mimyria.models import resolve_device
+    from mimyria.training import Training, split_frames
+
     network, settings = _settings(arguments)
-    dataset = read_dataset(arguments.data, target)
-    parts = dataset.split(settings.test_frames, settings.seed)
+    dataset = read_dataset(arguments.data, targets_by_name(arguments.target))
+    train, validation, test = split_frames(dataset, settings)
     work_dir = _work_dir(arguments)
-    training = Training(parts[0], dataset.species, network, settings)
-    if arguments.resume:
-        training.resume(work_dir)
-    if not all(dataset.complete):
-        print(f"{dataset.n_labelled} of {dataset.n_atoms} atoms have labels")
-    print(
-        f"{len(parts[0])} training frames, {len(parts[1])} test frames; "
-        f"{sum(p.numel() for p in training.network.parameters())} parameters"
+    device = resolve_device(arguments.device)
+    training = Training(
+        train, dataset.species, network, settings, validation, device, group
     )
+    if _resumes(arguments, work_dir):
+        training.resume(work_dir)
+    if group.is_first:
+        _announce(dataset, (train, validation, test), training)
     try:
-        with _progress(settings.epochs, training.epoch, "training") as advance:
+        with _progress(
+            settings.epochs, training.epoch, "training", shown=group.is_first
+        ) as advance:
             training.run(work_dir, advance)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted at epoch {training.epoch} of {settings.epochs}; the same "
             f"command with --resume goes on from the last checkpoint in {work_dir}"
         ) from None
+    if group.is_first:
+        _finish(arguments, dataset, training, network, (train, test), work_dir)
+    return 0
+
+
+def _resumes(arguments: argparse.Namespace, work_dir: Path) -> bool:
+    from mimyria.training.loop import CHECKPOINT
+
+    if arguments.resume == "auto":
+        return (work_dir / CHECKPOINT).exists()
+    return arguments.resume is not None
+
+
+def _announce(
+    dataset: TensorDataset, parts: tuple[TensorDataset, ...], training: Training
+) -> None:
+    if not all(dataset.complete):
+        print(f"{dataset.n_labelled} of {dataset.n_atoms} atoms have labels")
+    train, validation, test = (len(part) for part in parts)
+    held_out = f"{validation} validation frames, " if validation else ""
+    print(
+        f"{train} training frames, {held_out}{test} test frames; "
+        f"{sum(p.numel() for p in training.network.parameters())} parameters"
+    )
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    dataset: TensorDataset,
+    training: Training,
+    network: NetworkSettings,
+    parts: tuple[TensorDataset, TensorDataset],
+    work_dir: Path,
+) -> None:
+    """Errors, the model file, the report."""
+    from mimyria.models import model_card
+    from mimyria.training import ModelText, cross_validate, finish, predict_with
+    from mimyria.training.report import write_report
+
+    settings = training.settings
+    if training.epoch < settings.epochs:
+        print(f"ended after epoch {training.epoch}: none was better for long")
     validation: dict[str, Any] | None = None
     if arguments.cross_validate:
         folds = work_dir / "folds"
         folds.mkdir(exist_ok=True)
         with _progress(settings.epochs * len(dataset), 0, "leave one out") as advance:
-            validation = cross_validate(dataset, network, settings, folds, advance)
+            validation = cross_validate(
+                dataset, network, settings, folds, advance, arguments.device
+            )
     text = ModelText(
         arguments.name or arguments.output.stem,
         arguments.description,
         tuple(arguments.not_for),
     )
     metadata = finish(training, network, parts, text, arguments.output, validation)
+    shown = [
+        (name, part, predict_with(training, metadata, part) if len(part) else [])
+        for name, part in zip(("training", "test"), parts, strict=True)
+    ]
+    page = write_report(work_dir, metadata, training.curve, shown)
     print(model_card(metadata))
-    print(f"wrote {arguments.output}")
-    return 0
+    print(f"wrote {arguments.output}; curve and parity plots: {page}")
 
 
 def _settings(
@@ -127,10 +213,12 @@ def _settings(
     from mimyria.models import preset
     from mimyria.training import TrainingSettings
 
-    network = preset(arguments.preset, target_by_name(arguments.target))
+    network = preset(arguments.preset, arguments.target)
+    network = replace(network, sum_rule=arguments.sum_rule)
     if arguments.cutoff is not None:
         network = replace(network, cutoff=arguments.cutoff)
     given = {name: getattr(arguments, name) for name, _, _ in _OPTIONS}
+    given["dtype"] = arguments.dtype
     chosen = {name: value for name, value in given.items() if value is not None}
     return network, TrainingSettings(**chosen)
 
@@ -148,7 +236,7 @@ def _work_dir(arguments: argparse.Namespace) -> Path:
 
 @contextmanager
 def _progress(
-    total: int, done: int, title: str
+    total: int, done: int, title: str, *, shown: bool = True
 ) -> Iterator[Callable[[int, float], None]]:
     """A progress bar; gives the function to call after each epoch."""
     from rich.console import Console
@@ -161,7 +249,8 @@ def _progress(
         TextColumn("loss {task.fields[loss]:.2e}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(title, total=total, completed=done, loss=float("nan"))
 
         def advance(_epoch: int, loss: float) -> None:

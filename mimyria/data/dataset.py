@@ -1,4 +1,4 @@
-"""TensorDataset: frames with one response tensor of their atoms, and how to split them.
+"""TensorDataset: frames with response tensors of their atoms, and how to split them.
 
 Where masks say that only some atoms have labels, nothing is learned from the others and
 no error counts them; they are there as neighbours. This module knows files and frames;
@@ -20,34 +20,37 @@ from mimyria.errors import FormatError, SettingsError, ShapeError
 from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz
 from mimyria.io.labelled import Mask, require_finite_labels, require_mask
-from mimyria.targets import Target
+from mimyria.targets import Target, columns_of
 
 __all__ = ["TensorDataset", "read_dataset"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorDataset:
-    """Frames and the labels of one target.
+    """Frames and the labels of one target, or of several.
 
     Attributes:
-        target: what the labels are.
+        targets: what the labels are.
         frames: the frames.
-        labels: (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) for each frame, in the order and
-            unit of the target; rows of atoms without labels have no meaning.
+        labels: (n_atoms, n_components) for each frame — components of all targets side
+            by side, each tensor row-major, in the orders and units of the targets; rows
+            of atoms without labels have no meaning.
         indices: number of each frame in its file.
         name: name of the file, for people.
         sha256: digest of the file that the frames come from.
-        masks: (n_atoms,) for each frame — which atoms have labels, at least one of each
-            frame; all of them if left out.
+        masks: (n_atoms,) for each frame — which atoms have labels (of all targets), at
+            least one of each frame; all of them if left out.
+        charges: total charge of each frame, e; zero if left out.
     """
 
-    target: Target
+    targets: tuple[Target, ...]
     frames: tuple[Frame, ...]
     labels: tuple[Array, ...]
     indices: tuple[int, ...]
     name: str
     sha256: str
     masks: tuple[Mask, ...] | None = None
+    charges: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once."""
@@ -57,11 +60,11 @@ class TensorDataset:
                 f"{len(self.frames)}, {len(self.labels)} and {len(self.indices)}."
             )
         for frame, label in zip(self.frames, self.labels, strict=True):
-            expected = (frame.n_atoms, *self.target.shape)
-            if label.shape != expected:
+            n_components = sum(target.n_components for target in self.targets)
+            if label.shape != (frame.n_atoms, n_components):
                 raise ShapeError(
-                    f"{self.target.name} labels must have the shape {expected}, but "
-                    f"have {label.shape}."
+                    f"{self.title} labels must have the shape "
+                    f"{(frame.n_atoms, n_components)}, but have {label.shape}."
                 )
         if self.masks is not None and len(self.masks) != len(self.frames):
             raise ShapeError(
@@ -74,6 +77,21 @@ class TensorDataset:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.frames)
+
+    @property
+    def title(self) -> str:
+        """Names of the targets, for people."""
+        return " and ".join(target.name for target in self.targets)
+
+    @property
+    def total_charges(self) -> tuple[float, ...]:
+        """Total charge of each frame, e."""
+        return self.charges or (0.0,) * len(self)
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each target stands in the labels."""
+        return columns_of(self.targets)
 
     @property
     def species(self) -> tuple[int, ...]:
@@ -119,14 +137,14 @@ class TensorDataset:
         """The rows of labelled atoms, all frames together.
 
         Args:
-            tensors: one array for each frame, (n_atoms, …).
+            tensors: (n_atoms, n_components) for each frame.
 
         Returns:
-            (n_labelled, n_components), each tensor row-major.
+            (n_labelled, n_components).
         """
         return np.concatenate(
             [
-                tensor[atoms].reshape(len(atoms), -1)
+                tensor[atoms]
                 for tensor, atoms in zip(tensors, self.labelled, strict=True)
             ]
         )
@@ -134,13 +152,14 @@ class TensorDataset:
     def subset(self, positions: Sequence[int]) -> TensorDataset:
         """The frames at these positions, in this order."""
         return TensorDataset(
-            self.target,
+            self.targets,
             tuple(self.frames[k] for k in positions),
             tuple(self.labels[k] for k in positions),
             tuple(self.indices[k] for k in positions),
             self.name,
             self.sha256,
             None if self.masks is None else tuple(self.masks[k] for k in positions),
+            tuple(self.total_charges[k] for k in positions),
         )
 
     def split(self, n_test: int, seed: int) -> tuple[TensorDataset, TensorDataset]:
@@ -159,36 +178,42 @@ class TensorDataset:
         return self.subset(train), self.subset(test)
 
 
-def read_dataset(path: str | Path, target: Target) -> TensorDataset:
-    """Read all frames of an extxyz file that must all have labels of the target.
+def read_dataset(path: str | Path, targets: Sequence[Target]) -> TensorDataset:
+    """Read all frames of an extxyz file that must all have labels of the targets.
+
+    Of several targets, an atom counts as labelled where it has labels of all.
 
     Raises:
         FormatError: the file holds no frame, or one without labels, or elements of
             which no atom has a label.
     """
     path = Path(path)
-    frames, labels, masks = [], [], []
+    frames, labels, masks, charges = [], [], [], []
     for number, labelled in enumerate(read_extxyz(path)):
-        label = getattr(labelled.tensors, target.name)
-        mask = labelled.labelled(target.name)
-        if label is None or not mask.any():
-            raise FormatError(
-                f"{path}: frame {number} has no {_missing(target, label)} "
-                f"({target.title}). Remove the frame or add its labels."
-            )
+        mask = np.ones(labelled.frame.n_atoms, np.bool_)
+        for target in targets:
+            label = getattr(labelled.tensors, target.name)
+            mask = mask & labelled.labelled(target.name)
+            if label is None or not mask.any():
+                raise FormatError(
+                    f"{path}: frame {number} has no {_missing(target, label)} "
+                    f"({target.title}). Remove the frame or add its labels."
+                )
         frames.append(labelled.frame)
-        labels.append(label)
+        labels.append(labelled.tensors.columns(targets))
         masks.append(mask)
+        charges.append(float(labelled.info.get("charge", 0.0)))
     if not frames:
         raise FormatError(f"{path} holds no frame.")
     dataset = TensorDataset(
-        target,
+        tuple(targets),
         tuple(frames),
         tuple(labels),
         tuple(range(len(frames))),
         path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
         None if all(mask.all() for mask in masks) else tuple(masks),
+        tuple(charges),
     )
     _require_labels_of_all_elements(path, dataset)
     return dataset
@@ -205,14 +230,14 @@ def _require_labels_of_all_elements(path: Path, dataset: TensorDataset) -> None:
     if bare:
         symbols = ", ".join(chemical_symbols[number] for number in bare)
         raise FormatError(
-            f"{path}: no atom of {symbols} has a label of {dataset.target.name}, so "
+            f"{path}: no atom of {symbols} has a label of {dataset.title}, so "
             "that nothing could be learned for it. Add a frame in which one has."
         )
 
 
 def _check_labels(dataset: TensorDataset, k: int, n_atoms: int) -> None:
     """Masks of the right form, and a number wherever they promise a label."""
-    name = dataset.target.name
+    name = dataset.title
     mask = np.ones(n_atoms, np.bool_) if dataset.masks is None else dataset.masks[k]
     require_mask(name, mask, n_atoms)
     if not mask.any():

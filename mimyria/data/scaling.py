@@ -30,11 +30,13 @@ class IrrepBlock:
         name: as e3nn writes it, for example "2e".
         start: first component.
         stop: one past the last component.
+        target: name of the target that it belongs to.
     """
 
     name: str
     start: int
     stop: int
+    target: str = ""
 
     @property
     def is_scalar(self) -> bool:
@@ -94,7 +96,7 @@ def fit_scaling(
         values: (n_atoms, dim) — training targets in irreps.
         species: (n_atoms,) — index of the species of each atom.
         n_species: number of species.
-        blocks: how the components fall into irreps.
+        blocks: how the components fall into irreps, of one target or of several.
     """
     shift = np.zeros((n_species, values.shape[1]))
     scale = np.ones_like(shift)
@@ -108,6 +110,16 @@ def fit_scaling(
                 shift[kind, columns] = own[:, columns].mean(axis=0)
             rest = own[:, columns] - shift[kind, columns]
             scale[kind, columns] = np.sqrt((rest**2).mean())
-        floor = _SMALLEST_PART * scale[kind].max()
-        scale[kind] = np.maximum(scale[kind], floor if floor > 0 else 1.0)
+        for target in {block.target for block in blocks}:
+            columns = _columns(blocks, target)
+            floor = _SMALLEST_PART * scale[kind, columns].max()
+            scale[kind, columns] = np.maximum(
+                scale[kind, columns], floor if floor > 0 else 1.0
+            )
     return Scaling(shift, scale)
+
+
+def _columns(blocks: Sequence[IrrepBlock], target: str) -> slice:
+    """All components of one target; they stand side by side."""
+    own = [block for block in blocks if block.target == target]
+    return slice(own[0].start, own[-1].stop)

@@ -24,6 +24,7 @@ from ase.io.extxyz import read_xyz
 from mimyria.errors import FormatError, MimyriaError, ShapeError
 from mimyria.files import replacing
 from mimyria.frame import Array, Frame
+from mimyria.io.atoms import frame_from_atoms
 from mimyria.io.compressed import TextSource
 from mimyria.io.labelled import LabelledFrame, Mask
 from mimyria.io.layouts import (
@@ -146,15 +147,8 @@ def _labelled(atoms: Atoms, index: int, overrides: dict[str, str]) -> LabelledFr
     if velocities is not None:
         velocities = np.asarray(velocities, np.float64)
         velocities = velocities * velocity_factor(header.get("velocities_unit"))
-    frame = Frame(
-        np.asarray(atoms.numbers, np.int64),
-        np.asarray(atoms.positions, np.float64),
-        np.asarray(atoms.cell.array, np.float64),
-        velocities,
-        int(header.get("step", index)),
-        int(header.get("replica", 0)),
-        (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-    )
+    step, replica = int(header.get("step", index)), int(header.get("replica", 0))
+    frame = frame_from_atoms(atoms, velocities, step, replica)
     info = {key: _plain(v) for key, v in atoms.info.items() if key not in _RESERVED}
     tensors, masks = _tensors(atoms, header)
     return LabelledFrame(frame, tensors, info, masks)

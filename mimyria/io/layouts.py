@@ -12,12 +12,14 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.errors import FormatError, UnitError
+from mimyria.errors import FormatError, ShapeError, UnitError
 from mimyria.frame import Array
 from mimyria.targets import APT, PGT, Target
 from mimyria.units import (
     ANGSTROM_PER_BOHR,
     BOHR_PER_ANGSTROM,
+    E_ANGSTROM_PER_DEBYE,
+    EV_PER_HARTREE,
     FS_PER_ATOMIC_TIME,
 )
 
@@ -26,7 +28,10 @@ __all__ = [
     "TENSOR_LAYOUTS",
     "VELOCITY_UNIT",
     "TensorLayout",
+    "atom_rows",
     "decode_mask",
+    "layout_of",
+    "layout_of_order",
     "velocity_factor",
 ]
 
@@ -59,13 +64,34 @@ class TensorLayout:
     orders: dict[str, tuple[int, ...]]
     factors: dict[str, float]
 
+    def require(
+        self, order: str | None, unit: str | None, advice: str | None = None
+    ) -> tuple[tuple[int, ...], float]:
+        """Refuse an order or a unit that is missing or unknown.
+
+        Args:
+            order: such as `dM_a/dr_b`; words after a blank are remarks.
+            unit: such as `e`.
+            advice: what to do if not; None: what a reader of files says.
+
+        Returns:
+            The stored axis behind each of our axes, and the factor to our unit.
+
+        Raises:
+            UnitError: names those that are known.
+        """
+        name = self.target.name
+        first = (order or "").split(" ")[0]
+        axes = _look_up(self.orders, first, f"{name}_order", advice)
+        return axes, _look_up(self.factors, unit or "", f"{name}_unit", advice)
+
     def decode(self, columns: Array, order: str | None, unit: str | None) -> Array:
         """Flat columns of a file as a tensor in our order and unit.
 
         Args:
             columns: (n_atoms, 3**rank), row-major in the order of the file.
-            order: such as `dM_a/dr_b`; words after a blank are remarks.
-            unit: such as `e`.
+            order: see `require`.
+            unit: see `require`.
 
         Returns:
             (n_atoms, *target.shape) in `target.unit`.
@@ -73,9 +99,7 @@ class TensorLayout:
         Raises:
             UnitError: order or unit is missing or unknown.
         """
-        name = self.target.name
-        axes = _look_up(self.orders, (order or "").split(" ")[0], f"{name}_order")
-        factor = _look_up(self.factors, unit or "", f"{name}_unit")
+        axes, factor = self.require(order, unit)
         stored = columns.reshape(-1, *self.target.shape)
         ours = stored.transpose(0, *(axis + 1 for axis in axes))
         tensor: Array = np.ascontiguousarray(ours, dtype=np.float64) * factor
@@ -83,7 +107,11 @@ class TensorLayout:
 
 
 TENSOR_LAYOUTS: Final = (
-    TensorLayout(APT, {APT.order: (0, 1), "dM_b/dr_a": (1, 0)}, {APT.unit: 1.0}),
+    TensorLayout(
+        APT,
+        {APT.order: (0, 1), "dM_b/dr_a": (1, 0)},
+        {APT.unit: 1.0, "Debye/Angstrom": E_ANGSTROM_PER_DEBYE},
+    ),
     TensorLayout(
         PGT,
         {PGT.order: (0, 1, 2), "dalpha_bc/dr_a": (1, 2, 0)},
@@ -91,10 +119,58 @@ TENSOR_LAYOUTS: Final = (
             PGT.unit: 1.0,
             "e^2 a0^2 Eh^-1 a0^-1": BOHR_PER_ANGSTROM,
             "e^2 a0 Eh^-1": BOHR_PER_ANGSTROM,
+            "a.u./Angstrom": 1.0,
+            "a.u./bohr": BOHR_PER_ANGSTROM,
             "Angstrom^2": BOHR_PER_ANGSTROM**3,
+            "e Angstrom V^-1": BOHR_PER_ANGSTROM**2 * EV_PER_HARTREE,
         },
     ),
 )
+
+
+def layout_of(target: Target) -> TensorLayout:
+    """How a target may be stored."""
+    return next(layout for layout in TENSOR_LAYOUTS if layout.target is target)
+
+
+def layout_of_order(order: str) -> TensorLayout:
+    """The layout that knows an index order, and with it the target.
+
+    Raises:
+        UnitError: none does.
+    """
+    for layout in TENSOR_LAYOUTS:
+        if order in layout.orders:
+            return layout
+    known = [f'"{name}"' for layout in TENSOR_LAYOUTS for name in layout.orders]
+    raise UnitError(
+        f'the index order must be one of {", ".join(known)}, but is "{order}".'
+    )
+
+
+def atom_rows(array: NDArray[np.generic], n_atoms: int, target: Target) -> Array:
+    """Tensors of all atoms as another program has them: one row for each atom.
+
+    (n_atoms, …) and (3 n_atoms, …) with the right number of components, as (n_atoms, 3,
+    3), (n_atoms, 9) or (3 n_atoms, 3) for the APT, or all of them in one row.
+
+    Returns:
+        (n_atoms, n_components), row-major in the order of the array.
+
+    Raises:
+        ShapeError: it has another shape, or does not hold real numbers.
+    """
+    array = np.asarray(array)
+    wanted = n_atoms * target.n_components
+    fits = array.ndim and array.shape[0] in (n_atoms, 3 * n_atoms, wanted)
+    if array.dtype.kind not in "fiu" or not fits or array.size != wanted:
+        raise ShapeError(
+            f"{target.name} must be real numbers of the shape "
+            f"{(n_atoms, *target.shape)}, {(n_atoms, target.n_components)}, "
+            f"{(3 * n_atoms, *target.shape[1:])} or {(wanted,)}, the atoms first, but "
+            f"is of type {array.dtype} and shape {array.shape}."
+        )
+    return array.astype(np.float64).reshape(n_atoms, -1)
 
 
 def decode_mask(column: NDArray[np.generic], name: str) -> NDArray[np.bool_]:
@@ -121,12 +197,18 @@ def velocity_factor(unit: str | None) -> float:
     return _look_up(_VELOCITY_FACTORS, unit or "", "velocities_unit")
 
 
-def _look_up(table: dict[str, _T], key: str, attribute: str) -> _T:
+def _look_up(
+    table: dict[str, _T], key: str, attribute: str, advice: str | None = None
+) -> _T:
     if key in table:
         return table[key]
     known = ", ".join(f'"{name}"' for name in table)
-    found = f'"{key}" is none of them' if key else "the frame does not say"
+    missing = "it is not said" if advice else "the frame does not say"
+    found = f'"{key}" is none of them' if key else missing
+    usual = (
+        f"Add {attribute}=… to the comment line of every frame, or give the argument "
+        f"{attribute}."
+    )
     raise UnitError(
-        f"{attribute} must be one of {known}, but {found}. Add {attribute}=… to the "
-        f"comment line of every frame, or give the argument {attribute}."
+        f"{attribute} must be one of {known}, but {found}. {advice or usual}"
     )

@@ -8,6 +8,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from mimyria.models.metadata import ModelMetadata
+from mimyria.targets import Target
 
 __all__ = ["model_card"]
 
@@ -37,9 +38,13 @@ def _facts(metadata: ModelMetadata) -> str:
     return _table(
         ("what", "value"),
         [
-            ("predicts", f"{metadata.target.title} of every atom"),
-            ("index order", f"`{metadata.order}`"),
-            ("unit", metadata.unit),
+            *(
+                (
+                    f"predicts `{target.name}`",
+                    f"{target.title} of every atom, `{target.order}`, in {target.unit}",
+                )
+                for target in metadata.targets
+            ),
             ("elements", symbols),
             ("cutoff", f"{metadata.cutoff:g} Å"),
             (
@@ -75,10 +80,20 @@ def _training(metadata: ModelMetadata) -> str:
             f"Data: `{training['data']}` (SHA-256 `{training['data_sha256']}`); "
             f"trained on frames {training['train_frames']} "
             f"({_atoms(training)}), frames {training['test_frames']} held out "
-            "of this training (counted from 0 in the file).",
+            "of this training (counted from 0 in the file)." + _validation(training),
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
         ]
+    )
+
+
+def _validation(training: Mapping[str, Any]) -> str:
+    frames = training.get("validation_frames")  # older models: none
+    if not frames:
+        return ""
+    return (
+        f" Frames {frames} said which epoch was the best: number "
+        f"{training['best_epoch']}."
     )
 
 
@@ -91,18 +106,34 @@ def _atoms(training: Mapping[str, Any]) -> str:
 
 
 def _errors(metadata: ModelMetadata) -> str:
+    units = ", ".join(f"{target.unit} ({target.name})" for target in metadata.targets)
     lines = [
         "## Errors",
         "",
-        f"RMSE is that of one component, in {metadata.unit}. Relative is the RMSE "
-        "divided by that of the best constant: the mean tensor of the element, which "
-        "is zero for all but scalars.",
+        f"RMSE is that of one component, in {units}. Relative is the RMSE divided by "
+        "that of the best constant: the mean tensor of the element, which is zero for "
+        "all but scalars. ε is what a spectrum feels: the relative error of all atoms, "
+        "each weighted by 1/m (docs/theory.md, eq. (93)).",
     ]
     for key, title in _PARTS:
-        if key in metadata.errors:
-            lines += ["", f"### {title}", "", _error_table(metadata.errors[key])]
-            lines += ["", _sum_rule(metadata, metadata.errors[key])]
+        for target in metadata.targets:
+            errors = metadata.errors.get(key, {}).get(target.name)
+            if errors is not None:
+                lines += ["", f"### {title}: {target.name}", "", _error_table(errors)]
+                lines += ["", _spectral(errors), _sum_rule(target, errors)]
     return "\n".join(lines) if metadata.errors else ""
+
+
+def _spectral(errors: Mapping[str, Any]) -> str:
+    found = errors.get("spectral")  # older models: none
+    if not found:
+        return ""
+    values = ", ".join(
+        f"{name} {100 * each['epsilon']:.1f} % (integrated intensity "
+        f"{100 * (2 * each['bias'] + each['epsilon'] ** 2):+.1f} %)"
+        for name, each in found.items()
+    )
+    return f"ε: {values}.\n"
 
 
 def _error_table(errors: Mapping[str, Any]) -> str:
@@ -117,7 +148,7 @@ def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ..
     return element, irrep, f"{values['rmse']:.4f}", f"{100 * values['relative']:.1f} %"
 
 
-def _sum_rule(metadata: ModelMetadata, errors: Mapping[str, Any]) -> str:
+def _sum_rule(target: Target, errors: Mapping[str, Any]) -> str:
     residual = errors["sum_rule"]
     frames = residual.get("frames", errors["frames"])  # older models: all of them
     if not frames:
@@ -129,7 +160,7 @@ def _sum_rule(metadata: ModelMetadata, errors: Mapping[str, Any]) -> str:
     remark = f" ({left_out} with labels of some atoms left out)" if left_out else ""
     return (
         f"Sum rule over {frames} frame(s){remark}: the largest component of the sum "
-        f"over all atoms is {residual['predicted']:.3f} {metadata.unit} (in the labels "
+        f"over all atoms is {residual['predicted']:.3f} {target.unit} (in the labels "
         f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
     )
 

@@ -32,16 +32,21 @@ def committee_scores(
         ModelError: there are fewer than two models, or they have different targets.
     """
     loaded = [load_model(name, device) for name in models]
-    targets = {model.target.name for model in loaded}
-    if len(loaded) < 2 or len(targets) > 1:
+    kinds = {model.metadata.target_names for model in loaded}
+    if len(loaded) < 2 or len(kinds) > 1 or len(loaded[0].targets) > 1:
+        found = ", ".join(sorted("+".join(names) for names in kinds))
         raise ModelError(
             "disagreement needs at least two models of one target, not "
-            f"{len(loaded)} of {', '.join(sorted(targets)) or 'none'}."
+            f"{len(loaded)} of {found or 'none'}."
         )
+    (target,) = loaded[0].targets
     scores: list[float] = []
     remaining = iter(frames)
     while batch := list(islice(remaining, _BATCH)):
-        answers = [model.predict(batch) for model in loaded]
+        answers = [
+            [getattr(tensors, target.name) for tensors in model.predict(batch)]
+            for model in loaded
+        ]
         for predictions, frame in zip(zip(*answers, strict=True), batch, strict=True):
             scores.append(committee_score(predictions, atomic_masses[frame.numbers]))
     return scores

@@ -7,7 +7,7 @@ normalisation: inputs of unit variance give outputs of unit variance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,14 +79,26 @@ def float64_default() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def target_irreps(target: Target) -> o3.Irreps:
-    """Irreps of a target: 0e + 1e + 2e for `ij`, 2×1o + 2o + 3o for `ijk=jik`."""
-    return o3.Irreps(io.CartesianTensor(target.formula))
+def target_irreps(targets: Sequence[Target]) -> o3.Irreps:
+    """Irreps of targets: 0e + 1e + 2e for `ij`, 2×1o + 2o + 3o for `ijk=jik`."""
+    blocks = [
+        block
+        for target in targets
+        for block in o3.Irreps(io.CartesianTensor(target.formula))
+    ]
+    return o3.Irreps([(block.mul, block.ir) for block in blocks])
 
 
-def change_of_basis(target: Target) -> Tensor:
-    """Orthonormal rows (dim, 3ⁿ) from Cartesian tensors to irreps, float64."""
+def change_of_basis(targets: Sequence[Target]) -> Tensor:
+    """Orthonormal rows (dim, n_components) from Cartesian tensors to irreps, float64.
+
+    The components of all targets stand side by side, in both.
+    """
+    parts = []
     with float64_default():
-        tensor = io.CartesianTensor(target.formula)
-        basis: Tensor = tensor.reduced_tensor_products().change_of_basis
-    return basis.reshape(basis.shape[0], -1)
+        for target in targets:
+            tensor = io.CartesianTensor(target.formula)
+            basis: Tensor = tensor.reduced_tensor_products().change_of_basis
+            parts.append(basis.reshape(basis.shape[0], -1))
+    joined: Tensor = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
+    return joined

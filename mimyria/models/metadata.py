@@ -19,9 +19,21 @@ __all__ = ["DTYPES", "UPGRADES", "ModelMetadata"]
 
 DTYPES: Final = ("float32", "float64")
 
+_CONVENTION: Final = ("unit", "order", "formula")
+
 Values = dict[str, Any]
 
-UPGRADES: Final[dict[int, Callable[[Values], Values]]] = {}
+
+def _one_target_to_several(values: Values) -> Values:
+    """Version 1 knew one target, and wrote its errors without the name."""
+    named = {key: values[key] for key in ("formula", "unit", "order")}
+    target = values["target"]
+    errors = {part: {target: errors} for part, errors in values["errors"].items()}
+    kept = {key: values[key] for key in values if key not in {"target", *named}}
+    return {**kept, "targets": [{"name": target, **named}], "errors": errors}
+
+
+UPGRADES: Final[dict[int, Callable[[Values], Values]]] = {1: _one_target_to_several}
 """For each old format version n the function that makes version n + 1 of its values."""
 
 
@@ -31,23 +43,24 @@ class ModelMetadata:
 
     Attributes:
         name: short name for people and journals.
-        target: the tensor it predicts, with unit and index order.
+        targets: the tensors it predicts, with units and index orders.
         settings: architecture.
         species: sorted atomic numbers that it knows.
         n_neighbours: mean number of neighbours in the training data.
-        scaling: shift and scale in irreps.
+        scaling: shift and scale in irreps, those of all targets side by side.
         dtype: arithmetic of the network, "float32" or "float64".
         description: one paragraph for the model card.
         limitations: what the model is not for, one sentence each.
         training: data file, its digest, frames, settings of the training.
-        errors: test errors, see `mimyria.training.metrics`.
+        errors: for each part of the data and each target by name, see
+            `mimyria.training.metrics`.
         versions: of the programs that trained it.
         sha256: digest of the model's content; the same for the model file and all
             files deployed from it. Empty until the model is written.
     """
 
     name: str
-    target: Target
+    targets: tuple[Target, ...]
     settings: NetworkSettings
     species: tuple[int, ...]
     n_neighbours: float
@@ -66,24 +79,19 @@ class ModelMetadata:
         return self.settings.cutoff
 
     @property
-    def unit(self) -> str:
-        """Unit of the predictions."""
-        return self.target.unit
-
-    @property
-    def order(self) -> str:
-        """Index order of the predictions."""
-        return self.target.order
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return tuple(target.name for target in self.targets)
 
     def as_dict(self) -> Values:
         """Plain values, ready for JSON."""
         return {
             "format_version": FORMAT_VERSION,
             "name": self.name,
-            "target": self.target.name,
-            "formula": self.target.formula,
-            "unit": self.target.unit,
-            "order": self.target.order,
+            "targets": [
+                {key: getattr(target, key) for key in ("name", *_CONVENTION)}
+                for target in self.targets
+            ],
             "dtype": self.dtype,
             "species": list(self.species),
             "cutoff": self.cutoff,
@@ -112,10 +120,10 @@ class ModelMetadata:
         """
         current = _upgraded(dict(values))
         try:
-            target = _checked_target(current)
+            targets = tuple(_checked_target(each) for each in current["targets"])
             return cls(
                 name=str(current["name"]),
-                target=target,
+                targets=targets,
                 settings=NetworkSettings.from_dict(current["settings"]),
                 species=tuple(int(z) for z in current["species"]),
                 n_neighbours=float(current["n_neighbours"]),
@@ -152,13 +160,13 @@ def _upgraded(values: Values) -> Values:
 
 
 def _checked_target(values: Values) -> Target:
-    name = values["target"]
+    name = values["name"]
     if name not in TARGETS:
         raise ModelError(
             f"The model predicts '{name}'; this mimyria knows {sorted(TARGETS)}."
         )
     target = TARGETS[name]
-    for key in ("unit", "order", "formula"):
+    for key in _CONVENTION:
         wanted, found = getattr(target, key), values[key]
         if found != wanted:
             raise ModelError(

@@ -15,17 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimyria.data.graph import batch_graph
+from mimyria.data.graph import Graph, batch_graph
 from mimyria.data.neighbours import NeighbourLists
 from mimyria.errors import DeviceError, ModelError
-from mimyria.frame import Array, Frame
+from mimyria.frame import Frame
 from mimyria.models.archive import open_archive, read_members
 from mimyria.models.deployed import load_deployed
 from mimyria.models.fused import backend_name
 from mimyria.models.keys import SUFFIX, WEIGHTS
 from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import Example, fused_from_file, read_model
+from mimyria.models.sumrule import species_shares, wanted_sums, without_residual
 from mimyria.targets import Target
+from mimyria.tensors import Tensors
 
 __all__ = [
     "TensorModel",
@@ -61,11 +63,13 @@ class TensorModel:
         self._neighbours = NeighbourLists(metadata.cutoff)
 
     @property
-    def target(self) -> Target:
+    def targets(self) -> tuple[Target, ...]:
         """What the model predicts."""
-        return self.metadata.target
+        return self.metadata.targets
 
-    def predict(self, frames: Sequence[Frame]) -> list[Array]:
+    def predict(
+        self, frames: Sequence[Frame], charges: Sequence[float] | None = None
+    ) -> list[Tensors]:
         """Response tensors of all atoms of each frame.
 
         The frames are evaluated together as one graph. Neighbours are found faster
@@ -73,10 +77,12 @@ class TensorModel:
 
         Args:
             frames: frames, of any sizes and cells.
+            charges: total charge of each frame, e, for the sum rule of a model that
+                keeps it; zero if left out.
 
         Returns:
-            (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) for each frame, in the order and unit
-            of the target, float64.
+            Tensors of each frame in the orders and units of the targets, float64;
+            those that the model does not predict are None.
 
         Raises:
             ModelError: a frame holds an element that the model was not trained for.
@@ -99,8 +105,29 @@ class TensorModel:
                 torch.from_numpy(graph.senders).to(self.device),
                 torch.from_numpy(graph.vectors).to(self.device, self._dtype),
             )
-            values = tensors.double().cpu().numpy()
-        return np.split(values, np.cumsum(graph.sizes)[:-1])
+            values = tensors.flatten(1).double().cpu()
+            if self.metadata.settings.sum_rule != "report":
+                values = self._with_sums(values, graph, charges or [0.0] * len(frames))
+        return [
+            Tensors.from_columns(columns, self.targets)
+            for columns in np.split(values.numpy(), np.cumsum(graph.sizes)[:-1])
+        ]
+
+    def _with_sums(
+        self, values: Tensor, graph: Graph, charges: Sequence[float]
+    ) -> Tensor:
+        """The predictions, changed by what the sum rules leave over."""
+        shares = species_shares(
+            self.metadata.scaling,
+            self.targets,
+            [target.n_components for target in self.targets],
+        )
+        return without_residual(
+            values,
+            torch.from_numpy(shares[graph.species]),
+            torch.from_numpy(np.repeat(np.arange(len(graph.sizes)), graph.sizes)),
+            torch.from_numpy(wanted_sums(charges, self.targets)),
+        )
 
     def self_test(self, example: Example) -> None:
         """Predict the example that came with the model.
@@ -108,16 +135,20 @@ class TensorModel:
         Raises:
             ModelError: the answer differs from the stored one.
         """
-        (answer,) = self.predict([example.frame])
-        size = np.abs(example.answer).max()
-        deviation = np.abs(answer - example.answer).max()
-        if not deviation <= _SELF_TEST_TOLERANCE * size:
-            raise ModelError(
-                f"The model '{self.metadata.name}' fails its self-test: its answer to "
-                f"the stored example is off by {deviation:.1e} {self.metadata.unit} "
-                f"(at most {_SELF_TEST_TOLERANCE * size:.1e} is accepted). It was made "
-                f"with {self.metadata.versions}; this is torch {torch.__version__}."
-            )
+        (answer,) = self.predict([example.frame], [example.charge])
+        stored = Tensors.from_columns(example.columns, self.targets)
+        for target in self.targets:
+            found, wanted = getattr(answer, target.name), getattr(stored, target.name)
+            size = np.abs(wanted).max()
+            deviation = np.abs(found - wanted).max()
+            if not deviation <= _SELF_TEST_TOLERANCE * size:
+                raise ModelError(
+                    f"The model '{self.metadata.name}' fails its self-test: its "
+                    f"{target.name} of the stored example is off by {deviation:.1e} "
+                    f"{target.unit} (at most {_SELF_TEST_TOLERANCE * size:.1e} is "
+                    f"accepted). It was made with {self.metadata.versions}; this is "
+                    f"torch {torch.__version__}."
+                )
 
 
 def shipped_models() -> dict[str, Path]:

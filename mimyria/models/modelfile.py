@@ -57,11 +57,14 @@ class Example:
 
     Attributes:
         frame: the frame.
-        answer: (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) in the unit of the target.
+        columns: (n_atoms, n_components) — those of all targets side by side, each
+            tensor row-major, in the units of the targets.
+        charge: total charge of the frame, e.
     """
 
     frame: Frame
-    answer: Array
+    columns: Array
+    charge: float = 0.0
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
@@ -71,7 +74,8 @@ class Example:
                 "positions": np.ascontiguousarray(self.frame.positions),
                 "cell": np.ascontiguousarray(self.frame.cell),
                 "pbc": np.array(self.frame.pbc, dtype=np.uint8),
-                "answer": np.ascontiguousarray(self.answer),
+                "answer": np.ascontiguousarray(self.columns),
+                "charge": np.array([self.charge]),
             }
         )
 
@@ -88,7 +92,8 @@ class Example:
             step=0,
             pbc=(x, y, z),
         )
-        return cls(frame, arrays["answer"])
+        charge = float(arrays["charge"][0]) if "charge" in arrays else 0.0
+        return cls(frame, arrays["answer"].reshape(frame.n_atoms, -1), charge)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +206,7 @@ def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
 
     metadata = file.metadata
     network = build_network(
-        metadata.target,
+        metadata.targets,
         metadata.settings,
         len(metadata.species),
         metadata.n_neighbours,

@@ -1,10 +1,12 @@
-"""TensorNetwork: one equivariant network, used for either target.
+"""TensorNetwork: one equivariant network, for one target or for both at once.
 
 species, edges ──► layers (convolution + self-connection, gate) ──► irreps of the
-target ──► scale and shift of each species ──► Cartesian tensor of each atom.
+targets ──► scale and shift of each species ──► Cartesian tensors of each atom.
 
 It knows indices and vectors of edges; it knows no frame, no file and no unit.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -33,14 +35,28 @@ def hidden_irreps(settings: NetworkSettings) -> o3.Irreps:
     )
 
 
-def irrep_blocks(target: Target) -> tuple[IrrepBlock, ...]:
-    """How the components of a target fall into irreps; equal irreps one by one."""
+def irrep_blocks(targets: Sequence[Target]) -> tuple[IrrepBlock, ...]:
+    """How the components of targets fall into irreps; equal irreps one by one."""
     blocks, start = [], 0
-    for mul, irrep in target_irreps(target):
-        for _ in range(mul):
-            blocks.append(IrrepBlock(str(irrep), start, start + irrep.dim))
-            start += irrep.dim
+    for target in targets:
+        for mul, irrep in target_irreps([target]):
+            for _ in range(mul):
+                stop = start + irrep.dim
+                blocks.append(IrrepBlock(str(irrep), start, stop, target.name))
+                start = stop
     return tuple(blocks)
+
+
+def _mirror(targets: Sequence[Target]) -> Tensor:
+    """For each Cartesian component the one that the symmetry says is equal to it."""
+    mirrors, start = [], 0
+    for target in targets:
+        own = torch.arange(target.n_components).reshape(target.shape) + start
+        # A target of three indices is symmetric in the first two, or in none.
+        swapped = own.transpose(0, 1) if "ijk=jik" in target.formula else own
+        mirrors.append(swapped.reshape(-1))
+        start += target.n_components
+    return torch.cat(mirrors)
 
 
 def _reachable(
@@ -58,20 +74,21 @@ def _reachable(
 
 @compile_mode("script")
 class TensorNetwork(nn.Module):
-    """Equivariant message-passing network for one response tensor of each atom.
+    """Equivariant message-passing network for response tensors of each atom.
 
     `normalised` gives (y − shift)/scale in irreps, which training works with; `forward`
-    gives the Cartesian tensor in the unit of the target.
+    gives Cartesian tensors in the units of the targets. Several targets share all but
+    the weights of the last layer.
     """
 
-    shape: list[int]
     basis: Tensor
+    mirror: Tensor
     shift: Tensor
     scale: Tensor
 
     def __init__(
         self,
-        target: Target,
+        targets: Sequence[Target],
         settings: NetworkSettings,
         n_species: int,
         n_neighbours: float,
@@ -79,12 +96,10 @@ class TensorNetwork(nn.Module):
     ) -> None:
         """Make a network with random weights; see `build_network`."""
         super().__init__()
-        basis = change_of_basis(target)
-        self.shape = list(target.shape)
-        self.symmetric: bool = "ijk=jik" in target.formula
         self.n_species: int = n_species
         self.pair_radials: bool = settings.pair_radials
-        self.register_buffer("basis", basis)
+        self.register_buffer("basis", change_of_basis(targets))
+        self.register_buffer("mirror", _mirror(targets))
         self.register_buffer("shift", torch.from_numpy(np.array(scaling.shift)))
         self.register_buffer("scale", torch.from_numpy(np.array(scaling.scale)))
         irreps_sphere = o3.Irreps.spherical_harmonics(settings.lmax_sphere)
@@ -94,7 +109,7 @@ class TensorNetwork(nn.Module):
         self.radial_basis = RadialBasis(settings.n_radial, settings.cutoff)
         self.embedding = nn.Parameter(torch.randn(n_species, settings.channels[0]))
         self.layers = nn.ModuleList(
-            _make_layers(target, settings, irreps_sphere, n_species, n_neighbours)
+            _make_layers(targets, settings, irreps_sphere, n_species, n_neighbours)
         )
 
     def normalised(
@@ -129,21 +144,19 @@ class TensorNetwork(nn.Module):
             vectors: (n_edges, 3) Å — r_j − r_i + S @ cell.
 
         Returns:
-            (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) in the unit of the target.
+            (n_atoms, n_components) — those of all targets side by side, each tensor
+            row-major, in the units of the targets.
         """
         irreps = self.normalised(species, receivers, senders, vectors)
         scale = self.scale.index_select(0, species)
         shift = self.shift.index_select(0, species)
-        flat = (irreps * scale + shift) @ self.basis
-        cartesian = flat.reshape([flat.size(0)] + self.shape)  # noqa: RUF005
-        if self.symmetric:
-            # Exact symmetry, whatever order the matrix product sums in.
-            cartesian = 0.5 * (cartesian + cartesian.transpose(1, 2))
-        return cartesian
+        cartesian = (irreps * scale + shift) @ self.basis
+        # Exact symmetry, whatever order the matrix product sums in.
+        return 0.5 * (cartesian + cartesian.index_select(1, self.mirror))
 
 
 def _make_layers(
-    target: Target,
+    targets: Sequence[Target],
     settings: NetworkSettings,
     irreps_sphere: o3.Irreps,
     n_species: int,
@@ -153,7 +166,7 @@ def _make_layers(
     n_pairs = n_species**2 if settings.pair_radials else 1
     radial_sizes = (settings.n_radial * n_pairs, settings.radial_width)
     numbers = (radial_sizes, n_neighbours, n_species)
-    hidden, output = hidden_irreps(settings), target_irreps(target)
+    hidden, output = hidden_irreps(settings), target_irreps(targets)
     irreps = o3.Irreps([(settings.channels[0], "0e")])
     layers: list[nn.Module] = []
     for _ in range(settings.n_layers - 1):
@@ -165,7 +178,7 @@ def _make_layers(
 
 
 def build_network(
-    target: Target,
+    targets: Sequence[Target],
     settings: NetworkSettings,
     n_species: int,
     n_neighbours: float = 30.0,
@@ -176,7 +189,7 @@ def build_network(
     """A network with random weights that depend on `seed` alone.
 
     Args:
-        target: what it predicts.
+        targets: what it predicts.
         settings: its architecture.
         n_species: number of species.
         n_neighbours: mean number of neighbours, which normalises the sums.
@@ -184,8 +197,8 @@ def build_network(
         seed: of the random weights; torch's own generator is left as it was.
         dtype: of weights and arithmetic. Constants are made in float64 first.
     """
-    scaling = scaling or Scaling.neutral(n_species, target_irreps(target).dim)
+    scaling = scaling or Scaling.neutral(n_species, target_irreps(targets).dim)
     with torch.random.fork_rng(devices=[]), float64_default():
         torch.manual_seed(seed)
-        network = TensorNetwork(target, settings, n_species, n_neighbours, scaling)
+        network = TensorNetwork(targets, settings, n_species, n_neighbours, scaling)
     return network.to(dtype)

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from mimyria.errors import SettingsError
-from mimyria.targets import APT, PGT, Target
+from mimyria.targets import APT, JOINT, PGT, targets_by_name
 
-__all__ = ["PRESETS", "NetworkSettings", "preset"]
+__all__ = ["PRESETS", "SUM_RULES", "NetworkSettings", "preset"]
+
+SUM_RULES: Final = ("report", "project", "built in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class NetworkSettings:
         n_radial: number of radial basis functions.
         radial_width: hidden units of the network that makes radial weights.
         pair_radials: radial weights depend on the species of both atoms.
+        sum_rule: what is done about the acoustic sum rules: "report" how far they are
+            broken, "project" finished predictions so that they hold, or "built in",
+            so that the network already learns with them.
     """
 
     channels: tuple[int, ...]
@@ -36,6 +41,7 @@ class NetworkSettings:
     n_radial: int
     radial_width: int
     pair_radials: bool = False
+    sum_rule: str = "report"
 
     def __post_init__(self) -> None:
         """Check values once."""
@@ -46,6 +52,10 @@ class NetworkSettings:
         _require(
             self.parity in ("both", "natural"),
             f"parity must be 'both' or 'natural', but is '{self.parity}'.",
+        )
+        _require(
+            self.sum_rule in SUM_RULES,
+            f"sum_rule must be one of {list(SUM_RULES)}, but is '{self.sum_rule}'.",
         )
         for name in ("n_layers", "n_radial", "radial_width"):
             value = getattr(self, name)
@@ -111,19 +121,27 @@ _COMPACT: Final = NetworkSettings(
 PRESETS: Final = {
     ("reference", APT.name): _REFERENCE,
     ("reference", PGT.name): replace(_REFERENCE, channels=(40, 20, 13, 10)),
+    ("reference", JOINT): replace(_REFERENCE, channels=(40, 20, 13, 10)),
     ("compact", APT.name): _COMPACT,
     ("compact", PGT.name): _COMPACT,
+    ("compact", JOINT): _COMPACT,
 }
 
 
-def preset(name: str, target: Target) -> NetworkSettings:
-    """Look up a preset for a target.
+def preset(name: str, learns: str) -> NetworkSettings:
+    """Look up a preset.
+
+    Args:
+        name: `reference` or `compact`.
+        learns: `apt`, `pgt` or `joint`.
 
     Raises:
         SettingsError: there is no such preset.
+        UnitError: there is no such target.
     """
+    targets_by_name(learns)
     try:
-        return PRESETS[name, target.name]
+        return PRESETS[name, learns]
     except KeyError:
         known = ", ".join(sorted({key for key, _ in PRESETS}))
         raise SettingsError(

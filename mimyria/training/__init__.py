@@ -2,14 +2,25 @@
 
 from mimyria.training.loop import Training
 from mimyria.training.metrics import prediction_errors
-from mimyria.training.result import ModelText, cross_validate, finish
+from mimyria.training.parallel import Workers, workers
+from mimyria.training.result import (
+    ModelText,
+    cross_validate,
+    finish,
+    predict_with,
+    split_frames,
+)
 from mimyria.training.settings import TrainingSettings
 
 __all__ = [
     "ModelText",
     "Training",
     "TrainingSettings",
+    "Workers",
     "cross_validate",
     "finish",
+    "predict_with",
     "prediction_errors",
+    "split_frames",
+    "workers",
 ]

@@ -10,6 +10,7 @@ the numbers of a training that was never interrupted.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,11 @@ from torch import Tensor
 
 from mimyria.errors import IncompatibleError, ModelError
 from mimyria.files import replace_file
+from mimyria.training.curve import CurveRow
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,13 +37,15 @@ class Checkpoint:
         epoch: epochs that are done.
         tensors: every array of network, average and optimiser, by name.
         curve: rows of the learning curve so far.
+        best: epoch and validation loss of the best weights; epoch 0 without any.
         identity: what must be equal for a training to go on: data, network, settings.
     """
 
     epoch: int
     tensors: dict[str, Tensor]
-    curve: list[list[float]]
+    curve: list[CurveRow]
     identity: Mapping[str, Any]
+    best: tuple[int, float] = (0, math.inf)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -51,6 +55,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": str(checkpoint.epoch),
         "curve": json.dumps(checkpoint.curve),
         "identity": json.dumps(checkpoint.identity, sort_keys=True),
+        "best": json.dumps(checkpoint.best),
     }
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
     replace_file(path, safetensors.torch.save(tensors, header))
@@ -69,8 +74,10 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        epoch, curve = int(header["epoch"]), json.loads(header["curve"])
+        epoch = int(header["epoch"])
+        curve = [CurveRow(*row) for row in json.loads(header["curve"])]
         found = json.loads(header["identity"])
+        best_epoch, best_loss = json.loads(header["best"])
     except (
         safetensors.SafetensorError,
         KeyError,
@@ -91,4 +98,4 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
             f"{found.get(different[0])} there and {wanted.get(different[0])} here. "
             "Use the same data and settings, or start without --resume."
         )
-    return Checkpoint(epoch, tensors, curve, found)
+    return Checkpoint(epoch, tensors, curve, found, (best_epoch, best_loss))

@@ -15,7 +15,7 @@ import mimyria
 from mimyria.data.dataset import TensorDataset
 from mimyria.frame import Array
 from mimyria.models.metadata import ModelMetadata
-from mimyria.models.model import TensorModel
+from mimyria.models.model import TensorModel, resolve_device
 from mimyria.models.modelfile import (
     Example,
     ModelFile,
@@ -28,7 +28,7 @@ from mimyria.training.metrics import prediction_errors
 from mimyria.training.samples import dataset_scaling
 from mimyria.training.settings import TrainingSettings
 
-__all__ = ["ModelText", "cross_validate", "finish", "predict_with"]
+__all__ = ["ModelText", "cross_validate", "finish", "predict_with", "split_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,12 @@ def _metadata(
     train, test = parts
     return ModelMetadata(
         name=text.name,
-        target=train.target,
+        targets=train.targets,
         settings=network_settings,
         species=training.species,
         n_neighbours=training.n_neighbours,
         scaling=training.scaling,
+        dtype=training.settings.dtype,
         description=text.description,
         limitations=text.limitations,
         training={
@@ -67,6 +68,8 @@ def _metadata(
             "data_sha256": train.sha256,
             "train_frames": list(train.indices),
             "test_frames": list(test.indices),
+            "validation_frames": list(training.validation_frames),
+            "best_epoch": training.best.epoch or training.epoch,
             "atoms": train.n_atoms,
             "labelled_atoms": train.n_labelled,
             "settings": training.settings.as_dict(),
@@ -83,12 +86,28 @@ def _metadata(
 def predict_with(
     training: Training, metadata: ModelMetadata, dataset: TensorDataset
 ) -> list[Array]:
-    """Predictions of the averaged weights for every frame."""
-    weights = {name: value.numpy() for name, value in training.averages.items()}
+    """Predictions of the trained weights for every frame, shaped like labels."""
+    weights = {name: value.numpy() for name, value in training.weights.items()}
     empty = Example(dataset.frames[0], np.zeros(0))
     network = network_from_file(ModelFile(metadata, weights, empty), metadata.dtype)
     model = TensorModel(network, metadata, torch.device("cpu"))
-    return [model.predict([frame])[0] for frame in dataset.frames]
+    return [
+        model.predict([frame], [charge])[0].columns(dataset.targets)
+        for frame, charge in zip(dataset.frames, dataset.total_charges, strict=True)
+    ]
+
+
+def split_frames(
+    dataset: TensorDataset, settings: TrainingSettings
+) -> tuple[TensorDataset, TensorDataset, TensorDataset]:
+    """Frames to train on, to validate with and to test with, drawn by the seed.
+
+    Raises:
+        SettingsError: no frame would be left to train on.
+    """
+    rest, test = dataset.split(settings.test_frames, settings.seed)
+    train, validation = rest.split(settings.validation_frames, settings.seed)
+    return train, validation, test
 
 
 def finish(
@@ -121,12 +140,11 @@ def finish(
             errors[key] = prediction_errors(
                 part, answers, training.species, training.scaling
             )
-            example = Example(
-                part.frames[0], answers[0]
-            )  # a test frame if there is one
+            # A test frame if there is one.
+            example = Example(part.frames[0], answers[0], part.total_charges[0])
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
-    weights = {name: value.numpy() for name, value in training.averages.items()}
+    weights = {name: value.numpy() for name, value in training.weights.items()}
     return save_model(
         path,
         metadata.with_changes(errors=errors),
@@ -141,6 +159,7 @@ def cross_validate(
     settings: TrainingSettings,
     work_dir: Path,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Leave-one-out errors: each frame predicted by a network that never saw it.
 
@@ -150,6 +169,7 @@ def cross_validate(
         settings: of each of the trainings.
         work_dir: existing folder.
         progress: called after each epoch of each training.
+        device: where to compute.
 
     Returns:
         As `prediction_errors`, over all frames.
@@ -157,10 +177,20 @@ def cross_validate(
     answers: list[Array] = []
     for left_out in range(len(dataset)):
         kept = [k for k in range(len(dataset)) if k != left_out]
-        parts = dataset.subset(kept), dataset.subset([left_out])
-        training = Training(parts[0], dataset.species, network_settings, settings)
+        rest, test = dataset.subset(kept), dataset.subset([left_out])
+        train, validation = rest.split(settings.validation_frames, settings.seed)
+        training = Training(
+            train,
+            dataset.species,
+            network_settings,
+            settings,
+            validation,
+            resolve_device(device),
+        )
         training.run(work_dir, progress)
-        metadata = _metadata(training, network_settings, parts, ModelText("fold"))
-        answers += predict_with(training, metadata, parts[1])
+        metadata = _metadata(
+            training, network_settings, (train, test), ModelText("fold")
+        )
+        answers += predict_with(training, metadata, test)
     scaling = dataset_scaling(dataset, dataset.species)
     return prediction_errors(dataset, answers, dataset.species, scaling)

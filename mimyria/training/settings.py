@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mimyria.errors import SettingsError
+from mimyria.models.metadata import DTYPES
 
 __all__ = ["TrainingSettings", "learning_rate"]
 
@@ -25,8 +26,16 @@ class TrainingSettings:
         gradient_clip: largest norm of the gradient.
         averaging: decay of the running average of the weights, which is what is saved.
         seed: of initial weights, test frames and order of the training frames.
-        test_frames: frames held out for testing.
+        test_frames: frames held out for testing; they decide nothing.
         checkpoint_every: epochs between checkpoints.
+        validation_frames: frames held out to find the best epoch; 0: the last epoch is
+            taken.
+        validate_every: epochs between validations.
+        patience: epochs without a better validation after which the training ends; 0:
+            never.
+        dtype: arithmetic of the network, "float32" or "float64".
+        spectral_loss: part of the loss that weighs errors as the spectrum does, from 0
+            to 1 (docs/theory.md, eq. (94)).
     """
 
     epochs: int = 300
@@ -39,6 +48,11 @@ class TrainingSettings:
     seed: int = 1
     test_frames: int = 1
     checkpoint_every: int = 25
+    validation_frames: int = 0
+    validate_every: int = 5
+    patience: int = 0
+    dtype: str = "float32"
+    spectral_loss: float = 0.0
 
     def __post_init__(self) -> None:
         """Check values once."""
@@ -48,12 +62,19 @@ class TrainingSettings:
             "peak_rate",
             "gradient_clip",
             "checkpoint_every",
+            "validate_every",
         ):
             if not getattr(self, name) > 0:
                 raise SettingsError(
                     f"{name} must be positive, but is {getattr(self, name)}."
                 )
-        for name in ("weight_decay", "test_frames", "seed"):
+        for name in (
+            "weight_decay",
+            "test_frames",
+            "seed",
+            "validation_frames",
+            "patience",
+        ):
             if not getattr(self, name) >= 0:
                 raise SettingsError(
                     f"{name} must not be negative, but is {getattr(self, name)}."
@@ -64,6 +85,19 @@ class TrainingSettings:
                     f"{name} must be at least 0 and less than 1, but is "
                     f"{getattr(self, name)}."
                 )
+
+        if self.dtype not in DTYPES:
+            raise SettingsError(
+                f"dtype must be one of {list(DTYPES)}, but is '{self.dtype}'."
+            )
+        if not 0 <= self.spectral_loss <= 1:
+            raise SettingsError(
+                f"spectral_loss must be from 0 to 1, but is {self.spectral_loss}."
+            )
+        if self.patience and not self.validation_frames:
+            raise SettingsError(
+                "patience needs frames to validate with: set validation_frames, too."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

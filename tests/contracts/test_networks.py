@@ -1,4 +1,4 @@
-"""What every network must keep to: one class of laws, inherited by APT and PGT.
+"""What every network must keep to: one class of laws, for APT, PGT and both at once.
 
 Networks are the trained one ("e3nn"), and the one made of it for inference, with either
 code that does its work ("torch", "cpp") and as TorchScript.
@@ -19,18 +19,17 @@ from mimyria.models.deployed import script_network
 from mimyria.models.fused import compiled
 from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import irrep_blocks
-from mimyria.targets import APT, PGT, target_by_name
-from mimyria.tensors import Tensors
+from mimyria.targets import targets_by_name
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 MODES = ("e3nn", "torch", "cpp", "scripted")
 SPECIES = (1, 8)
 
 
-def random_scaling(target):
+def random_scaling(targets):
     """Shift of scalars and scale of each irrep, as a training would give them."""
     rng = np.random.default_rng(5)
-    blocks = irrep_blocks(target)
+    blocks = irrep_blocks(targets)
     shift = np.zeros((len(SPECIES), blocks[-1].stop))
     scale = np.ones_like(shift)
     for block in blocks:
@@ -41,35 +40,35 @@ def random_scaling(target):
 
 
 @cache
-def trained(target_name, architecture):
+def trained(learns, architecture):
     """A network whose weights are all random."""
-    target = target_by_name(target_name)
-    settings = preset(architecture, target)
-    scaling = random_scaling(target)
+    targets = targets_by_name(learns)
+    settings = preset(architecture, learns)
+    scaling = random_scaling(targets)
     network = build_network(
-        target, settings, 2, 20.0, scaling, seed=3, dtype=torch.float64
+        targets, settings, 2, 20.0, scaling, seed=3, dtype=torch.float64
     )
     return network.eval(), settings, scaling
 
 
 @cache
-def fused(target_name, architecture, dtype):
-    network, _, _ = trained(target_name, architecture)
+def fused(learns, architecture, dtype):
+    network, _, _ = trained(learns, architecture)
     return fuse_network(network, getattr(torch, dtype))
 
 
 @cache
-def model(target_name, architecture, mode, dtype):
+def model(learns, architecture, mode, dtype):
     """The network in one of `MODES`."""
-    network, settings, scaling = trained(target_name, architecture)
+    network, settings, scaling = trained(learns, architecture)
     if mode == "e3nn":
         network = copy.deepcopy(network).to(getattr(torch, dtype))
     else:
-        network = fused(target_name, architecture, dtype)
+        network = fused(learns, architecture, dtype)
     if mode == "scripted":
         network = script_network(network)
     metadata = ModelMetadata(
-        "random", target_by_name(target_name), settings, SPECIES, 20.0, scaling,
+        "random", targets_by_name(learns), settings, SPECIES, 20.0, scaling,
         dtype=dtype,
     )  # fmt: skip
     return TensorModel(network, metadata, torch.device("cpu"))
@@ -103,10 +102,10 @@ def rotation_matrix():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
 class NetworkContract:
-    target = APT
+    learns = "apt"
 
     def answer(self, variant, *frames):
-        return model(self.target.name, *variant).predict(list(frames))
+        return model(self.learns, *variant).predict(list(frames))
 
     @pytest.fixture
     def variant(self, architecture, mode, dtype, monkeypatch):
@@ -116,10 +115,14 @@ class NetworkContract:
             monkeypatch.setenv("MIMYRIA_KERNEL", mode)
         return architecture, mode, dtype
 
-    def assert_close(self, found, wanted, dtype):
-        size = np.abs(wanted).max()
-        assert size > 0.1
-        assert np.abs(found - wanted).max() < TOLERANCE[dtype] * size
+    def assert_close(self, found, wanted, dtype, sense=lambda tensor: tensor):
+        """Each target of `found` equals that of `wanted`, after `sense`."""
+        for target in targets_by_name(self.learns):
+            one, other = (getattr(each, target.name) for each in (found, wanted))
+            other = sense(other)
+            size = np.abs(other).max()
+            assert size > 0.1
+            assert np.abs(one - other).max() < TOLERANCE[dtype] * size
 
     @pytest.mark.parametrize("sign", [1, -1], ids=["proper", "improper"])
     def test_rotated_frame_gives_rotated_tensors(self, variant, dtype, sign):
@@ -128,16 +131,14 @@ class NetworkContract:
             frame, positions=frame.positions @ matrix.T, cell=frame.cell @ matrix.T
         )
         before, after = self.answer(variant, frame)[0], self.answer(variant, turned)[0]
-        name = self.target.name
-        wanted = getattr(Tensors(**{name: before}).rotated(matrix), name)
-        self.assert_close(after, wanted, dtype)
+        self.assert_close(after, before.rotated(matrix), dtype)
 
     def test_inverted_frame_gives_tensors_of_their_parity(self, variant, dtype):
         frame = water_frame()
         inverted = replace(frame, positions=-frame.positions, cell=-frame.cell)
-        sign = (-1) ** len(self.target.shape)
         before, after = (self.answer(variant, f)[0] for f in (frame, inverted))
-        self.assert_close(after, sign * before, dtype)
+        # An APT has two indices, a PGT three.
+        self.assert_close(after, before, dtype, lambda t: (-1) ** (t.ndim - 1) * t)
 
     def test_permuted_atoms_give_permuted_tensors(self, variant, dtype):
         frame, order = water_frame(), np.array([3, 6, 0, 5, 1, 4, 2])
@@ -145,7 +146,7 @@ class NetworkContract:
             frame, numbers=frame.numbers[order], positions=frame.positions[order]
         )
         before, after = (self.answer(variant, f)[0] for f in (frame, permuted))
-        self.assert_close(after, before[order], dtype)
+        self.assert_close(after, before, dtype, lambda tensor: tensor[order])
 
     def test_translation_and_other_images_change_nothing(self, variant, dtype):
         frame = water_frame()
@@ -174,7 +175,7 @@ class NetworkContract:
             0,
         )
         before, after = (self.answer(variant, f)[0] for f in (frame, double))
-        self.assert_close(after, np.concatenate([before, before]), dtype)
+        self.assert_close(after, before, dtype, lambda t: np.concatenate([t, t]))
 
     def test_batch_equals_single_frames(self, variant, dtype):
         frame = water_frame()
@@ -189,49 +190,63 @@ class NetworkContract:
             np.array([8]), np.zeros((1, 3)), np.eye(3) * 30, None, 0, pbc=(False,) * 3
         )
         (answer,) = self.answer(variant, lone)
-        trace = np.trace(answer[0]) / 3 if self.target is APT else 0.0
-        isotropic = trace * np.eye(3) if self.target is APT else np.zeros((3, 3, 3))
-        assert np.abs(answer[0] - isotropic).max() < TOLERANCE[dtype]
+        if answer.apt is not None:
+            isotropic = np.trace(answer.apt[0]) / 3 * np.eye(3)
+            assert np.abs(answer.apt[0] - isotropic).max() < TOLERANCE[dtype]
+        if answer.pgt is not None:
+            assert np.abs(answer.pgt).max() < TOLERANCE[dtype]
 
     def test_same_frame_twice_gives_the_same_bits(self, variant, dtype):
         first, second = (self.answer(variant, water_frame())[0] for _ in range(2))
-        assert first.tobytes() == second.tobytes()
+        targets = targets_by_name(self.learns)
+        assert first.columns(targets).tobytes() == second.columns(targets).tobytes()
 
     def test_answer_has_the_shape_of_the_target_in_double(self, variant, dtype):
         (answer,) = self.answer(variant, water_frame())
-        assert answer.shape == (7, *self.target.shape)
-        assert answer.dtype == np.float64
+        for target in targets_by_name(self.learns):
+            tensor = getattr(answer, target.name)
+            assert tensor.shape == (7, *target.shape)
+            assert tensor.dtype == np.float64
+
+    def test_first_two_indices_of_a_pgt_are_exactly_symmetric(self, variant, dtype):
+        (answer,) = self.answer(variant, water_frame())
+        if answer.pgt is not None:
+            assert np.array_equal(answer.pgt, answer.pgt.transpose(0, 2, 1, 3))
 
 
 class TestAptNetwork(NetworkContract):
-    target = APT
+    learns = "apt"
 
 
 class TestPgtNetwork(NetworkContract):
-    target = PGT
+    learns = "pgt"
 
-    def test_first_two_indices_are_exactly_symmetric(self, variant, dtype):
-        (answer,) = self.answer(variant, water_frame())
-        assert np.array_equal(answer, answer.transpose(0, 2, 1, 3))
+
+class TestJointNetwork(NetworkContract):
+    learns = "joint"
+
+
+def columns(tensors, learns):
+    return tensors.columns(targets_by_name(learns))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mode", MODES[1:])
-@pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
+@pytest.mark.parametrize("learns", ["apt", "pgt", "joint"])
 @pytest.mark.parametrize("architecture", ["compact", "reference"])
-def test_all_ways_give_the_same_numbers(target, architecture, mode, dtype, monkeypatch):
+def test_all_ways_give_the_same_numbers(learns, architecture, mode, dtype, monkeypatch):
     if mode != "scripted":
         monkeypatch.setenv("MIMYRIA_KERNEL", "auto" if mode == "cpp" else mode)
     wanted, found = (
-        model(target.name, architecture, *way).predict([water_frame()])[0]
+        columns(model(learns, architecture, *way).predict([water_frame()])[0], learns)
         for way in (("e3nn", "float64"), (mode, dtype))
     )
     tolerance = {"float32": 1e-5, "float64": 1e-8}[dtype]
     assert np.abs(found - wanted).max() < tolerance * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("target", [APT, PGT], ids=lambda t: t.name)
-def test_atoms_far_away_do_not_matter(target):
+@pytest.mark.parametrize("learns", ["apt", "pgt", "joint"])
+def test_atoms_far_away_do_not_matter(learns):
     frame = water_frame()
     apart = replace(frame, cell=np.eye(3) * 40, pbc=(False, False, False))
     far = replace(
@@ -239,8 +254,10 @@ def test_atoms_far_away_do_not_matter(target):
         numbers=np.append(apart.numbers, 8),
         positions=np.vstack([apart.positions, [20.0, 20.0, 20.0]]),
     )
-    network = model(target.name, "compact", "cpp", "float64")
-    (alone,), (together,) = network.predict([apart]), network.predict([far])
+    network = model(learns, "compact", "cpp", "float64")
+    alone, together = (
+        columns(network.predict([frame])[0], learns) for frame in (apart, far)
+    )
     assert np.abs(together[:-1] - alone).max() < 1e-12 * np.abs(alone).max()
 
 
@@ -258,5 +275,5 @@ def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff(mode):
             0,
             pbc=(False, False, False),
         )
-        answers.append(network.predict([frame])[0])
+        answers.append(network.predict([frame])[0].apt)
     assert np.abs(answers[0] - answers[1]).max() < 1e-10

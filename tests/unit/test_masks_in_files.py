@@ -131,7 +131,7 @@ def test_a_dataset_carries_masks_through_splitting(rng, tmp_path):
     path = tmp_path / "frames.extxyz"
     masks = [[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1]]
     write_extxyz(path, [labelled_frame(rng, {"apt": np.array(m, bool)}) for m in masks])
-    dataset = read_dataset(path, APT)
+    dataset = read_dataset(path, (APT,))
     assert [atoms.tolist() for atoms in dataset.labelled] == [
         [0, 1],
         [0, 1, 2, 3],
@@ -142,7 +142,7 @@ def test_a_dataset_carries_masks_through_splitting(rng, tmp_path):
     part = dataset.subset([2, 1])
     assert [atoms.tolist() for atoms in part.labelled] == [[2, 3], [0, 1, 2, 3]]
     assert part.labelled_numbers.tolist() == [1, 17, 8, 1, 1, 17]
-    assert read_dataset(path, PGT).complete == (True, True, True)
+    assert read_dataset(path, (PGT,)).complete == (True, True, True)
 
 
 def test_a_frame_without_any_label_is_refused(rng, tmp_path):
@@ -151,11 +151,11 @@ def test_a_frame_without_any_label_is_refused(rng, tmp_path):
     with pytest.raises(
         FormatError, match=r"frame 0 has no atom with a label in REF_apt"
     ):
-        read_dataset(path, APT)
+        read_dataset(path, (APT,))
 
 
 def test_an_element_that_has_no_label_anywhere_is_named(rng, tmp_path):
     path = tmp_path / "frames.extxyz"
     write_masked(path, rng, [1, 1, 1, 0])
     with pytest.raises(FormatError, match="no atom of Cl has a label of apt"):
-        read_dataset(path, APT)
+        read_dataset(path, (APT,))

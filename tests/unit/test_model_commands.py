@@ -24,11 +24,17 @@ def trained(tmp_path_factory):
 
 def test_train_writes_model_checkpoint_and_learning_curve(trained):
     names = {path.name for path in trained.with_suffix(".work").iterdir()}
-    assert names == {"checkpoint.safetensors", "learning-curve.csv"}
+    assert names == {
+        "checkpoint.safetensors",
+        "learning-curve.csv",
+        "learning-curve.png",
+        "parity-apt.png",
+        "report.html",
+    }
     metadata = load_model(trained).metadata
     assert metadata.cutoff == 2.5
     assert len(metadata.training["train_frames"]) == 6
-    assert metadata.errors["test"]["frames"] == 1
+    assert metadata.errors["test"]["apt"]["frames"] == 1
 
 
 def test_resumed_command_gives_the_same_model(trained, tmp_path, capsys):
@@ -57,12 +63,12 @@ def test_export_predict_and_info_work_together(trained, tmp_path, capsys):
     found = [labelled.tensors.apt for labelled in read_extxyz(predicted)]
     assert len(found) == 7
     for one, other in zip(found, wanted, strict=True):
-        assert np.abs(one - other).max() < 1e-5
+        assert np.abs(one - other.apt).max() < 1e-5
     capsys.readouterr()
     assert main(["info", str(deployed)]) == 0
     assert "# apt" in capsys.readouterr().out
     assert main(["info", str(trained), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["unit"] == "e"
+    assert json.loads(capsys.readouterr().out)["targets"][0]["unit"] == "e"
 
 
 def test_info_without_a_model_lists_those_that_are_shipped(capsys):

@@ -55,7 +55,6 @@ class Evaluator:
         settings: ModelsSettings,
         log_path: Path,
         *,
-        factory: str | None = None,
         first_deadline: float = _FIRST_DEADLINE,
         deadline: float = _DEADLINE,
     ) -> None:
@@ -64,7 +63,6 @@ class Evaluator:
         Args:
             settings: the models, the device.
             log_path: where the child's stderr goes.
-            factory: `module:function` that makes other models, for tests.
             first_deadline: seconds for loading and for the first batch.
             deadline: least seconds for any later batch.
         """
@@ -77,7 +75,7 @@ class Evaluator:
                 "pgt": settings.pgt,
                 "device": settings.device,
                 "threads": settings.threads,
-                "factory": factory,
+                "search": str(settings.search),
             }
         )
         self._log_path = log_path

@@ -11,38 +11,24 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mimyria.contributions import Sample, contributions
 from mimyria.currents import currents
-from mimyria.errors import EvaluatorError, MimyriaError, ModelError
+from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping
 from mimyria.tensors import Tensors
+from mimyria.tensorsources import Predictor
 from mimyria_driver.evaluator import messages
+from mimyria_driver.evaluator.loading import load_sources
 
 __all__ = ["main"]
 
 _WARM_UP = 3
 """Calls before the first answer: TorchScript takes other kernels in its first two."""
-
-
-class Model(Protocol):
-    """What is asked of a network."""
-
-    metadata: Any
-
-    def predict(self, frames: Sequence[Frame]) -> list[Array]:
-        """Tensors of all atoms, for each frame."""
-        ...
-
-
-Factory = Callable[[str, str, str], Model]
-"""From target, path or name, and device to a model."""
 
 
 def main(descriptor: int) -> None:
@@ -53,14 +39,14 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
     splitter = messages.Splitter()
-    models: dict[str, Model] = {}
+    models: Mapping[str, Predictor] = {}
     grouping: Grouping | None = None
     warm = False
     while data := connection.recv(1 << 20):
         for kind, body in splitter.feed(data):
             try:
                 if kind == messages.SETTINGS:
-                    models, ready = load(json.loads(body))
+                    models, ready = load_sources(json.loads(body))
                     answer = messages.wrap(messages.READY, messages.pack_json(ready))
                 elif kind == messages.ATOMS:
                     grouping = Grouping.from_dict(json.loads(body))
@@ -80,37 +66,8 @@ def main(descriptor: int) -> None:
             connection.sendall(answer)
 
 
-def load(settings: dict[str, Any]) -> tuple[dict[str, Model], dict[str, Any]]:
-    """Load the networks that the settings name.
-
-    Returns:
-        The models by target, and what the service has to know of them.
-    """
-    if settings["factory"] is None:
-        factory, device = _torch_factory(settings["device"], settings["threads"])
-    else:
-        module, _, name = settings["factory"].partition(":")
-        factory, device = getattr(import_module(module), name), "cpu"
-    models = {}
-    ready: dict[str, Any] = {"device": device, "models": {}}
-    for target in ("apt", "pgt"):
-        if settings[target] is None:
-            continue
-        model = factory(target, settings[target], device)
-        document = model.metadata.as_dict()
-        found = document.get("target", target)
-        if found != target:
-            raise ModelError(
-                f"{settings[target]}: is a model of '{found}', but models.{target} "
-                f"wants one of '{target}'. Exchange the two."
-            )
-        models[target] = model
-        ready["models"][target] = document
-    return models, ready
-
-
 def evaluate(
-    models: dict[str, Model],
+    models: Mapping[str, Predictor],
     frames: Sequence[Frame],
     grouping: Grouping | None = None,
 ) -> list[Sample]:
@@ -119,12 +76,14 @@ def evaluate(
     Raises:
         EvaluatorError: a network gave a number that is not finite.
     """
-    tensors: dict[str, list[Array]] = {
-        target: model.predict(frames) for target, model in models.items()
-    }
+    different = {id(model): model for model in models.values()}
+    answers = {key: model.predict(frames) for key, model in different.items()}
     samples = []
     for index, frame in enumerate(frames):
-        named = {target: values[index] for target, values in tensors.items()}
+        named: dict[str, Array] = {
+            target: getattr(answers[id(model)][index], target)
+            for target, model in models.items()
+        }
         for target, value in named.items():
             finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
             if not finite.all():
@@ -133,26 +92,10 @@ def evaluate(
                     f"finite, first for atom {int(np.argmin(finite))}. The frame is "
                     "probably far from what the model was trained for."
                 )
-        present = Tensors(apt=named.get("apt"), pgt=named.get("pgt"))
+        present = Tensors(**named)
         parts = None if grouping is None else contributions(frame, present, grouping)
         samples.append(Sample(currents(frame, present), parts))
     return samples
-
-
-def _torch_factory(device: str, threads: int) -> tuple[Factory, str]:
-    """Set torch up and choose the device; torch is imported here and nowhere else."""
-    import torch
-
-    from mimyria.models import load_model, resolve_device
-
-    if threads:
-        torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-
-    def factory(_target: str, name: str, device: str) -> Model:
-        return load_model(name, device=device)
-
-    return factory, str(resolve_device(device))
 
 
 if __name__ == "__main__":

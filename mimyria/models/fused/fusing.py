@@ -235,6 +235,5 @@ def _fused_output(network: TensorNetwork, blocks: list[Block]) -> FusedOutput:
         network.basis[order],
         network.shift[:, order],
         network.scale[:, order],
-        list(network.shape),
-        network.symmetric,
+        network.mirror,
     )

@@ -17,7 +17,7 @@ __all__ = ["FusedNetwork"]
 
 
 class FusedNetwork(nn.Module):
-    """Equivariant message-passing network for one response tensor of each atom."""
+    """Equivariant message-passing network for response tensors of each atom."""
 
     embedding: Tensor
 
@@ -50,7 +50,7 @@ class FusedNetwork(nn.Module):
             vectors: (n_edges, 3) Å — r_j − r_i + S @ cell.
 
         Returns:
-            (n_atoms, 3, 3) or (n_atoms, 3, 3, 3) in the unit of the target.
+            (n_atoms, n_components), as `TensorNetwork`.
         """
         if bool((receivers[1:] < receivers[:-1]).any()):
             order = torch.argsort(receivers, stable=True)

@@ -1,4 +1,4 @@
-"""From the last blocks to Cartesian tensors: the one place that knows the target.
+"""From the last blocks to Cartesian tensors: the one place that knows the targets.
 
 Only what TorchScript accepts; it needs no e3nn.
 """
@@ -15,15 +15,10 @@ class FusedOutput(nn.Module):
     basis: Tensor
     shift: Tensor
     scale: Tensor
-    shape: list[int]
+    mirror: Tensor
 
     def __init__(
-        self,
-        basis: Tensor,
-        shift: Tensor,
-        scale: Tensor,
-        shape: list[int],
-        symmetric: bool,
+        self, basis: Tensor, shift: Tensor, scale: Tensor, mirror: Tensor
     ) -> None:
         """Take what `TensorNetwork` has, its rows in the order of `flatten`.
 
@@ -31,24 +26,19 @@ class FusedOutput(nn.Module):
             basis: (dim, n_components) — from irreps to Cartesian components.
             shift: (n_species, dim).
             scale: (n_species, dim).
-            shape: of the tensor of one atom.
-            symmetric: whether the tensor keeps when its first two indices change place.
+            mirror: (n_components,) — for each component the one that is equal to it.
         """
         super().__init__()
         self.register_buffer("basis", basis)
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
-        self.shape = shape
-        self.symmetric: bool = symmetric
+        self.register_buffer("mirror", mirror)
 
     def forward(self, blocks: list[Tensor], species: Tensor) -> Tensor:
-        """Cartesian tensors (n_atoms, …) of blocks (n_atoms, 2l + 1, channels)."""
+        """(n_atoms, n_components) of blocks (n_atoms, 2l + 1, channels)."""
         irreps = torch.cat([block.flatten(1) for block in blocks], dim=1)
         scale = self.scale.index_select(0, species)
         shift = self.shift.index_select(0, species)
-        flat = (irreps * scale + shift) @ self.basis
-        cartesian = flat.reshape([flat.size(0)] + self.shape)  # noqa: RUF005
-        if self.symmetric:
-            # Exact symmetry, whatever order the matrix product sums in.
-            cartesian = 0.5 * (cartesian + cartesian.transpose(1, 2))
-        return cartesian
+        cartesian = (irreps * scale + shift) @ self.basis
+        # Exact symmetry, whatever order the matrix product sums in.
+        return 0.5 * (cartesian + cartesian.index_select(1, self.mirror))

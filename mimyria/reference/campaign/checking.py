@@ -110,7 +110,8 @@ def plan_check(
         settings: how far.
 
     Returns:
-        A campaign of its own, in the folder `check` of the first.
+        A campaign of its own, in the folder `check` of the first; of what other checks
+        have left there it sees nothing.
     """
     fields = np.zeros((1, 3))
     if settings.with_pgt:
@@ -118,12 +119,14 @@ def plan_check(
     folder = plan.folder / _FOLDER / _tag(settings)
     check = replace(plan, folder=folder, fields=fields)
     known = {task.name for task in check.tasks()}
+    wanted: set[str] = set()
     new: dict[Path, LabelledFrame] = {}
     for name, moved in atoms.items():
         task = plan.task(name)
         configuration = task.configuration()
         for key, positions in _displaced(configuration.frame, moved, settings.step):
             own = f"{name}-{key}"
+            wanted.add(own)
             if own in known:
                 continue
             target = check.task(own).folder
@@ -133,7 +136,7 @@ def plan_check(
     check.save()
     for target, displaced in new.items():
         Task.create(target, displaced)
-    return check
+    return replace(check, names=frozenset(wanted))
 
 
 def _tag(settings: CheckSettings) -> str:

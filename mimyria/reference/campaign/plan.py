@@ -43,6 +43,7 @@ class Plan:
         fields: (n_fields, 3) a.u. — the first is zero.
         code_name: as people write it.
         identity: digest of the code's settings.
+        names: of the tasks that are looked at; None: all that are in the folder.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Plan:
     fields: Array
     code_name: str
     identity: str
+    names: frozenset[str] | None = None
 
     @classmethod
     def of(cls, settings: Settings, code: Code) -> Plan:
@@ -151,4 +153,8 @@ class Plan:
         if not folder.is_dir():
             return []
         found = (Task(each) for each in sorted(folder.iterdir()))
-        return [task for task in found if task.exists]
+        return [
+            task
+            for task in found
+            if task.exists and (self.names is None or task.name in self.names)
+        ]

@@ -19,24 +19,18 @@ The module is looked for in `search`, then where Python looks.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import sys
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 
-from mimyria.errors import CalculationError, SettingsError
+from mimyria.errors import CalculationError, SettingsError, one_line
 from mimyria.frame import Array, Frame
 from mimyria.reference.codes.common import (
     WithSettings,
     identity_text,
     imported,
-    one_line,
 )
 from mimyria.reference.codes.protocol import SinglePoint
 from mimyria.settings.fields import about, require, setting
@@ -45,6 +39,7 @@ from mimyria.units import (
     EV_PER_HARTREE,
     VOLT_PER_ANGSTROM_PER_ATOMIC_FIELD,
 )
+from mimyria.userfunctions import UserFunction, is_user_function
 
 __all__ = ["AseCode", "AseSettings"]
 
@@ -65,9 +60,8 @@ class AseSettings:
 
     def __post_init__(self) -> None:
         """Check the form of the name."""
-        module, _, function = self.factory.partition(":")
         require(
-            all(part.isidentifier() for part in [*module.split("."), function]),
+            is_user_function(self.factory),
             "code.factory",
             'of the form "module:function"',
             repr(self.factory),
@@ -83,16 +77,14 @@ class AseCode(WithSettings[AseSettings]):
     def identity(self) -> str:
         """See `Code.identity`; the text of the module counts, its place does not."""
         text = identity_text("ase", self._settings, "search")
-        source = self._module().__file__
-        if not source:
-            return text
-        return f"{text} sha256:{hashlib.sha256(Path(source).read_bytes()).hexdigest()}"
+        digest = self._function.sha256()
+        return text if digest is None else f"{text} sha256:{digest}"
 
     def version(self) -> str:
         """See `Code.version`: of ASE, and of the module if it says one."""
         found = f"ase {imported('ase', 'ase').__version__}"
         try:
-            module = self._module()
+            module = self._function.module()
         except SettingsError as error:
             raise CalculationError(str(error)) from error
         own = getattr(module, "__version__", None)
@@ -141,47 +133,15 @@ class AseCode(WithSettings[AseSettings]):
             quantum=_quantum(frame) if has_dipole else None,
         )
 
-    def _module(self) -> ModuleType:
-        name = self._settings.factory.split(":")[0]
-        folder = self._settings.search.resolve()
-        beside = folder.joinpath(*name.split(".")).with_suffix(".py")
-        sys.path.insert(0, str(folder))
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise SettingsError(
-                f"code.factory = '{self._settings.factory}': {one_line(error)}. The "
-                f"module is looked for in {folder}; code.search names another folder."
-            ) from error
-        finally:
-            sys.path.remove(str(folder))
-        if beside.is_file() and Path(module.__file__ or "").resolve() != beside:
-            raise SettingsError(
-                f"code.factory = '{self._settings.factory}' means {beside}, but "
-                f"another module {name} is loaded from {module.__file__}. Rename yours."
-            )
-        return module
-
-    def _factory(self) -> Callable[[Array], Any]:
-        module, function = self._module(), self._settings.factory.split(":")[1]
-        made: object = getattr(module, function, None)
-        if not callable(made):
-            raise SettingsError(
-                f"code.factory = '{self._settings.factory}': {module.__file__} has no "
-                f"function {function}."
-            )
-        return made
+    @property
+    def _function(self) -> UserFunction:
+        return UserFunction(
+            self._settings.factory, self._settings.search, "code.factory", "code.search"
+        )
 
     def _calculator(self, field: Array) -> Any:  # noqa: ANN401
         """A new calculator; `field` in V/Å."""
-        factory = self._factory()
-        try:
-            calculator = factory(field)
-        except Exception as error:
-            raise SettingsError(
-                f"code.factory = '{self._settings.factory}' was called with a field in "
-                f"V/Å and stopped: {type(error).__name__}: {one_line(error)}."
-            ) from error
+        calculator = self._function.call(field, given="a field in V/Å")
         if not hasattr(calculator, "get_forces"):
             raise SettingsError(
                 f"code.factory = '{self._settings.factory}' must return a calculator "

@@ -18,7 +18,6 @@ __all__ = [
     "WithSettings",
     "identity_text",
     "imported",
-    "one_line",
     "require_electrons",
     "require_molecule",
 ]
@@ -78,11 +77,6 @@ def imported(module: str, package: str) -> ModuleType:
             f"the package {package} cannot be loaded ({error}). Install it with: "
             f"pip install 'mimyria[{package}]'"
         ) from error
-
-
-def one_line(error: BaseException) -> str:
-    """A foreign error as one line, without its full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def require_molecule(frame: Frame, name: str) -> None:

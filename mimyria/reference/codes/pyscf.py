@@ -17,14 +17,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from mimyria.errors import CalculationError, SettingsError
+from mimyria.errors import CalculationError, SettingsError, one_line
 from mimyria.files import replacing
 from mimyria.frame import Array, Frame
 from mimyria.reference.codes.common import (
     WithSettings,
     identity_text,
     imported,
-    one_line,
     require_electrons,
     require_molecule,
 )

@@ -190,6 +190,13 @@ def test_fields_and_displacements_agree_and_a_wrong_tensor_is_noticed(
     reference("run")
     said = reference("check", "--configurations", "1")
     assert said.count("agree; largest difference") == 2
+    # A check of one atom does not finish what another check has left.
+    (left,) = (tmp_path / "reference" / "check").glob("*/tasks/0010-000-xm")
+    (left / "point-00" / "point.npz").unlink()
+    (left / "state.json").write_text('{"schema_version": 1, "state": "planned"}')
+    said = reference("check", "--configurations", "1", "--atoms", "1")
+    assert said.count("agree; largest difference") == 2
+    assert not (left / "point-00" / "point.npz").exists()
     # A field that acted 5 % weaker than it says: both tensors are off.
     task = tmp_path / "reference" / "tasks" / "0010"
     with np.load(task / "point-01" / "point.npz") as arrays:

@@ -77,13 +77,13 @@ TINY = NetworkSettings(
 
 def model_file(folder, target, seed):
     """An untrained network: committees do not ask whether their members are good."""
-    network = build_network(target, TINY, 2, 2.0, seed=seed).eval()
+    network = build_network((target,), TINY, 2, 2.0, seed=seed).eval()
     scaling = Scaling.neutral(2, {"apt": 9, "pgt": 18}[target.name])
-    metadata = ModelMetadata("tiny", target, TINY, (1, 8), 2.0, scaling)
+    metadata = ModelMetadata("tiny", (target,), TINY, (1, 8), 2.0, scaling)
     model = TensorModel(network, metadata, torch.device("cpu"))
     frame = water_molecules(1)[0].frame
     path = folder / f"{target.name}-{seed}.mimyria"
-    example = Example(frame, model.predict([frame])[0])
+    example = Example(frame, model.predict([frame])[0].columns((target,)))
     save_model(path, metadata, network_weights(network), example)
     return path
 
@@ -96,8 +96,9 @@ def test_a_committee_chooses_the_frames_on_which_it_disagrees_most(
     write_campaign(tmp_path, frames, text)
     paths = [model_file(tmp_path, APT, seed) for seed in (1, 2, 3)]
     here("plan", *(word for path in paths for word in ("--model", path)))
+    plain = [each.frame for each in frames]
     answers = np.array([
-        load_model(str(path)).predict([each.frame for each in frames])
+        [tensors.apt for tensors in load_model(str(path)).predict(plain)]
         for path in paths
     ])  # fmt: skip
     variance = ((answers - answers.mean(axis=0)) ** 2).sum(axis=0) / (len(paths) - 1)

@@ -13,6 +13,8 @@ import numpy as np
 from rich.console import Console
 
 from mimyria.frame import Frame
+from mimyria.targets import target_by_name
+from mimyria.tensorsources import SourceMetadata
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.monitor import Monitor
@@ -21,6 +23,7 @@ from mimyria_driver.settings import Settings, parse_settings
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Arrived, Ended, RunDescription, Started
 
+HERE = Path(__file__).resolve().parent
 NUMBERS = np.array([8, 1, 1, 8, 1, 1])
 MASSES = np.array([15.999, 1.008, 1.008, 15.999, 1.008, 1.008])
 TIME_STEP = 0.5
@@ -28,26 +31,15 @@ STRIDE = 4
 CHARGES = {1: 0.4, 8: -0.8}
 
 
-class Metadata:
-    def __init__(self, target, sha256):
-        self.target = target
-        self.sha256 = sha256
-
-    def as_dict(self):
-        return {
-            "name": f"analytic-{self.target}",
-            "target": self.target,
-            "species": [1, 8],
-            "sha256": self.sha256,
-        }
-
-
 class Model:
     """P = q (1 + r r^T / 100) and Q = (r_c r_a r_b) / 1000: all of the frame counts."""
 
-    def __init__(self, target, name):
+    def __init__(self, target, sha256="a" * 64):
         self.target = target
-        self.metadata = Metadata(target, name.ljust(64, "0"))
+        kind = target_by_name(target)
+        self.metadata = SourceMetadata(
+            f"analytic-{target}", kind, kind.order, kind.unit, (1, 8), sha256
+        )
 
     def predict(self, frames):
         for frame in frames:
@@ -82,13 +74,17 @@ def misbehave(step):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-def make_model(target, name, device):
-    """The factory that the evaluator's child is told to call."""
-    return Model(target, name)
+def make_model(target, device):
+    """What the evaluator's child is told to call."""
+    return Model(target)
 
 
-def nan_model(target, name, device):
-    model = Model(target, name)
+def another_model(target, device):
+    return Model(target, "b" * 64)
+
+
+def nan_model(target, device):
+    model = Model(target)
     model.predict = lambda frames: [
         tensor(target, frame) * (np.nan if frame.step >= 40 else 1.0)
         for frame in frames
@@ -186,11 +182,17 @@ class ScriptedSource:
         self.closed = True
 
 
+def models(function="make_model"):
+    """The section of the settings that names a function of this file."""
+    name = f"python:analytic:{function}"
+    return {"apt": name, "pgt": name, "device": "cpu", "search": str(HERE)}
+
+
 def make_settings(directory, **sections) -> Settings:
     document = {
         "run": {"directory": str(directory), "report": 1000.0},
         "source": {"kind": "lammps"},
-        "models": {"apt": "analytic", "pgt": "analytic"},
+        "models": models(),
         "spectrum": {"resolution": 200.0, "plots": False, "refresh": 0.05},
     }
     for name, values in sections.items():
@@ -202,7 +204,7 @@ def make_settings(directory, **sections) -> Settings:
     return parse_settings(document, Path("/"))
 
 
-def serve(settings, source, *, stop=None, factory="analytic:make_model", **options):
+def serve(settings, source, *, stop=None, **options):
     """Run the service in this process with the real evaluator child; its exit code."""
     directory = settings.run.directory
     monitor = Monitor(
@@ -212,7 +214,7 @@ def serve(settings, source, *, stop=None, factory="analytic:make_model", **optio
     )
 
     def make_evaluator(log_path):
-        return Evaluator(settings.models, log_path, factory=factory, **options)
+        return Evaluator(settings.models, log_path, **options)
 
     make_source = source if callable(source) else lambda: source
     return Service(

@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -9,10 +8,8 @@ HERE = str(Path(__file__).parent)
 
 @pytest.fixture(autouse=True)
 def analytic_models_are_importable(monkeypatch):
-    """The child process and the tests find `analytic` by name."""
+    """The tests find `analytic` by name; the child process by `models.search`."""
     monkeypatch.syspath_prepend(HERE)
-    paths = [HERE, os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

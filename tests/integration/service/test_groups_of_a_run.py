@@ -12,6 +12,7 @@ from analytic import (
     ScriptedSource,
     arrivals,
     description,
+    models,
     serve,
     tensor,
     trajectory,
@@ -42,7 +43,7 @@ def run_with(directory, groups):
     document = {
         "run": {"directory": str(directory), "report": 1000.0},
         "source": {"kind": "lammps"},
-        "models": {"apt": "analytic", "pgt": "analytic"},
+        "models": models(),
         "spectrum": {"resolution": 200.0, "plots": False, "temperature": 15.0},
         "groups": groups,
     }

@@ -15,7 +15,7 @@ from analytic import (
 from mimyria.correlators import Correlator
 from mimyria.currents import currents
 from mimyria.data.scaling import Scaling
-from mimyria.errors import ModelError
+from mimyria.errors import ModelError, SettingsError
 from mimyria.models import (
     Example,
     ModelMetadata,
@@ -27,8 +27,8 @@ from mimyria.models import (
 )
 from mimyria.models.network import target_irreps
 from mimyria.storage import read_result
-from mimyria.targets import APT, PGT
-from mimyria.tensors import Tensors
+from mimyria.targets import TARGET_SETS
+from mimyria.tensors import joined
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 30
@@ -36,22 +36,23 @@ N_FRAMES = 30
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    """Model files of both targets."""
+    """Model files of each target, and of both."""
     folder = tmp_path_factory.mktemp("networks")
     frame = trajectory(1)[0]
     paths = {}
-    for target in (APT, PGT):
-        settings = preset("compact", target)
-        scaling = Scaling.neutral(2, target_irreps(target).dim)
-        network = build_network(target, settings, 2, 5.0, scaling, seed=1).eval()
-        metadata = ModelMetadata("random", target, settings, (1, 8), 5.0, scaling)
+    for learns, targets in TARGET_SETS.items():
+        settings = preset("compact", learns)
+        scaling = Scaling.neutral(2, target_irreps(targets).dim)
+        network = build_network(targets, settings, 2, 5.0, scaling, seed=1).eval()
+        metadata = ModelMetadata("random", targets, settings, (1, 8), 5.0, scaling)
         model = TensorModel(network, metadata, torch.device("cpu"))
         (answer,) = model.predict([frame])
+        example = Example(frame, answer.columns(targets))
         weights = {
             name: value.detach().numpy() for name, value in network.named_parameters()
         }
-        paths[target.name] = folder / f"{target.name}.mimyria"
-        save_model(paths[target.name], metadata, weights, Example(frame, answer))
+        paths[learns] = folder / f"{learns}.mimyria"
+        save_model(paths[learns], metadata, weights, example)
     return paths
 
 
@@ -59,18 +60,23 @@ def whole_run():
     return [Started(description()), *arrivals(trajectory(N_FRAMES)), Ended("the end")]
 
 
-def test_service_gives_what_the_networks_give_offline(tmp_path, networks):
-    settings = make_settings(
-        tmp_path, models={name: str(path) for name, path in networks.items()}
-    )
-    assert serve(settings, ScriptedSource(whole_run()), factory=None) == 0
+def models_section(networks, names):
+    """The section of run.toml that names these models and no others."""
+    everything = dict.fromkeys(("apt", "pgt", "joint"))
+    return everything | {name: str(networks[name]) for name in names}
+
+
+@pytest.mark.parametrize("names", [("apt", "pgt"), ("joint",)], ids="+".join)
+def test_service_gives_what_the_networks_give_offline(tmp_path, networks, names):
+    settings = make_settings(tmp_path, models=models_section(networks, names))
+    assert serve(settings, ScriptedSource(whole_run())) == 0
     result = read_result(tmp_path / "spectrum.h5")
-    models = {name: load_model(path) for name, path in networks.items()}
+    models = {name: load_model(networks[name]) for name in names}
     dipole = Correlator(3, result.dipole.n_lags, 2.0, "")
     polarizability = Correlator(6, result.dipole.n_lags, 2.0, "")
     for frame in trajectory(N_FRAMES):
-        tensors = {name: model.predict([frame])[0] for name, model in models.items()}
-        sample = currents(frame, Tensors(**tensors))
+        tensors = joined(model.predict([frame])[0] for model in models.values())
+        sample = currents(frame, tensors)
         dipole.push(sample.dipole)
         polarizability.push(sample.polarizability)
     for found, expected in (
@@ -85,13 +91,13 @@ def test_service_gives_what_the_networks_give_offline(tmp_path, networks):
 
 def test_interrupted_run_with_networks_is_bit_identical(tmp_path, networks):
     """The first call of a new process must round as the others do."""
-    models = {name: str(path) for name, path in networks.items()}
+    models = models_section(networks, ("apt", "pgt"))
     for name, parts in (("whole", (N_FRAMES,)), ("cut", (11, N_FRAMES))):
         for n_frames in parts:
             events = [Started(description()), *arrivals(trajectory(n_frames))]
             settings = make_settings(tmp_path / name, models=models)
             source = ScriptedSource([*events, Ended("")])
-            serve(settings, source, factory=None)
+            serve(settings, source)
     header = (tmp_path / "whole" / "journal").read_bytes()
     assert header == (tmp_path / "cut" / "journal").read_bytes()
 
@@ -101,7 +107,12 @@ def test_exchanged_models_are_refused(tmp_path, networks):
         tmp_path, models={"apt": str(networks["pgt"]), "pgt": None}
     )
     with pytest.raises(ModelError, match=r"is a model of 'pgt', but models.apt wants"):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
+
+
+def test_a_joint_model_takes_no_others_beside_it(tmp_path, networks):
+    with pytest.raises(SettingsError, match=r"models.joint must be alone, without"):
+        make_settings(tmp_path, models=models_section(networks, ("apt", "joint")))
 
 
 def test_altered_model_is_refused(tmp_path, networks):
@@ -111,13 +122,13 @@ def test_altered_model_is_refused(tmp_path, networks):
     path.write_bytes(data)
     settings = make_settings(tmp_path / "run", models={"apt": str(path), "pgt": None})
     with pytest.raises(ModelError):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
 
 
 def test_absent_model_is_named(tmp_path):
     settings = make_settings(tmp_path, models={"apt": "no-such-model", "pgt": None})
     with pytest.raises(ModelError, match="no-such-model"):
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
 
 
 @pytest.mark.gpu
@@ -126,7 +137,7 @@ def test_service_uses_the_gpu_where_there_is_one(tmp_path, networks):
     results = {}
     for device in ("auto", "cpu"):
         settings = make_settings(tmp_path / device, models={**models, "device": device})
-        serve(settings, ScriptedSource(whole_run()), factory=None)
+        serve(settings, ScriptedSource(whole_run()))
         results[device] = read_result(tmp_path / device / "spectrum.h5").dipole.values
     scale = np.abs(results["cpu"]).max()
     np.testing.assert_allclose(results["auto"], results["cpu"], atol=1e-4 * scale)

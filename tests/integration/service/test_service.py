@@ -14,6 +14,7 @@ from analytic import (
     arrivals,
     description,
     make_settings,
+    models,
     serve,
     trajectory,
 )
@@ -27,6 +28,7 @@ from mimyria.errors import (
     IncompatibleError,
     JournalError,
     ModelError,
+    SettingsError,
 )
 from mimyria.io.extxyz import LabelledFrame, write_extxyz
 from mimyria.storage import read_result
@@ -86,11 +88,8 @@ def bits(directory, settings=None):
 def reference(tmp_path_factory):
     """The uninterrupted run that all others must equal."""
     directory = tmp_path_factory.mktemp("reference")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(Path(__file__).parent))
     source = ScriptedSource(whole_run(trajectory(N_FRAMES)))
     assert serve(make_settings(directory), source) == 0
-    patch.undo()
     return directory
 
 
@@ -193,14 +192,14 @@ def test_evaluator_that_dies_at_the_same_frame_again_is_an_error(tmp_path, monke
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
     source = ScriptedSource(whole_run(trajectory(40)))
     with pytest.raises(EvaluatorError, match="step 40: the apt model gave numbers"):
-        serve(make_settings(tmp_path), source, factory="analytic:nan_model")
+        serve(make_settings(tmp_path, models=models("nan_model")), source)
     assert len(list(read_journal(tmp_path / "journal"))) == 10
 
 
 def test_model_that_cannot_be_loaded_is_an_error_with_its_reason(tmp_path):
     source = ScriptedSource(whole_run(trajectory(4)))
-    with pytest.raises(EvaluatorError, match=r"while loading.*no_such_function"):
-        serve(make_settings(tmp_path), source, factory="analytic:no_such_function")
+    with pytest.raises(SettingsError, match=r"analytic.py has no function no_such"):
+        serve(make_settings(tmp_path, models=models("no_such")), source)
 
 
 # -- kills and restarts ---------------------------------------------------------------
@@ -490,7 +489,7 @@ def test_another_run_is_not_mixed_into_a_journal(error, text, changes, tmp_path)
 
 def test_other_models_do_not_continue_a_journal(tmp_path):
     serve(make_settings(tmp_path), ScriptedSource(whole_run(trajectory(10))))
-    settings = make_settings(tmp_path, models={"pgt": "another"})
+    settings = make_settings(tmp_path, models={"pgt": "python:analytic:another_model"})
     refused(tmp_path, IncompatibleError, "was written with other models", settings)
 
 

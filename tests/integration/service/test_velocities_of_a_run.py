@@ -1,9 +1,7 @@
 """Velocity spectra of a run: in journal and result, after a restart, joined, merged."""
 
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +24,7 @@ from mimyria.io.tables import read_table
 from mimyria.merging import merge_results
 from mimyria.spectra.elements import VelocitySpectra
 from mimyria.storage import read_result
+from mimyria.tensorsources import ConvertedSource
 from mimyria_driver.checks import frame_digest
 from mimyria_driver.evaluator.worker import evaluate
 from mimyria_driver.grouping import build_grouping
@@ -56,10 +55,7 @@ def run_with(directory, groups, n_frames=60, *, plots=False, resolution=600.0):
 def complete(tmp_path_factory):
     """The folder of a run with as many probes as there are hydrogens."""
     directory = tmp_path_factory.mktemp("complete")
-    with pytest.MonkeyPatch.context() as patch:  # for the child of the service
-        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        run_with(directory, COMPLETE, plots=True)
+    run_with(directory, COMPLETE, plots=True)
     return directory
 
 
@@ -154,7 +150,9 @@ def folder_with(directory, groups, n_frames, seed):
     grouping = build_grouping(
         settings.groups, frames[0], MASSES, 20 * STRIDE, 20 * STRIDE
     )
-    models = {target: Model(target, "x") for target in ("apt", "pgt")}
+    models = {
+        target: ConvertedSource(Model(target), target) for target in ("apt", "pgt")
+    }
     shas = {target: model.metadata.sha256 for target, model in models.items()}
     identity = Identity(tuple(NUMBERS.tolist()), TIME_STEP, STRIDE, shas, {}, grouping)
     directory.mkdir()

@@ -36,10 +36,10 @@ def water(numbers=(8, 1, 1)):
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
-    network = build_network(APT, TINY, 2, 2.0, seed=7).eval()
-    metadata = ModelMetadata("tiny", APT, TINY, (1, 8), 2.0, Scaling.neutral(2, 9))
+    network = build_network((APT,), TINY, 2, 2.0, seed=7).eval()
+    metadata = ModelMetadata("tiny", (APT,), TINY, (1, 8), 2.0, Scaling.neutral(2, 9))
     model = TensorModel(network, metadata, torch.device("cpu"))
-    example = Example(water(), model.predict([water()])[0])
+    example = Example(water(), model.predict([water()])[0].columns((APT,)))
     path = tmp_path_factory.mktemp("model") / "tiny.mimyria"
     save_model(path, metadata, network_weights(network), example)
     return path

@@ -40,12 +40,12 @@ def test_deployed_file_predicts_where_e3nn_is_not_installed(
         "positions = np.array([[0.0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])\n"
         "water = Frame(np.array([8, 1, 1]), positions, np.eye(3) * 8, None, 0)\n"
         "(answer,) = load_model(sys.argv[1]).predict([water])\n"
-        "np.save(sys.argv[2], answer)\n"
+        "np.save(sys.argv[2], answer.apt)\n"
     )
     done = run(code, str(deployed_file), str(tmp_path / "answer.npy"))
     assert done.returncode == 0, done.stderr
     (wanted,) = load_model(deployed_file).predict([tiny_water])
-    assert np.array_equal(np.load(tmp_path / "answer.npy"), wanted)
+    assert np.array_equal(np.load(tmp_path / "answer.npy"), wanted.apt)
 
 
 def test_public_names_that_need_no_e3nn_are_there_without_it():
@@ -63,7 +63,7 @@ def test_deployed_file_from_before_the_operator_keeps_loading(tiny_water):
     # its self-test.
     model = load_model(GOLDEN / "deployed-without-operator.pt")
     assert model.metadata.name == "tiny"
-    assert model.predict([tiny_water])[0].shape == (3, 3, 3)
+    assert model.predict([tiny_water])[0].apt.shape == (3, 3, 3)
 
 
 def test_file_that_needs_another_operator_is_refused(deployed_file, tmp_path):

@@ -13,13 +13,19 @@ from mimyria.targets import APT, PGT
 
 def example_metadata():
     return ModelMetadata(
-        "some", APT, preset("compact", APT), (1, 8), 20.0, Scaling.neutral(2, 9)
+        "some", (APT,), preset("compact", "apt"), (1, 8), 20.0, Scaling.neutral(2, 9)
     )
+
+
+def convention(**changes):
+    """The targets of the example with another convention."""
+    (target,) = example_metadata().as_dict()["targets"]
+    return {"targets": [{**target, **changes}]}
 
 
 def test_reference_architecture_is_that_of_the_publication():
     for target, channels in ((APT, (20, 10, 6, 5)), (PGT, (40, 20, 13, 10))):
-        settings = preset("reference", target)
+        settings = preset("reference", target.name)
         assert settings.channels == channels
         assert (settings.lmax, settings.n_layers, settings.cutoff) == (3, 3, 6.0)
         assert (settings.n_radial, settings.radial_width) == (10, 100)
@@ -27,7 +33,7 @@ def test_reference_architecture_is_that_of_the_publication():
 
 
 def test_settings_survive_json():
-    settings = preset("compact", PGT)
+    settings = preset("compact", "pgt")
     assert (
         NetworkSettings.from_dict(json.loads(json.dumps(settings.as_dict())))
         == settings
@@ -46,7 +52,7 @@ def test_settings_survive_json():
     ],
 )
 def test_bad_settings_are_refused(change, message):
-    values = {**preset("compact", APT).as_dict(), **change}
+    values = {**preset("compact", "apt").as_dict(), **change}
     with pytest.raises(SettingsError, match=message):
         NetworkSettings.from_dict(values)
 
@@ -55,23 +61,23 @@ def test_incomplete_settings_and_unknown_presets_are_refused():
     with pytest.raises(SettingsError, match="incomplete"):
         NetworkSettings.from_dict({"channels": [4]})
     with pytest.raises(SettingsError, match="known presets: compact, reference"):
-        preset("tiny", APT)
+        preset("tiny", "apt")
 
 
 def test_metadata_survive_json():
     values = example_metadata().as_dict()
     again = ModelMetadata.from_dict(json.loads(json.dumps(values)))
     assert again.as_dict() == values
-    assert (again.unit, again.order, again.cutoff) == ("e", "dM_a/dr_b", 4.0)
+    assert (again.targets, again.cutoff) == ((APT,), 4.0)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"unit": "e Bohr"}, "with unit 'e Bohr', but mimyria works with 'e'"),
-        ({"order": "dM_b/dr_a"}, "with order 'dM_b/dr_a'"),
-        ({"formula": "ij=ji"}, "with formula 'ij=ji'"),
-        ({"target": "energy"}, "predicts 'energy'"),
+        (convention(unit="e Bohr"), "with unit 'e Bohr', but mimyria works with 'e'"),
+        (convention(order="dM_b/dr_a"), "with order 'dM_b/dr_a'"),
+        (convention(formula="ij=ji"), "with formula 'ij=ji'"),
+        (convention(name="energy"), "predicts 'energy'"),
         ({"dtype": "float16"}, "dtype is 'float16'"),
         ({"format_version": 99}, "format version 99; .* Use a newer mimyria"),
         ({"format_version": None}, "format version None"),
@@ -92,21 +98,32 @@ def test_missing_metadata_are_named():
         ModelMetadata.from_dict(values)
 
 
+def test_a_model_of_version_1_had_one_target():
+    values = example_metadata().as_dict()
+    (target,) = values.pop("targets")
+    old = {**values, "format_version": 1, "target": target.pop("name"), **target}
+    old["errors"] = {"test": {"rmse": 0.1}}
+    again = ModelMetadata.from_dict(old)
+    assert again.targets == (APT,)
+    assert again.errors == {"test": {"apt": {"rmse": 0.1}}}
+
+
 def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
     values = example_metadata().as_dict()
     old = {**values, "format_version": 0, "title": values["name"]}
     del old["name"]
 
-    def zero_to_one(content):
-        return {**content, "format_version": 1, "name": content["title"]}
+    def one_on(content):
+        return {**content, "name": content["title"]}
 
-    monkeypatch.setitem(metadata_module.UPGRADES, 0, zero_to_one)
+    monkeypatch.setitem(metadata_module.UPGRADES, 0, lambda content: content)
+    monkeypatch.setitem(metadata_module.UPGRADES, 1, one_on)
     assert ModelMetadata.from_dict(old).name == "some"
 
 
 def test_weights_depend_on_the_seed_alone():
     def weights(seed):
-        network = build_network(APT, preset("compact", APT), 2, seed=seed)
+        network = build_network((APT,), preset("compact", "apt"), 2, seed=seed)
         return [p.detach().clone() for p in network.parameters()]
 
     first, again, other = weights(1), weights(1), weights(2)

@@ -272,9 +272,9 @@ def test_a_labelled_cluster_comes_back_from_a_file(rng, tmp_path):
     assert read.info["cluster_radius"] == 3.0
     assert read.info["charge"] == 0
     assert np.array_equal(read.frame.positions, cluster.frame.positions)
-    dataset = read_dataset(path, APT)
+    dataset = read_dataset(path, (APT,))
     assert dataset.labelled[0].tolist() == [0, 1, 2]
-    assert np.array_equal(dataset.labels[0][:3], tensors.apt[:3])
+    assert np.array_equal(dataset.labels[0][:3], tensors.apt[:3].reshape(3, 9))
 
 
 def test_settings_are_read_from_a_section():

@@ -22,4 +22,4 @@ TINY = NetworkSettings(
 
 @pytest.fixture(scope="module")
 def water():
-    return read_dataset(WATER, APT).subset([0, 1, 2])
+    return read_dataset(WATER, (APT,)).subset([0, 1, 2])

@@ -23,7 +23,7 @@ from mimyria.training import (
     finish,
     prediction_errors,
 )
-from mimyria.training.loss import component_weights, irrep_loss
+from mimyria.training.loss import irrep_loss, irrep_weights
 from mimyria.training.samples import (
     dataset_scaling,
     join_samples,
@@ -44,7 +44,7 @@ def masked(dataset, chosen=CHOSEN, garbage=0.0):
         for frame, atoms in zip(dataset.frames, chosen, strict=True)
     )
     labels = tuple(
-        np.where(mask[:, None, None], label, garbage)
+        np.where(mask[:, None], label, garbage)
         for mask, label in zip(masks, dataset.labels, strict=True)
     )
     return replace(dataset, masks=masks, labels=labels)
@@ -97,10 +97,11 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_atoms(water, rng):
     batch = join_samples(samples)
     n_atoms = sum(frame.n_atoms for frame in dataset.frames)
     predicted = torch.from_numpy(rng.normal(size=(n_atoms, 9))).requires_grad_()
-    weight = component_weights(irrep_blocks(APT))
-    loss = irrep_loss(predicted.index_select(0, batch.labelled), batch.wanted, weight)
+    weight = torch.from_numpy(np.tile(irrep_weights(irrep_blocks((APT,))), (2, 1)))
+    labelled = predicted.index_select(0, batch.labelled)
+    loss = irrep_loss(labelled, batch.wanted, batch.weighted(weight)) / len(labelled)
     loss.backward()
-    basis, total, offset = change_of_basis(APT).numpy(), [], 0
+    basis, total, offset = change_of_basis((APT,)).numpy(), [], 0
     labelled = np.zeros(n_atoms, bool)
     for frame, label, atoms in zip(dataset.frames, dataset.labels, CHOSEN, strict=True):
         for atom in atoms:
@@ -109,7 +110,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_atoms(water, rng):
                 scaling.scale[kind]
             )
             guess = predicted.detach().numpy()[offset + atom]
-            total.append((weight.numpy() * (guess - wanted) ** 2).sum())
+            total.append((weight[0].numpy() * (guess - wanted) ** 2).sum())
             labelled[offset + atom] = True
         offset += frame.n_atoms
     assert float(loss.detach()) == pytest.approx(np.mean(total), rel=1e-12)
@@ -121,7 +122,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_labelled_atoms(water, rng):
 def test_scaling_and_neighbours_are_those_of_labelled_atoms(water):
     dataset = masked(water, garbage=np.nan)
     _, scaling, graphs = samples_of(dataset)
-    basis = change_of_basis(APT).numpy()
+    basis = change_of_basis((APT,)).numpy()
     traces = [
         (basis @ label[atom].ravel())[0]
         for frame, label, atoms in zip(water.frames, water.labels, CHOSEN, strict=True)
@@ -142,7 +143,7 @@ def test_errors_count_labelled_atoms_only_as_a_naive_loop_does(water, rng):
     dataset = masked(smaller(water), garbage=np.nan)
     scaling = dataset_scaling(dataset, (1, 8))
     guesses = [rng.normal(size=label.shape) for label in dataset.labels]
-    found = prediction_errors(dataset, guesses, (1, 8), scaling)
+    found = prediction_errors(dataset, guesses, (1, 8), scaling)["apt"]
     squares, per_element = [], {"H": [], "O": []}
     for frame, label, guess, atoms in zip(
         dataset.frames, dataset.labels, guesses, CHOSEN, strict=True
@@ -150,7 +151,7 @@ def test_errors_count_labelled_atoms_only_as_a_naive_loop_does(water, rng):
         for atom in atoms:
             for a in range(3):
                 for b in range(3):
-                    square = (guess[atom, a, b] - label[atom, a, b]) ** 2
+                    square = (guess[atom, 3 * a + b] - label[atom, 3 * a + b]) ** 2
                     squares.append(square)
                     symbol = "O" if frame.numbers[atom] == 8 else "H"
                     per_element[symbol].append(square)
@@ -166,13 +167,13 @@ def test_sum_rules_are_reported_for_whole_frames_only(water, rng):
     guesses = [rng.normal(size=label.shape) for label in water.labels]
     scaling = Scaling.neutral(2, 9)
     dataset = masked(water, (CHOSEN[0], everything, CHOSEN[2]), garbage=np.nan)
-    rule = prediction_errors(dataset, guesses, (1, 8), scaling)["sum_rule"]
+    rule = prediction_errors(dataset, guesses, (1, 8), scaling)["apt"]["sum_rule"]
     assert rule == {
         "frames": 1,
         "predicted": np.abs(guesses[1].sum(axis=0)).max(),
         "labels": np.abs(water.labels[1].sum(axis=0)).max(),
     }
-    rule = prediction_errors(masked(water), guesses, (1, 8), scaling)["sum_rule"]
+    rule = prediction_errors(masked(water), guesses, (1, 8), scaling)["apt"]["sum_rule"]
     assert rule == {"frames": 0, "predicted": None, "labels": None}
 
 
@@ -183,26 +184,27 @@ def test_the_card_says_what_was_left_out(water, tmp_path):
     training.run(tmp_path)
     path = tmp_path / "m.mimyria"
     metadata = finish(training, TINY, parts, ModelText("m"), path)
-    assert metadata.errors["test"]["atoms"] == 15
+    assert metadata.errors["test"]["apt"]["atoms"] == 15
     card = model_card(metadata)
     assert "Sum rule: left out, since no frame has labels of all its atoms" in card
     assert "(96 atoms, 9 of them with labels)" in card
     one_whole = {"frames": 1, "predicted": 0.5, "labels": 0.25}
-    errors = {"train": {**metadata.errors["train"], "sum_rule": one_whole}}
+    changed = {**metadata.errors["train"]["apt"], "sum_rule": one_whole}
+    errors = {"train": {"apt": changed}}
     card = model_card(metadata.with_changes(errors=errors))
     assert "Sum rule over 1 frame(s) (1 with labels of some atoms left out)" in card
 
 
 def test_cross_validation_counts_labelled_atoms_only(water, tmp_path):
     dataset = masked(water, garbage=np.nan).subset([0, 1])
-    errors = cross_validate(dataset, TINY, replace(SHORT, epochs=1), tmp_path)
+    errors = cross_validate(dataset, TINY, replace(SHORT, epochs=1), tmp_path)["apt"]
     assert errors["atoms"] == 9
     assert np.isfinite(errors["rmse"])
 
 
 def test_labels_that_a_mask_promises_must_be_there(water):
     broken = [label.copy() for label in water.labels]
-    broken[1][4, 0, 0] = np.nan
+    broken[1][4, 0] = np.nan
     with pytest.raises(FormatError, match="apt of atom 4 is not finite"):
         replace(water, labels=tuple(broken))
 
@@ -217,6 +219,6 @@ def test_labels_that_a_mask_promises_must_be_there(water):
 )
 def test_masks_of_a_dataset_are_checked(masks, message):
     frame = Frame(np.array([1, 8]), np.eye(3)[:2], np.eye(3) * 9, None, 0)
-    labels = (np.zeros((2, 3, 3)),) * 2
+    labels = (np.zeros((2, 9)),) * 2
     with pytest.raises(ShapeError, match=message):
-        TensorDataset(APT, (frame, frame), labels, (5, 6), "x", "", masks)
+        TensorDataset((APT,), (frame, frame), labels, (5, 6), "x", "", masks)

@@ -11,7 +11,7 @@ from mimyria.data.dataset import TensorDataset, read_dataset
 from mimyria.errors import IncompatibleError, ModelError, SettingsError
 from mimyria.frame import Frame
 from mimyria.models import load_model, model_card, read_metadata
-from mimyria.targets import APT, PGT
+from mimyria.targets import APT, PGT, targets_by_name
 from mimyria.training import (
     ModelText,
     Training,
@@ -20,15 +20,16 @@ from mimyria.training import (
     finish,
     prediction_errors,
 )
+from mimyria.training.metrics import spectral_errors
 from mimyria.training.settings import learning_rate
 from tests.unit.training.conftest import TINY, WATER
 
 SHORT = TrainingSettings(epochs=6, batch_size=2, checkpoint_every=2)
 
 
-@pytest.fixture(scope="module", params=[APT, PGT], ids=lambda t: t.name)
+@pytest.fixture(scope="module", params=["apt", "pgt", "joint"])
 def dataset(request):
-    return read_dataset(WATER, request.param).subset([0, 1, 2])
+    return read_dataset(WATER, targets_by_name(request.param)).subset([0, 1, 2])
 
 
 def training_of(dataset, **changes):
@@ -112,7 +113,7 @@ def test_missing_and_damaged_checkpoints_are_refused(water, tmp_path):
 def test_learning_curve_has_names_and_units_first(water, tmp_path):
     training_of(water, epochs=2).run(tmp_path)
     lines = (tmp_path / "learning-curve.csv").read_text().splitlines()
-    assert lines[:2] == ["epoch,learning_rate,loss", "1,1,1"]
+    assert lines[:2] == ["epoch,learning_rate,loss,validation_loss", "1,1,1,1"]
     assert len(lines) == 4
 
 
@@ -147,9 +148,14 @@ def test_finished_model_holds_what_was_measured(dataset, tmp_path):
     text = ModelText("m", "For a test.", ("Nothing real.",))
     metadata = finish(training, TINY, parts, text, path)
     assert read_metadata(path).as_dict() == metadata.as_dict()
-    answers = load_model(path).predict(parts[1].frames)
+    answers = [
+        tensors.columns(dataset.targets)
+        for tensors in load_model(path).predict(parts[1].frames)
+    ]
     again = prediction_errors(parts[1], answers, (1, 8), metadata.scaling)
-    assert again["rmse"] == pytest.approx(metadata.errors["test"]["rmse"], rel=1e-5)
+    for name, errors in again.items():
+        stored = metadata.errors["test"][name]
+        assert errors["rmse"] == pytest.approx(stored["rmse"], rel=1e-5)
     card = model_card(metadata)
     for part in ("# m", "For a test.", "- Nothing real.", dataset.sha256, "| O |"):
         assert part in card
@@ -160,27 +166,45 @@ def test_cross_validation_predicts_every_frame(water, tmp_path):
     errors = cross_validate(
         water, TINY, replace(SHORT, epochs=2), tmp_path, lambda e, _: epochs.append(e)
     )
-    assert errors["frames"] == 3
+    assert errors["apt"]["frames"] == 3
     assert epochs == [1, 2] * 3
-    assert errors["relative"] > 0.1
+    assert errors["apt"]["relative"] > 0.1
 
 
 def test_errors_are_zero_for_perfect_and_one_for_the_best_constant():
     rng = np.random.default_rng(3)
     frame = Frame(np.array([1, 1, 8]), np.eye(3), np.eye(3) * 9, None, 0)
-    labels = rng.normal(size=(3, 3, 3))
-    dataset = TensorDataset(APT, (frame,), (labels,), (0,), "x", "")
+    labels = rng.normal(size=(3, 9))
+    dataset = TensorDataset((APT,), (frame,), (labels,), (0,), "x", "")
     scaling = Scaling.neutral(2, 9)
-    perfect = prediction_errors(dataset, [labels], (1, 8), scaling)
+    perfect = prediction_errors(dataset, [labels], (1, 8), scaling)["apt"]
     assert perfect["relative"] < 1e-15
-    nothing = prediction_errors(dataset, [0 * labels], (1, 8), scaling)
+    nothing = prediction_errors(dataset, [0 * labels], (1, 8), scaling)["apt"]
     assert nothing["relative"] == pytest.approx(1)
     assert nothing["rmse"] == pytest.approx(np.sqrt((labels**2).mean()))
     hydrogen = nothing["elements"]["H"]
     assert hydrogen["rmse"] == pytest.approx(np.sqrt((labels[:2] ** 2).mean()))
-    trace = np.trace(labels[2]) / np.sqrt(3)
+    trace = np.trace(labels[2].reshape(3, 3)) / np.sqrt(3)
     assert nothing["elements"]["O"]["irreps"]["0e"]["rmse"] == pytest.approx(abs(trace))
     assert nothing["sum_rule"]["labels"] == np.abs(labels.sum(axis=0)).max()
+    assert nothing["spectral"]["ir"] == pytest.approx({"epsilon": 1, "bias": -1})
+
+
+def test_a_scale_of_the_labels_is_an_error_of_the_intensity():
+    rng = np.random.default_rng(4)
+    labels = rng.normal(size=(5, 27))
+    masses = np.array([1.008, 1.008, 15.999, 1.008, 12.011])
+    found = spectral_errors(0.1 * labels, labels, masses, PGT)
+    for name in ("raman", "isotropic", "anisotropic"):
+        assert found[name] == pytest.approx({"epsilon": 0.1, "bias": 0.1})
+    # An isotropic error is none of the anisotropic spectrum.
+    trace = np.einsum("ab,ic->iabc", np.eye(3), rng.normal(size=(5, 3)))
+    found = spectral_errors(trace.reshape(5, -1), labels, masses, PGT)
+    assert found["anisotropic"]["epsilon"] < 1e-15
+    weights = 1 / masses
+    sizes = [(tensor.reshape(5, -1) ** 2).sum(axis=1) for tensor in (trace, labels)]
+    wanted = np.sqrt((weights * sizes[0]).sum() / (weights * sizes[1]).sum())
+    assert found["raman"]["epsilon"] == pytest.approx(wanted)
 
 
 def test_training_leaves_the_global_state_of_torch_alone(water, tmp_path):

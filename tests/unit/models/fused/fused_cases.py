@@ -13,7 +13,7 @@ from mimyria.frame import Frame
 from mimyria.models import build_network, preset
 from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import target_irreps
-from mimyria.targets import target_by_name
+from mimyria.targets import targets_by_name
 
 BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 
@@ -39,9 +39,9 @@ def randomised(network, seed=11):
     return network.eval()
 
 
-def random_scaling(target, n_species=2):
+def random_scaling(targets, n_species=2):
     rng = np.random.default_rng(3)
-    irreps = target_irreps(target)
+    irreps = target_irreps(targets)
     scale = np.concatenate(
         [
             rng.uniform(0.5, 2.0, (n_species, 1)).repeat(irrep.dim, axis=1)
@@ -55,22 +55,22 @@ def random_scaling(target, n_species=2):
 
 
 @cache
-def reference(target_name, settings):
+def reference(learns, settings):
     """A random `TensorNetwork` in float64."""
-    target = target_by_name(target_name)
+    targets = targets_by_name(learns)
     if isinstance(settings, str):
-        settings = preset(settings, target)
-    scaling = random_scaling(target)
+        settings = preset(settings, learns)
+    scaling = random_scaling(targets)
     network = build_network(
-        target, settings, 2, 12.0, scaling, seed=1, dtype=torch.float64
+        targets, settings, 2, 12.0, scaling, seed=1, dtype=torch.float64
     )
     return randomised(network)
 
 
 @cache
-def fused(target_name, settings, dtype):
+def fused(learns, settings, dtype):
     """Its fused twin."""
-    return fuse_network(reference(target_name, settings), getattr(torch, dtype))
+    return fuse_network(reference(learns, settings), getattr(torch, dtype))
 
 
 def arguments(frames, cutoff, dtype="float64"):

@@ -1,0 +1,29 @@
+"""`mimyria import`: data of other programs, in our files.
+
+Each kind is a module of this package with `add_parser(subparsers)`. The package has an
+underscore because `import` is a word of Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Final
+
+__all__ = ["add_parser"]
+
+KINDS: Final = ("labels",)
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Describe the command and what it imports."""
+    parser = subparsers.add_parser(
+        "import",
+        help="labels that other programs made",
+        description="Take over data of other programs.",
+    )
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    for name in KINDS:
+        importlib.import_module(f"mimyria.cli.import_.{name}").add_parser(kinds)
