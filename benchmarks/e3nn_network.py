@@ -1,7 +1,7 @@
 """The network as one writes it with e3nn, with the weights of a `TensorNetwork`.
 
-The yardstick of `benchmarks/network.py` and of the tests: `o3.TensorProduct` in mode
-"uvu" with radial weights of each edge, then `index_add`.
+The yardstick of `benchmarks/network.py` and of the tests: `o3.TensorProduct` in the
+mode "uvu" with radial weights of each edge, then `index_add`.
 """
 
 import copy

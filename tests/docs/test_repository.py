@@ -101,6 +101,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(tmp_path):
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert top == {"mimyria", "mimyria_driver"}
     assert "mimyria/py.typed" in names
+    assert "mimyria/models/fused/kernel.cpp" in names
     assert any(name.startswith("mimyria/models/shipped/") for name in names)
     assert any(name.startswith("mimyria_driver/inputs/lammps/") for name in names)
 

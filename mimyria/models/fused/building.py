@@ -1,9 +1,9 @@
 """From `kernel.cpp` to a loaded library: compiler, cache, atomic files.
 
-The name of a library holds a digest of all that it depends on, so that a new version, a
-new compiler or another processor makes a new one, and a digest of its content, so that
-a damaged one is never loaded. It is written beside and renamed: any number of processes
-may build at the same time.
+The name of a library holds a digest of all that it depends on, so that a new version,
+a new compiler or another processor makes a new one, and a digest of its content, so
+that a damaged one is never loaded. It is written beside and renamed: any number of
+processes may build at the same time.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _ENTRIES: Final = dict(
 class _Arguments(ctypes.Structure):
     """`Problem` of kernel.cpp: the same fields in the same order."""
 
-    _fields_ = [
+    _fields_ = (
         *[
             (name, ctypes.c_int64)
             for name in (
@@ -48,7 +48,7 @@ class _Arguments(ctypes.Structure):
                 "output_channels",
             )
         ],
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 class _Kernel:
@@ -58,6 +58,7 @@ class _Kernel:
         self._lock = threading.Lock()
         self._library: ctypes.CDLL | None = None
         self._reason: KernelError | None = None
+        self._said = False
 
     def library(self) -> ctypes.CDLL:
         """The loaded library.
@@ -73,11 +74,14 @@ class _Kernel:
                     self._library = building.load_kernel()
                 except KernelError as error:
                     self._reason = error
-                    _log.warning(
-                        "networks run slower, in torch alone: %s", self._reason
-                    )
                     raise
             return self._library
+
+    def say_once(self, reason: KernelError) -> None:
+        """Tell the log, the first time, why the kernel is not used."""
+        if not self._said:
+            self._said = True
+            _log.warning("networks run slower, in torch alone: %s", reason)
 
 
 _kernel = _Kernel()
@@ -94,18 +98,21 @@ def is_available(demanded: bool) -> bool:
     """
     try:
         _kernel.library()
-    except KernelError:
+    except KernelError as error:
         if demanded:
             raise
+        _kernel.say_once(error)
         return False
     return True
 
 
 def convolve(problem: Problem) -> list[Tensor]:
-    """Blocks (n_receivers, 2 l + 1, channels) of the result; tensors on the CPU."""
-    dtype = problem.sphere.dtype
-    if dtype not in _ENTRIES:
-        raise KernelError(f"The C++ kernel works in float32 and float64, not {dtype}.")
+    """Blocks (n_receivers, 2 l + 1, channels) of the result; tensors on the CPU.
+
+    Raises:
+        KernelError: the arguments do not fit together.
+    """
+    _require_valid(problem)
     features = [block.contiguous() for block in problem.features]
     tensors = {
         name: getattr(problem, name).contiguous()
@@ -113,7 +120,7 @@ def convolve(problem: Problem) -> list[Tensor]:
     }
     kinds = None if problem.kinds is None else problem.kinds.contiguous()
     outputs = problem.empty_outputs()
-    arrays: dict[str, ctypes.Array[Any]] = {  # they live until the kernel returns
+    arrays: dict[str, ctypes.Array[Any]] = {  # they must live until the kernel returns
         "features": _addresses(features),
         "feature_channels": _integers([block.shape[2] for block in features]),
         "plan": _integers(problem.plan),
@@ -133,10 +140,32 @@ def convolve(problem: Problem) -> list[Tensor]:
         **{name: tensor.data_ptr() for name, tensor in tensors.items()},
         **{name: ctypes.addressof(array) for name, array in arrays.items()},
     )
-    entry = getattr(_kernel.library(), _ENTRIES[dtype])
+    entry = getattr(_kernel.library(), _ENTRIES[problem.sphere.dtype])
     if entry(ctypes.byref(arguments), torch.get_num_threads()):
         raise KernelError("The C++ kernel found no memory for its work.")
     return outputs
+
+
+def _require_valid(problem: Problem) -> None:
+    """Check what the kernel believes: it would read beyond the ends of arrays."""
+    real = [problem.lengths, problem.sphere, problem.table, problem.couplings]
+    dtypes = {tensor.dtype for tensor in [*problem.features, *real]}
+    if len(dtypes) > 1 or not dtypes <= set(_ENTRIES):
+        raise KernelError(f"arguments must be float32 or float64, all, not {dtypes}.")
+    limits = {
+        "rows": (problem.rows, len(problem.senders) + 1),
+        "senders": (problem.senders, len(problem.features[0])),
+        "kinds": (problem.kinds, len(problem.table)),
+    }
+    for name, (tensor, limit) in limits.items():
+        if tensor is None or len(tensor) == 0:
+            continue
+        least, most = (int(value) for value in tensor.aminmax())
+        if tensor.dtype != torch.int64 or least < 0 or most >= limit:
+            raise KernelError(
+                f"{name} must be int64 from 0 to {limit - 1}, but are {tensor.dtype} "
+                f"from {least} to {most}."
+            )
 
 
 def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:

@@ -23,7 +23,7 @@ from mimyria.models.fused.blocks import Block, blocks_of, channel_matrices
 from mimyria.models.fused.layers import FusedConvolution, FusedGate, FusedLayer
 from mimyria.models.fused.network import FusedNetwork
 from mimyria.models.fused.output import FusedOutput
-from mimyria.models.fused.planning import Plan, joined_couplings, make_plan
+from mimyria.models.fused.planning import Plan, make_plan
 from mimyria.models.fused.tables import make_table
 from mimyria.models.layers import GatedLayer, LinearLayer, SpeciesLinear
 from mimyria.models.network import TensorNetwork
@@ -48,29 +48,34 @@ def fuse_network(network: TensorNetwork, dtype: torch.dtype) -> FusedNetwork:
     """
     with torch.no_grad(), float64_default():
         precise = copy.deepcopy(network).double().cpu().eval()
-        layers = [_fused_layer(precise, layer, dtype) for layer in precise.layers]
-        last = precise.layers[-1]
-        assert isinstance(last, LinearLayer)
+        parts = [_parts(layer) for layer in precise.layers]
         fused = FusedNetwork(
             precise.embedding.detach().clone(),
-            layers,
-            _fused_output(precise, blocks_of(last.convolution.mix_out.irreps_out)),
+            [_fused_layer(precise, *part, dtype) for part in parts],
+            _fused_output(precise, parts[-1][1]),
             precise.sphere.irreps_out.lmax,
             precise.pair_radials,
         )
     return fused.to(dtype).eval()
 
 
-def _fused_layer(
-    network: TensorNetwork, layer: nn.Module, dtype: torch.dtype
-) -> FusedLayer:
-    """One layer, gated or linear."""
-    gate: FusedGate | None = None
-    linear = layer.linear if isinstance(layer, GatedLayer) else layer
-    assert isinstance(linear, LinearLayer)
-    blocks = blocks_of(linear.convolution.mix_out.irreps_out)
+def _parts(layer: nn.Module) -> tuple[LinearLayer, list[Block], FusedGate | None]:
+    """The linear part of a layer, the blocks that it gives, and its gate."""
     if isinstance(layer, GatedLayer):
         gate, blocks = _fused_gate(layer.gate)
+        return layer.linear, blocks, gate
+    assert isinstance(layer, LinearLayer)
+    return layer, blocks_of(layer.convolution.mix_out.irreps_out), None
+
+
+def _fused_layer(
+    network: TensorNetwork,
+    linear: LinearLayer,
+    blocks: list[Block],
+    gate: FusedGate | None,
+    dtype: torch.dtype,
+) -> FusedLayer:
+    """One layer, gated or linear."""
     convolution = linear.convolution
     irreps_in = convolution.mix_in.irreps_in
     plan = make_plan(
@@ -111,7 +116,7 @@ def _fused_convolution(
         table.double(),
         cutoff,
         plan.flat,
-        joined_couplings(plan),
+        plan.all_couplings,
         plan.outputs,
     )
 
@@ -200,7 +205,7 @@ def _fused_gate(gate: Gate) -> tuple[FusedGate, list[Block]]:
     gate_of = dict(zip((gated[start] for start in order), gates, strict=True))
     first = [*scalars, *(gate_of[start] for block in tensors for start in block.starts)]
     blocks = [Block(0, tuple(first)), *tensors]
-    scales = _norm(nn.functional.silu), _norm(torch.tanh), _norm(torch.sigmoid)
+    scales = (_norm(nn.functional.silu), _norm(torch.tanh), _norm(torch.sigmoid))
     n_even = sum(mul for mul, irrep in gate.irreps_scalars if irrep.p == 1)
     channels = [len(scalars), *(len(block.starts) for block in tensors)]
     return FusedGate(channels, scales, n_even), blocks

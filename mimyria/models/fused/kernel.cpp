@@ -2,8 +2,9 @@
 //
 // For one receiver and one path the outer products w x_m1 Y_m2 of all its edges are
 // summed in registers; coupling coefficients then act once on the sum, not on each edge.
-// Channels lie side by side, eight of them in one vector. A receiver is worked on by one
-// thread, in the order of its edges: results do not depend on the number of threads.
+// Channels lie side by side, as many of them in one vector as a register holds. A
+// receiver is worked on by one thread, in the order of its edges: results do not depend
+// on the number of threads.
 
 #include <algorithm>
 #include <atomic>
@@ -16,7 +17,7 @@
 
 namespace {
 
-constexpr int kLanes = 8;        // channels in a vector; all channel counts are multiples
+constexpr int kPadding = 8;      // all channel counts are multiples of it
 constexpr int kMaxDim = 7;       // 2l + 1 up to which loops are unrolled
 constexpr int64_t kBlock = 64;   // edges whose radial weights are kept at a time
 constexpr int kPoints = 6;       // nodes of the interpolation
@@ -32,16 +33,16 @@ constexpr int kRegisters = 32, kRegisterBytes = 16;
 constexpr int kRegisters = 16, kRegisterBytes = 16;
 #endif
 
-template <typename T> struct Vector;
-template <> struct Vector<float> {
-  typedef float type __attribute__((vector_size(kLanes * sizeof(float))));
-  typedef float loose __attribute__((vector_size(kLanes * sizeof(float)),
-                                     aligned(sizeof(float)), may_alias));
-};
-template <> struct Vector<double> {
-  typedef double type __attribute__((vector_size(kLanes * sizeof(double))));
-  typedef double loose __attribute__((vector_size(kLanes * sizeof(double)),
-                                      aligned(sizeof(double)), may_alias));
+// Channels in a vector. Wider ones than a register are split badly by compilers.
+template <typename T> constexpr int lanes() {
+  constexpr int fitting = kRegisterBytes / static_cast<int>(sizeof(T));
+  return fitting < kPadding ? fitting : kPadding;
+}
+
+template <typename T> struct Vector {
+  static constexpr int bytes = lanes<T>() * static_cast<int>(sizeof(T));
+  typedef T type __attribute__((vector_size(bytes)));
+  typedef T loose __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
 };
 
 template <typename T> inline typename Vector<T>::type load(const T* p) {
@@ -53,11 +54,7 @@ template <typename T> inline void store(T* p, const typename Vector<T>::type& v)
 }
 
 // Accumulators that stay in registers beside a few operands.
-template <typename T> constexpr int accumulators() {
-  constexpr int bytes = kLanes * static_cast<int>(sizeof(T));
-  constexpr int each = bytes > kRegisterBytes ? bytes / kRegisterBytes : 1;
-  return (kRegisters - 4) / each;
-}
+constexpr int kAccumulators = kRegisters - 4;
 
 // One row of the plan: `paths` of operator.py, in the same order of columns.
 struct Path {
@@ -68,7 +65,7 @@ struct Path {
   int64_t coupling;
 };
 
-// Addresses and sizes as ctypes fills them in; `cpp.py` has the same list.
+// Addresses and sizes as ctypes fills them in; compiled.py has the same list.
 template <typename T> struct Problem {
   int64_t n_receivers, n_paths, n_outputs, dim_sphere, n_rows, n_weights;
   double cutoff;
@@ -113,14 +110,15 @@ inline void outer_pass(const Edges<T>& edges, const T* features, int64_t row,
     const T* w = weights + e * edges.n_weights;
     for (int a = 0; a < M1; ++a)
       for (int v = 0; v < NV; ++v) {
-        const auto weighted = load(w + v * kLanes) * load(x + a * channels + v * kLanes);
+        const int64_t c = v * lanes<T>();
+        const auto weighted = load(w + c) * load(x + a * channels + c);
         for (int b = 0; b < D2; ++b) total[a][b][v] += weighted * y[b];
       }
   }
   for (int a = 0; a < M1; ++a)
     for (int b = 0; b < D2; ++b)
       for (int v = 0; v < NV; ++v)
-        store(sums + (a * D2 + b) * width + v * kLanes, total[a][b][v]);
+        store(sums + (a * D2 + b) * width + v * lanes<T>(), total[a][b][v]);
 }
 
 template <typename T>
@@ -131,7 +129,7 @@ using Outer = void (*)(const Edges<T>&, const T* features, int64_t row, int64_t 
 template <typename T, int D1, int D2, int NV>
 void outer(const Edges<T>& edges, const T* features, int64_t row, int64_t channels,
            const T* sphere, const T* weights, T* sums, int64_t width) {
-  constexpr int budget = accumulators<T>() / (D2 * NV);
+  constexpr int budget = kAccumulators / (D2 * NV);
   constexpr int most = budget < 1 ? 1 : (budget < D1 ? budget : D1);
   constexpr int passes = (D1 + most - 1) / most;
   constexpr int step = (D1 + passes - 1) / passes;
@@ -147,7 +145,7 @@ void outer(const Edges<T>& edges, const T* features, int64_t row, int64_t channe
 
 // Vectors of channels that one pass takes: more where there are few components.
 template <typename T, int D1, int D2> constexpr int widest() {
-  constexpr int fitting = accumulators<T>() / (D1 * D2);
+  constexpr int fitting = kAccumulators / (D1 * D2);
   return fitting < 1 ? 1 : (fitting > 5 ? 5 : fitting);
 }
 
@@ -156,13 +154,13 @@ void outer_channels(const Edges<T>& edges, const T* features, int64_t row,
                     int64_t channels, const T* sphere, const T* weights, T* sums,
                     int64_t width) {
   int64_t c = 0;
-  for (; c + NV * kLanes <= width; c += NV * kLanes)
+  for (; c + NV * lanes<T>() <= width; c += NV * lanes<T>())
     outer<T, D1, D2, NV>(edges, features + c, row, channels, sphere, weights + c,
                          sums + c, width);
   if constexpr (NV > 1)
     if (c < width) {
       // The rest is narrower than NV vectors: hide the full width from it.
-      const int64_t left = (width - c) / kLanes;
+      const int64_t left = (width - c) / lanes<T>();
       const auto narrow = [&](auto count) {
         outer<T, D1, D2, decltype(count)::value>(edges, features + c, row, channels,
                                                  sphere, weights + c, sums + c, width);
@@ -185,7 +183,7 @@ void outer_general(const Edges<T>& edges, const T* features, int64_t row,
     const T* y = sphere + e * edges.dim_sphere;
     const T* w = weights + e * edges.n_weights;
     for (int64_t a = 0; a < dim_in; ++a)
-      for (int64_t c = 0; c < width; c += kLanes) {
+      for (int64_t c = 0; c < width; c += lanes<T>()) {
         const auto weighted = load(w + c) * load(x + a * channels + c);
         for (int64_t b = 0; b < dim_sphere; ++b) {
           T* sum = sums + (a * dim_sphere + b) * width + c;
@@ -233,7 +231,7 @@ void interpolate(const Problem<T>& problem, int64_t edge, T* weights) {
   }
   const int64_t kind = problem.kinds ? problem.kinds[edge] : 0;
   const T* row = problem.table + (kind * problem.n_rows + left) * n;
-  for (int64_t c = 0; c < n; c += kLanes) {
+  for (int64_t c = 0; c < n; c += lanes<T>()) {
     auto sum = load(row + c) * basis[0];
     for (int k = 1; k < kPoints; ++k) sum += load(row + k * n + c) * basis[k];
     store(weights + c, sum);
@@ -322,7 +320,7 @@ template <typename T> class Worker {
       const T value = static_cast<T>(term.value);
       const T* sum = sums + term.product * path.n_channels;
       T* out = output + term.component * channels;
-      for (int64_t c = 0; c < path.n_channels; c += kLanes)
+      for (int64_t c = 0; c < path.n_channels; c += lanes<T>())
         store(out + c, load(out + c) + load(sum + c) * value);
     }
   }

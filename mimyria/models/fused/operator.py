@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -49,9 +49,10 @@ def register_operator() -> None:
         if _libraries:
             return
         namespace, _, name = OPERATOR.partition("::")
-        library = torch.library.Library(namespace, "FRAGMENT")  # type: ignore[no-untyped-call]
-        library.define(_SCHEMA)  # type: ignore[no-untyped-call]
-        library.impl(name, _convolve, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        # torch.library has no types of its own.
+        library: Any = torch.library.Library(namespace, "FRAGMENT")  # type: ignore[no-untyped-call]
+        library.define(_SCHEMA)
+        library.impl(name, _convolve, "CompositeExplicitAutograd")
         _libraries.append(library)
 
 

@@ -25,7 +25,7 @@ class Plan:
 
     Attributes:
         paths: in the order of their weights.
-        couplings: coefficients of all paths, float64.
+        couplings: coefficients of each path, float64.
         weights: for each radial weight the column of the radial network, −1 where the
             channel only fills up.
         degrees: l of each block of the result.
@@ -45,6 +45,11 @@ class Plan:
     def flat(self) -> list[int]:
         """As the operator takes it."""
         return [number for path in self.paths for number in path]
+
+    @property
+    def all_couplings(self) -> Tensor:
+        """Coefficients of all paths, one after the other."""
+        return torch.cat([values.flatten() for values in self.couplings])
 
     @property
     def outputs(self) -> list[int]:
@@ -158,8 +163,3 @@ def _add_path(
     plan.weights += fill
     plan.sums[output] += fill
     plan.channels_in[number] = max(plan.channels_in[number], padded(channel + channels))
-
-
-def joined_couplings(plan: Plan) -> Tensor:
-    """Coefficients of all paths in one row."""
-    return torch.cat([values.flatten() for values in plan.couplings])

@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 
 from torch import Tensor
 
-__all__ = ["LANES", "POINTS", "PathPlan", "Problem", "padded"]
+__all__ = ["PADDING", "POINTS", "PathPlan", "Problem", "padded"]
 
-LANES: Final = 8
+PADDING: Final = 8
 """Channels are padded to multiples of this."""
 
 POINTS: Final = 6
@@ -27,8 +27,8 @@ POINTS: Final = 6
 
 
 def padded(channels: int) -> int:
-    """The next multiple of `LANES`."""
-    return -(-channels // LANES) * LANES
+    """The next multiple of `PADDING`."""
+    return -(-channels // PADDING) * PADDING
 
 
 class PathPlan(NamedTuple):
@@ -37,7 +37,7 @@ class PathPlan(NamedTuple):
     Attributes:
         input: number of the block of features.
         channel: its first channel in that block.
-        n_channels: channels, a multiple of `LANES`.
+        n_channels: channels, a multiple of `PADDING`.
         dim_in: 2 l + 1 of the block.
         sphere: first of its spherical harmonics.
         dim_sphere: number of its spherical harmonics.

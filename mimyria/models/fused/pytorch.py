@@ -13,13 +13,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mimyria.models.fused.problem import POINTS, PathPlan, Problem
+from mimyria.models.fused.interpolation import interpolated
+from mimyria.models.fused.problem import PathPlan, Problem
 
 __all__ = ["convolve"]
 
 # Edges, filled up, in a piece: intermediate arrays stay in the cache of a core, or
 # occupy a GPU.
-_PIECE: Final = {"cpu": 2048}
+_PIECE: Final = {"cpu": 4096}
 _PIECE_ELSEWHERE: Final = 1 << 16
 
 
@@ -58,7 +59,10 @@ def _convolve_piece(
     present = places < rows[1:, None]
     edges = torch.where(present, places, rows[:-1, None]).flatten()
     edges = edges.clamp(max=len(problem.senders) - 1)
-    weights = _radial_weights(problem, edges) * present.flatten()[:, None]
+    kinds = None if problem.kinds is None else problem.kinds[edges]
+    lengths = problem.lengths[edges]
+    weights = interpolated(problem.table, problem.cutoff, kinds, lengths)
+    weights *= present.flatten()[:, None]
     sphere = problem.sphere[edges].view(last - first, width, -1).transpose(1, 2)
     senders = problem.senders[edges]
     gathered = [block.index_select(0, senders) for block in problem.features]
@@ -89,33 +93,3 @@ def _couplings(problem: Problem, path: PathPlan) -> Tensor:
     start = path.coupling
     flat = problem.couplings[start : start + shape[0] * shape[1] * shape[2]]
     return flat.view(shape).permute(2, 1, 0).reshape(path.dim_out, -1)
-
-
-def _radial_weights(problem: Problem, edges: Tensor) -> Tensor:
-    """Interpolated weights (n_edges, n_weights) of some edges."""
-    n_kinds, n_rows, n_weights = problem.table.shape
-    intervals = n_rows - (POINTS - 1)
-    lengths = problem.lengths[edges].double()
-    place = lengths * (intervals / problem.cutoff)
-    left = place.long().clamp(min=0, max=intervals - 1)
-    inside = (lengths < problem.cutoff).to(problem.table.dtype)
-    offsets = left if problem.kinds is None else left + problem.kinds[edges] * n_rows
-    rows = problem.table.view(n_kinds * n_rows, n_weights)
-    weights = rows.new_zeros([len(edges), n_weights])
-    for k, factor in enumerate(lagrange(place - left)):
-        part = (factor.to(weights.dtype) * inside)[:, None]
-        weights.addcmul_(rows.index_select(0, offsets + k), part)
-    return weights
-
-
-def lagrange(u: Tensor) -> list[Tensor]:
-    """Factors of `POINTS` neighbouring rows, u = 0 … 1 between the middle two."""
-    nodes = [k - (POINTS // 2 - 1) for k in range(POINTS)]
-    factors = []
-    for node in nodes:
-        factor = torch.ones_like(u)
-        for other in nodes:
-            if other != node:
-                factor = factor * (u - other) / (node - other)
-        factors.append(factor)
-    return factors

@@ -2,11 +2,11 @@
 
 With the polar axis y and the azimuth α counted from z to x,
 
-    Y_l^m = √((2l + 1)(2 − δ_m0)(l − |m|)!/(l + |m|)!) Π_l^|m|(y) · Re (z + ix)^|m|,
+    Y_l^m = N_l^|m| Π_l^|m|(y) · Re (z + ix)^m for m ≥ 0, Im (z + ix)^|m| for m < 0,
+    N_l^m = √((2l + 1)(2 − δ_m0)(l − m)!/(l + m)!), so that Σ_m |Y_l^m|² = 2l + 1.
 
-the imaginary part instead for m < 0, and Σ_m |Y_l^m|² = 2l + 1. The factor
-Π_l^m = P_l^m(y)/(1 − y²)^{m/2} follows the recurrence of Legendre
-functions. TorchScript accepts all of it.
+Π_l^m = P_l^m(y)/(1 − y²)^{m/2} follows the recurrence of Legendre functions in l.
+TorchScript accepts all of it.
 
 Source: DLMF, https://dlmf.nist.gov/14.10, eq. 14.10.3, without the sign (−1)^m.
 """
@@ -55,7 +55,7 @@ def spherical_harmonics(vectors: Tensor, lengths: Tensor, lmax: int) -> Tensor:
 
 
 def _norm(degree: int, m: int) -> float:
-    """√((2l + 1)(2 − δ_m0)(l − m)!/(l + m)!)."""
+    """N_l^m."""
     factor = 2.0 * degree + 1.0
     for k in range(degree - m + 1, degree + m + 1):
         factor /= k

@@ -3,7 +3,7 @@
 Weights depend on the distance alone. They are smooth and even functions of r (as
 sin(kr)/r is), so the table goes on to r < 0 as the mirror image, and zero beyond the
 cutoff, where they vanish with their first three derivatives. Between rows they are
-interpolated by Lagrange's polynomial through six rows; the error falls as h⁶.
+interpolated by the polynomial through six rows; the error falls as h⁶.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from mimyria.errors import ModelError
+from mimyria.models.fused.interpolation import interpolated
 from mimyria.models.fused.problem import POINTS
-from mimyria.models.fused.pytorch import lagrange
 
-__all__ = ["ACCEPTED", "interpolated", "make_table"]
+__all__ = ["ACCEPTED", "make_table"]
 
 Weights = Callable[[Tensor], Tensor]
 """From distances (n,) Å to radial weights (n_kinds, n, n_weights), in float64."""
@@ -63,17 +63,6 @@ def make_table(weights: Weights, cutoff: float, dtype: torch.dtype) -> Tensor:
     return table
 
 
-def interpolated(table: Tensor, cutoff: float, lengths: Tensor) -> Tensor:
-    """Weights (n_kinds, n, n_weights) at lengths (n,) Å below the cutoff."""
-    intervals = table.shape[1] - (POINTS - 1)
-    place = lengths * (intervals / cutoff)
-    left = place.long().clamp(max=intervals - 1)
-    total = torch.zeros_like(table[:, left])
-    for k, factor in enumerate(lagrange(place - left)):
-        total += table[:, left + k] * factor.to(table.dtype)[:, None]
-    return total
-
-
 def _tabulated(weights: Weights, cutoff: float, intervals: int) -> Tensor:
     """Rows at r = −2h … cutoff + 2h in float64."""
     r = torch.arange(intervals, dtype=torch.float64) * (cutoff / intervals)
@@ -91,6 +80,7 @@ def _deviation(table: Tensor, weights: Weights, cutoff: float) -> float:
     r = middles * (cutoff / intervals)
     wanted = weights(r)
     sizes = wanted.abs().amax(dim=1, keepdim=True)
-    errors = (interpolated(table, cutoff, r).double() - wanted).abs()
+    found = [interpolated(kind[None], cutoff, None, r) for kind in table]
+    errors = (torch.stack(found).double() - wanted).abs()
     # A weight that is zero everywhere, as those that fill up, has no relative error.
     return float((errors / torch.where(sizes > 0, sizes, 1.0)).max())

@@ -1,4 +1,4 @@
-"""The C++ kernel: built once, whoever builds it; done without where it cannot be."""
+"""The C++ kernel: built once, by whomever; done without where it cannot be built."""
 
 import os
 import shutil

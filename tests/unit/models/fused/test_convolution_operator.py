@@ -6,10 +6,11 @@ import pytest
 import torch
 from e3nn import o3
 
+from mimyria.errors import KernelError
 from mimyria.models.fused import compiled, pytorch
-from mimyria.models.fused.planning import joined_couplings, make_plan
+from mimyria.models.fused.interpolation import lagrange
+from mimyria.models.fused.planning import make_plan
 from mimyria.models.fused.problem import POINTS, Problem
-from mimyria.models.fused.pytorch import lagrange
 
 CUTOFF = 3.0
 N_ATOMS = 7
@@ -53,7 +54,7 @@ def make_problem(irreps, degrees, dtype, n_kinds=2):
         weights,
         CUTOFF,
         plan.flat,
-        joined_couplings(plan).to(dtype),
+        plan.all_couplings.to(dtype),
         plan.outputs,
     )
 
@@ -151,3 +152,20 @@ def test_numbers_that_are_not_finite_stay_with_their_receivers(backend):
     for output in convolve(backend, problem):
         assert output[0].isnan().any()
         assert output[1:].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"senders": torch.full((15,), N_ATOMS)}, "senders must be int64 from 0 to 6"),
+        ({"kinds": torch.full((15,), -1)}, "kinds must be int64 from 0 to 1"),
+        ({"rows": torch.tensor([0, 16])}, "rows must be int64 from 0 to 15"),
+        ({"lengths": torch.ones(15)}, "arguments must be float32 or float64, all"),
+    ],
+)
+def test_arguments_that_would_be_read_beyond_their_ends_are_refused(
+    compiler, changes, message
+):
+    problem = make_problem("both", "some edges", torch.float64)
+    with pytest.raises(KernelError, match=message):
+        compiled.convolve(replace(problem, **changes))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mimyria.errors import ModelError
-from mimyria.models.fused.tables import ACCEPTED, interpolated, make_table
+from mimyria.models.fused.interpolation import interpolated
+from mimyria.models.fused.tables import ACCEPTED, make_table
 from mimyria.models.layers import RadialBasis
 
 CUTOFF = 5.0
@@ -30,15 +31,22 @@ def test_table_is_as_good_as_promised_between_zero_and_cutoff(dtype):
     lengths = torch.rand(2000, dtype=torch.float64) * (CUTOFF - 1e-6) + 1e-6
     wanted = weights(lengths)
     size = wanted.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
-    errors = (interpolated(table, CUTOFF, lengths).double() - wanted).abs()
+    found = [interpolated(kind[None], CUTOFF, None, lengths) for kind in table]
+    errors = (torch.stack(found).double() - wanted).abs()
     assert (errors / size).max() < 0.1 * ACCEPTED[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_are_exactly_zero_at_the_cutoff(dtype):
     table = make_table(smooth(), CUTOFF, dtype)
-    at_cutoff = torch.tensor([CUTOFF], dtype=torch.float64)
-    assert not interpolated(table, CUTOFF, at_cutoff).any()
+    below, at_cutoff, beyond = interpolated(
+        table, CUTOFF, None, torch.tensor([0.9, 1.0, 1.5]) * CUTOFF
+    )
+    assert below.any()
+    assert not at_cutoff.any()
+    assert not beyond.any()
+    # What the last row says, too: nothing jumps at the cutoff.
+    assert not table[:, -3:].any()
 
 
 def test_functions_that_vary_faster_get_more_rows():
