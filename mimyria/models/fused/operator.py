@@ -14,8 +14,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mimyria.errors import SettingsError
-from mimyria.models.fused import compiled, pytorch
+from mimyria.errors import KernelError, SettingsError
+from mimyria.models.fused import compiled, pytorch, specialised
 from mimyria.models.fused.problem import Problem
 
 __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
@@ -23,7 +23,7 @@ __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
 OPERATOR: Final = "mimyria::convolve_v1"
 
 KERNEL_VARIABLE: Final = "MIMYRIA_KERNEL"
-"""Environment variable: `auto`, `cpp` or `torch`."""
+"""Environment variable: `auto`, `cpp`, `triton` or `torch`."""
 
 _SCHEMA: Final = (
     "convolve_v1(Tensor[] features, Tensor rows, Tensor senders, Tensor? kinds, "
@@ -35,6 +35,7 @@ Backend = Callable[[Problem], list[Tensor]]
 
 BACKENDS: Final[dict[str, Backend]] = {
     "cpp": compiled.convolve,
+    "triton": specialised.convolve,
     "torch": pytorch.convolve,
 }
 """Every code that can do the work; a new one is a module and a line here."""
@@ -59,18 +60,32 @@ def register_operator() -> None:
 def backend_name(device: torch.device) -> str:
     """The code that will work on tensors of a device.
 
+    A wish for a kernel that is not made for the device is no wish: `cpp` on a GPU, and
+    `triton` on a CPU, are `auto` there.
+
     Raises:
         SettingsError: the environment asks for something unknown.
-        KernelError: the environment demands the C++ kernel, which cannot be built.
+        KernelError: the environment demands a kernel that cannot be built.
     """
+    wish = _wish()
+    if wish == "torch":
+        return "torch"
+    if specialised.serves(device) and (device.type != "cpu" or wish == "triton"):
+        usable = specialised.is_available(device, demanded=wish == "triton")
+        return "triton" if usable else "torch"
+    if device.type == "cpu" and compiled.is_available(demanded=wish == "cpp"):
+        return "cpp"
+    return "torch"
+
+
+def _wish() -> str:
+    """What the environment asks for."""
     wish = os.environ.get(KERNEL_VARIABLE) or "auto"
     if wish not in ("auto", *BACKENDS):
         raise SettingsError(
             f"{KERNEL_VARIABLE} is '{wish}'; it may be auto, {', '.join(BACKENDS)}."
         )
-    if wish == "torch" or device.type != "cpu":
-        return "torch"
-    return "cpp" if compiled.is_available(demanded=wish == "cpp") else "torch"
+    return wish
 
 
 def _convolve(
@@ -91,4 +106,12 @@ def _convolve(
         features, rows, senders, kinds, lengths, sphere, table, cutoff, plan,
         couplings, outputs,
     )  # fmt: skip
-    return BACKENDS[backend_name(sphere.device)](problem)
+    name = backend_name(sphere.device)
+    try:
+        return BACKENDS[name](problem)
+    except KernelError as error:
+        # A small kernel worked, this one does not, and nobody insists on it.
+        if name != "triton" or _wish() == "triton":
+            raise
+        specialised.give_up(sphere.device, error)
+        return pytorch.convolve(problem)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mimyria.models.fused import compiled
+from mimyria.models.fused import compiled, specialised
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -15,6 +15,19 @@ def compiler():
     """Tests that use it need a C++ compiler."""
     if not compiled.is_available(demanded=False):
         pytest.skip("no C++ compiler here")
+
+
+@pytest.fixture
+def interpreter(monkeypatch):
+    """Tests that use it run Triton's kernels in Python, on the CPU; slowly."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    # What was loaded for a GPU is no good here, and the other way round.
+    monkeypatch.setattr(specialised, "_prepared", {})
+    monkeypatch.setattr(specialised, "_reasons", {})
+    specialised.load_source.cache_clear()
+    yield
+    specialised.load_source.cache_clear()
 
 
 @pytest.fixture(params=["torch", "cpp"])
