@@ -1,6 +1,6 @@
 """Cost of networks per frame of liquid water, as CPU time of one thread.
 
-    OMP_NUM_THREADS=1 python benchmarks/network.py [speed] [scaling] [shipped]
+    OMP_NUM_THREADS=1 python benchmarks/network.py [speed] [scaling] [shipped] [gpu]
 
 speed    the network as written with e3nn, and as it runs (fused; in C++, and in torch
          alone), with the same random weights: 64 waters, without the neighbour list.
@@ -9,6 +9,7 @@ speed    the network as written with e3nn, and as it runs (fused; in C++, and in
 scaling  frames of 192 to 12,288 atoms with the neighbour list, and the peak of the
          memory of the process, each in a process of its own.
 shipped  the shipped models: the driver pays the sum of the two for every sampled frame.
+gpu      frames per second on a GPU, where there is one; see gpu_network.py.
 """
 
 import os
@@ -159,7 +160,9 @@ def shipped():
 
 def main():
     torch.set_num_threads(1)
-    parts = {"speed": speed, "scaling": scaling, "shipped": shipped}
+    from gpu_network import gpu  # which needs what is above
+
+    parts = {"speed": speed, "scaling": scaling, "shipped": shipped, "gpu": gpu}
     if sys.argv[1:2] == ["frame"]:
         one_size(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return

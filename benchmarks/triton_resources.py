@@ -2,8 +2,8 @@
 
     python benchmarks/triton_resources.py [CAPABILITY]
 
-For each preset, dtype and layer: tiles of a receiver, CPU seconds of the compiler,
-registers of a thread, bytes spilled, bytes of shared memory, read from the machine code.
+For each preset, dtype and layer: tiles of a receiver, seconds of the compiler,
+registers of a thread, bytes spilled and of shared memory, read from the machine code.
 """
 
 import re
