@@ -66,6 +66,7 @@ class Snapshot:
         step: last MD step in the series, −1: none.
         sampled: simulated time in the series, ps.
         temperature: mean kinetic temperature, K.
+        uncertain: frames that the networks are not sure of.
         errors: relative statistical error of each kind of spectrum: from blocks, worst
             band; while there are too few blocks, that of theory.
         targets: wanted errors of them.
@@ -90,6 +91,7 @@ class Snapshot:
     step: int = -1
     sampled: float = 0.0
     temperature: float = math.nan
+    uncertain: int = 0
     errors: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     bands: Sequence[Mapping[str, Any]] = ()
@@ -216,6 +218,8 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     ]
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
+    if snapshot.uncertain:
+        parts.append(f"{snapshot.uncertain} frames uncertain")
     if snapshot.message:
         parts.append(snapshot.message)
     return " · ".join(parts)
@@ -274,6 +278,8 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         rows["checks"] = snapshot.checks
     if snapshot.missing:
         rows["missing"] = f"{snapshot.missing} frames"
+    if snapshot.uncertain:
+        rows["uncertain"] = f"{snapshot.uncertain} frames (the worst are kept)"
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
     if snapshot.message:

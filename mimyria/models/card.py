@@ -28,6 +28,7 @@ def model_card(metadata: ModelMetadata) -> str:
         _limitations(metadata),
         _training(metadata),
         _errors(metadata),
+        _uncertainty(metadata),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -49,7 +50,7 @@ def _facts(metadata: ModelMetadata) -> str:
             ("cutoff", f"{metadata.cutoff:g} Å"),
             (
                 "network",
-                f"{settings.n_layers} convolutions, channels "
+                f"{_members(metadata)}{settings.n_layers} convolutions, channels "
                 f"{list(settings.channels)}, "
                 f"spherical harmonics to l = {settings.lmax_sphere}, {settings.parity} "
                 "parity",
@@ -59,6 +60,10 @@ def _facts(metadata: ModelMetadata) -> str:
             ("digest", f"`{metadata.sha256}`"),
         ],
     )
+
+
+def _members(metadata: ModelMetadata) -> str:
+    return f"{metadata.members} networks of " if metadata.members > 1 else ""
 
 
 def _limitations(metadata: ModelMetadata) -> str:
@@ -134,6 +139,35 @@ def _spectral(errors: Mapping[str, Any]) -> str:
         for name, each in found.items()
     )
     return f"ε: {values}.\n"
+
+
+def _uncertainty(metadata: ModelMetadata) -> str:
+    if not metadata.uncertainty:
+        return ""
+    lines = [
+        "## Uncertainty",
+        "",
+        "What is expected of the error is the disagreement of the networks times a "
+        "factor from the held-out frames (docs/theory.md, eq. (96)).",
+        "",
+        _table(
+            ("target", "held-out frames", "factor", "by element", "within twice that"),
+            [
+                (name, str(found["frames"]), *_factors(found))
+                for name, found in metadata.uncertainty.items()
+            ],
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _factors(found: Mapping[str, Any]) -> tuple[str, ...]:
+    if found["factor"] is None:
+        return ("1, not calibrated", "", "")
+    elements = ", ".join(
+        f"{name} {each:.2f}" for name, each in found["elements"].items()
+    )
+    return f"{found['factor']:.2f}", elements, f"{100 * found['within']:.0f} % of atoms"
 
 
 def _error_table(errors: Mapping[str, Any]) -> str:

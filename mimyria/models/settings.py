@@ -121,7 +121,8 @@ _COMPACT: Final = NetworkSettings(
 PRESETS: Final = {
     ("reference", APT.name): _REFERENCE,
     ("reference", PGT.name): replace(_REFERENCE, channels=(40, 20, 13, 10)),
-    ("reference", JOINT): replace(_REFERENCE, channels=(40, 20, 13, 10)),
+    # Narrower than that of the PGT: about 0.6 of the cost of the two networks.
+    ("reference", JOINT): replace(_REFERENCE, channels=(32, 16, 12, 8)),
     ("compact", APT.name): _COMPACT,
     ("compact", PGT.name): _COMPACT,
     ("compact", JOINT): _COMPACT,

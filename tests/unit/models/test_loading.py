@@ -183,7 +183,7 @@ def remade(path, **changes):
     [
         (convention(unit="Debye"), "with unit 'Debye', but mimyria works with 'e'"),
         (convention(order="dM_b/dr_a"), "with order 'dM_b/dr_a'"),
-        ({"format_version": 3}, "format version 3"),
+        ({"format_version": 4}, "format version 4"),
     ],
 )
 def test_wrong_unit_order_or_version_is_refused(model_file, tmp_path, changes, message):

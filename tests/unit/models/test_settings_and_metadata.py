@@ -108,6 +108,13 @@ def test_a_model_of_version_1_had_one_target():
     assert again.errors == {"test": {"apt": {"rmse": 0.1}}}
 
 
+def test_a_model_of_version_2_was_a_single_network():
+    values = example_metadata().as_dict()
+    del values["members"], values["uncertainty"]
+    again = ModelMetadata.from_dict({**values, "format_version": 2})
+    assert (again.members, again.uncertainty) == (1, {})
+
+
 def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
     values = example_metadata().as_dict()
     old = {**values, "format_version": 0, "title": values["name"]}
@@ -118,6 +125,7 @@ def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
 
     monkeypatch.setitem(metadata_module.UPGRADES, 0, lambda content: content)
     monkeypatch.setitem(metadata_module.UPGRADES, 1, one_on)
+    monkeypatch.setitem(metadata_module.UPGRADES, 2, lambda content: content)
     assert ModelMetadata.from_dict(old).name == "some"
 
 
