@@ -39,13 +39,13 @@ DESCRIPTION = (
     "from finite-field DFT to spectra at low cost on a CPU. Labels: RPBE, "
     "DZVP-MOLOPT-SR-GTH, GTH pseudopotentials, 16 water molecules in a cubic box of "
     "7.82 Å, classical geometries at 300 and 400 K (data set water16-rpbe). "
-    "Architecture and radial basis were chosen with seven of the configurations, weight "
-    "decay by errors on four, some of which are held out here, too: the errors below "
-    "may be somewhat optimistic."
+    "Architecture and radial basis were chosen with seven of the configurations, the "
+    "weight decay by errors on four, some of which are held out here, too: the errors "
+    "below may be somewhat optimistic."
 )
 NOT_FOR = (
     "Ice, vapour, surfaces, ions, solutions, and temperatures or pressures far from "
-    "those of the liquid; it cannot tell when it is asked for them.",
+    "those of the liquid.",
     "Geometries of path-integral simulations, whose OH bonds are stretched further "
     "than any in the training data.",
     "Absolute Raman intensities: the double-zeta basis of the labels makes the "

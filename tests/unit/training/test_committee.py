@@ -25,7 +25,7 @@ from mimyria.training import (
 from tests.unit.training.conftest import TINY, WATER
 
 SETTINGS = TrainingSettings(epochs=3, split_seed=5, test_frames=2, peak_rate=0.03)
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def members(dataset, tmp_path_factory):
 @pytest.fixture(scope="module")
 def committee(members, dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("committee") / "committee.mimyria"
-    join_members(members, dataset, ModelText("three"), path, path.parent)
+    join_members(members, dataset, ModelText("pair"), path, path.parent)
     return path
 
 
 def test_a_committee_gives_what_its_members_give(committee, members, dataset):
     frames = dataset.frames[:2]
     model = load_model(committee)
-    assert model.metadata.members == 3
+    assert model.metadata.members == 2
     for k, path in enumerate(members):
         for one, other in zip(
             model.predict_members(frames), load_model(path).predict(frames), strict=True
@@ -136,7 +136,7 @@ def test_no_known_atom_is_stranger_than_the_strangest(committee, dataset):
 def test_card_and_report_tell_of_it(committee):
     metadata = read_metadata(committee)
     card = model_card(metadata)
-    assert "3 networks of 2 convolutions" in card
+    assert "2 networks of 2 convolutions" in card
     assert "## Uncertainty" in card
     assert [each["seed"] for each in metadata.training["members"]] == list(SEEDS)
     assert (committee.parent / "report.html").exists()
