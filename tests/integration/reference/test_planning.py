@@ -108,8 +108,9 @@ def test_a_committee_chooses_the_frames_on_which_it_disagrees_most(
     assert names_of(tmp_path) == [f"{10 + place:04d}" for place in most]
     assert most != [6, 7, 8]
 
-    said = refused(78, "plan", "--model", paths[0])
-    assert "give --model at least twice, not 1 times" in said
+    assert "give --model, once for each file" in refused(78, "plan")
+    said = refused(66, "plan", "--model", paths[0])
+    assert "needs at least two networks of one target, not 1 of apt" in said
     assert "at least twice, not 0 times" in refused(78, "plan")
     other = model_file(tmp_path, PGT, 1)
     said = refused(66, "plan", "--model", paths[0], "--model", other)

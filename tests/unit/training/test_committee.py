@@ -11,6 +11,7 @@ from mimyria.cli import main
 from mimyria.data.dataset import read_dataset
 from mimyria.errors import ModelError
 from mimyria.frame import Frame
+from mimyria.io import read_extxyz
 from mimyria.models import export_model, load_model, model_card, read_metadata
 from mimyria.models.committee import committee_scores
 from mimyria.targets import targets_by_name
@@ -141,6 +142,17 @@ def test_card_and_report_tell_of_it(committee):
     assert [each["seed"] for each in metadata.training["members"]] == list(SEEDS)
     assert (committee.parent / "report.html").exists()
     assert not (committee.parent / "learning-curve.png").exists()
+
+
+def test_predict_writes_what_is_known_beside_the_tensors(committee, tmp_path):
+    out = tmp_path / "predicted.extxyz"
+    assert main(["predict", str(committee), str(WATER), "--output", str(out)]) == 0
+    frames = [each.frame for each in read_extxyz(WATER)]
+    known = [each for _, each in load_model(committee).predict_uncertain(frames)]
+    for written, wanted in zip(read_extxyz(out), known, strict=True):
+        for name, uncertainty in wanted.items():
+            found = written.info[f"{name}_epsilon"], written.info[f"{name}_excess"]
+            assert found == pytest.approx((uncertainty.epsilon, uncertainty.excess))
 
 
 def test_single_networks_know_nothing(members, dataset):
