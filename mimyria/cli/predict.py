@@ -69,8 +69,8 @@ def _predicted(
     from mimyria.tensors import joined
 
     while batch := list(islice(frames, _BATCH)):
-        frames = [labelled.frame for labelled in batch]
-        answers = [model.predict_uncertain(frames) for model in models]
+        plain = [labelled.frame for labelled in batch]
+        answers = [model.predict_uncertain(plain) for model in models]
         for labelled, parts in zip(batch, zip(*answers, strict=True), strict=True):
             known = {
                 f"{name}_{key}": value
