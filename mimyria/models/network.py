@@ -22,7 +22,13 @@ from mimyria.models.settings import NetworkSettings
 from mimyria.models.weighed import WeighedConvolution
 from mimyria.targets import Target
 
-__all__ = ["TensorNetwork", "build_network", "hidden_irreps", "irrep_blocks"]
+__all__ = [
+    "TensorNetwork",
+    "build_network",
+    "hidden_irreps",
+    "irrep_blocks",
+    "reachable",
+]
 
 
 def hidden_irreps(settings: NetworkSettings) -> o3.Irreps:
@@ -60,7 +66,7 @@ def _mirror(targets: Sequence[Target]) -> Tensor:
     return torch.cat(mirrors)
 
 
-def _reachable(
+def reachable(
     irreps_in: o3.Irreps, irreps_sphere: o3.Irreps, wanted: o3.Irreps
 ) -> o3.Irreps:
     """The part of `wanted` that products of the two inputs can make."""
@@ -179,7 +185,7 @@ def _make_layers(
     irreps = o3.Irreps([(settings.embedding_width, "0e")])
     layers: list[nn.Module] = []
     for _ in range(settings.n_layers - 1):
-        made = _reachable(irreps, irreps_sphere, hidden)
+        made = reachable(irreps, irreps_sphere, hidden)
         layers.append(GatedLayer((irreps, irreps_sphere, made), *rest))
         irreps = made
     layers.append(LinearLayer((irreps, irreps_sphere, output), *rest))
