@@ -20,12 +20,12 @@ from mimyria.errors import ModelError
 from mimyria.frame import Array, Frame
 from mimyria.io.layouts import layout_of
 from mimyria.models.coupling import change_of_basis
+from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.metadata import ModelMetadata
 from mimyria.models.model import TensorModel
 from mimyria.models.modelfile import (
     Example,
     ModelFile,
-    fused_from_file,
     network_from_file,
     save_model,
 )
@@ -158,11 +158,11 @@ def _example(metadata: ModelMetadata, weights: dict[str, Array]) -> Example:
     frame = _made_up_frame(metadata)
     file = ModelFile(metadata, weights, Example(frame, np.zeros(0)))
     cpu = torch.device("cpu")
-    trained = TensorModel(network_from_file(file, metadata.dtype), metadata, cpu)
-    (answer,) = trained.predict([frame])
+    network = network_from_file(file, metadata.dtype)
+    (answer,) = TensorModel(network, metadata, cpu).predict([frame])
     example = Example(frame, answer.columns(metadata.targets))
-    fused = TensorModel(fused_from_file(file, metadata.dtype), metadata, cpu)
-    fused.self_test(example)
+    fused = fuse_network(network, getattr(torch, metadata.dtype))
+    TensorModel(fused, metadata, cpu).self_test(example)
     return example
 
 
