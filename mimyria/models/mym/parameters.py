@@ -6,7 +6,6 @@ numbers mean.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +31,7 @@ _BOUNDS: Final = {
     "num_layers": (0, 64),
     "lmax": (0, 11),
 }
+_LARGEST: Final = 1e6
 _FLAGS: Final = ("equal_num_features_per_channel", "natural_parities_only")
 _KEYS: Final = frozenset(
     ("atom_kinds", "radial_cutoff", "num_neighbors", "normalization")
@@ -132,7 +132,7 @@ def _elements(symbols: object) -> tuple[str, ...]:
 
 def _positive(values: Mapping[str, Any], name: str) -> float:
     value = values[name]
-    if type(value) not in (int, float) or not 0 < value < math.inf:
+    if type(value) not in (int, float) or not 0 < value < _LARGEST:
         raise _refused(name, value, "a positive number")
     return float(value)
 

@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,16 @@ def _members(content: bytes) -> dict[str, bytes]:
             if sum(file.getinfo(name).file_size for name in _MEMBERS) > _MOST_BYTES:
                 raise ModelError(f"its members are larger than {_MOST_BYTES} bytes.")
             return {name: file.read(name) for name in _MEMBERS}
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except ModelError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        OSError,
+        RuntimeError,  # also for what is encrypted
+    ) as error:
         raise ModelError(f"the archive is damaged ({one_line(error)}).") from error
 
 
@@ -165,13 +173,19 @@ def _loaded(members: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 def _numbers(value: object, name: str, shape: tuple[int, ...] | None = None) -> Array:
     """A tensor as finite numbers of double precision."""
-    if not isinstance(value, torch.Tensor) or value.is_complex():
+    if (
+        not isinstance(value, torch.Tensor)
+        or not value.is_floating_point()
+        or value.layout is not torch.strided
+        or value.device.type != "cpu"
+        or value.numel() > _MOST_BYTES // 8  # a small storage can pretend to be large
+    ):
         raise ModelError(f"{name} is no tensor of real numbers.")
     if shape is not None and tuple(value.shape) != shape:
         raise ModelError(
             f"{name} must have the shape {shape}, but has {tuple(value.shape)}."
         )
-    numbers: Array = value.to_dense().double().numpy()
+    numbers: Array = value.detach().double().numpy()
     if not np.isfinite(numbers).all():
         raise ModelError(f"{name} has numbers that are not finite.")
     return numbers
