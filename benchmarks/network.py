@@ -8,7 +8,8 @@ speed    the network as written with e3nn, and as it runs (fused; in C++, and in
          component.
 scaling  frames of 192 to 12,288 atoms with the neighbour list, and the peak of the
          memory of the process, each in a process of its own.
-shipped  the shipped models: the driver pays the sum of the two for every sampled frame.
+shipped  the shipped models: the driver pays the sum of the first two for every sampled
+         frame, or one of the others.
 """
 
 import os
@@ -39,7 +40,12 @@ from mimyria.models.network import target_irreps
 from mimyria.targets import targets_by_name
 
 WATER = Path(__file__).resolve().parents[1] / "inputs" / "ipi" / "water" / "init.xyz"
-SHIPPED = ("water-compact-apt", "water-compact-pgt")
+SHIPPED = (
+    "water-compact-apt",
+    "water-compact-pgt",
+    "water-compact-joint",
+    "water-compact-committee",
+)
 SPECIES = (1, 8)
 REPEATS = 5
 FRAMES = 4

@@ -95,8 +95,17 @@ def _training(metadata: ModelMetadata) -> str:
             "of this training (counted from 0 in the file)." + _validation(training),
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
+            *_seeds(training),
         ]
     )
+
+
+def _seeds(training: Mapping[str, Any]) -> tuple[str, ...]:
+    members = training.get("members")  # of committees
+    if not members:
+        return ()
+    seeds = ", ".join(str(each["seed"]) for each in members)
+    return ("", f"The networks differ in the seed alone: {seeds}.")
 
 
 def _validation(training: Mapping[str, Any]) -> str:
