@@ -169,13 +169,10 @@ def one_size(learns, dtype, copies):
 
 def shipped():
     frame = water()
-    total = 0.0
     for name in SHIPPED:
         model = load_model(name)
         cost = milliseconds(lambda: model.predict([frame]), 20)  # noqa: B023
-        total += cost
         print(f"{name:24s} {cost:7.1f} ms")
-    print(f"{'sum':24s} {total:7.1f} ms")
 
 
 def main():
