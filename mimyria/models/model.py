@@ -64,6 +64,10 @@ class TensorModel:
         self.charge = 0.0
         self._network = network
         self._dtype = getattr(torch, metadata.dtype)
+        self._calibrations = {
+            name: Calibration.from_dict(values)
+            for name, values in metadata.uncertainty.items()
+        }
         self._neighbours = NeighbourLists(metadata.cutoff)
         widths = [target.n_components for target in metadata.targets]
         self._shares = species_shares(metadata.scaling, metadata.targets, widths)
@@ -106,14 +110,13 @@ class TensorModel:
 
         Nothing is known by a single network.
         """
+        answers = self.predict_members(frames, charges)
         return [
-            (Tensors.from_columns(members.mean(axis=0), self.targets), known)
-            for members, known in (
-                (members, self._judged(frame, members))
-                for frame, members in zip(
-                    frames, self.predict_members(frames, charges), strict=True
-                )
+            (
+                Tensors.from_columns(members.mean(axis=0), self.targets),
+                self._judged(frame, members),
             )
+            for frame, members in zip(frames, answers, strict=True)
         ]
 
     def _judged(self, frame: Frame, members: Array) -> dict[str, Uncertainty]:
@@ -124,9 +127,9 @@ class TensorModel:
                 members[:, :, columns[name]],
                 frame.numbers,
                 masses,
-                Calibration.from_dict(values),
+                calibration,
             )
-            for name, values in self.metadata.uncertainty.items()
+            for name, calibration in self._calibrations.items()
         }
 
     def predict_members(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Final, NamedTuple
 
@@ -95,9 +96,7 @@ def convolve(problem: Problem) -> list[Tensor]:
     kernel = _kernel()
     sizes = list(zip(problem.outputs[::2], problem.outputs[1::2], strict=True))
     n_receivers, n_atoms = problem.n_receivers, len(problem.features[0])
-    starts = [0]
-    for dim, channels in sizes:
-        starts.append(starts[-1] + dim * channels)
+    starts = _starts(sizes)
     features = torch.cat([block.reshape(-1) for block in problem.features])
     result = features.new_empty(n_receivers * starts[-1])
     n_rows, n_weights = problem.table.shape[1], problem.table.shape[2]
@@ -200,7 +199,7 @@ def _layouts(
     ]
 
 
-def _starts(blocks: tuple[tuple[int, int], ...]) -> list[int]:
+def _starts(blocks: Sequence[tuple[int, int]]) -> list[int]:
     """Numbers of one atom before each block."""
     starts = [0]
     for dim, channels in blocks:
