@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ase.data import chemical_symbols
 
@@ -11,6 +11,9 @@ from mimyria.models.metadata import ModelMetadata
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
+
+_ENOUGH_FRAMES: Final = 5
+"""Held-out frames from which a factor is more than an order of magnitude."""
 
 _PARTS = (
     ("test", "Held-out frames"),
@@ -151,23 +154,63 @@ def _uncertainty(metadata: ModelMetadata) -> str:
         "factor from the held-out frames (docs/theory.md, eq. (96)).",
         "",
         _table(
-            ("target", "held-out frames", "factor", "by element", "within twice that"),
+            (
+                "target",
+                "held-out frames",
+                "factor",
+                "by element",
+                "within twice that",
+                "rank correlation",
+            ),
             [
                 (name, str(found["frames"]), *_factors(found))
                 for name, found in metadata.uncertainty.items()
             ],
         ),
     ]
-    return "\n".join(lines)
+    frames = min(found["frames"] for found in metadata.uncertainty.values())
+    if frames < _ENOUGH_FRAMES:
+        lines += [
+            "",
+            f"**{frames} held-out frame(s) are too few**: errors of atoms of one frame "
+            "are not independent, and the factor is no more than an order of "
+            f"magnitude. Hold out {_ENOUGH_FRAMES} or more (`--test-frames`).",
+        ]
+    return "\n".join([*lines, *_scores(metadata)])
+
+
+def _scores(metadata: ModelMetadata) -> list[str]:
+    rows = [
+        (name, title, *(f"{scores[key]:.2f}" for key in ("median", "p90", "largest")))
+        for name, found in metadata.uncertainty.items()
+        for part, title in (("train", "training"), ("test", "held out"))
+        for scores in [found.get("scores", {}).get(part)]
+        if scores
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "How strange a known frame is: its largest disagreement about an atom, in "
+        "units of the largest for that element (eq. (97)).",
+        "",
+        _table(("target", "frames", "median", "90 %", "largest"), rows),
+    ]
 
 
 def _factors(found: Mapping[str, Any]) -> tuple[str, ...]:
     if found["factor"] is None:
-        return ("1, not calibrated", "", "")
+        return ("1, not calibrated", "", "", "")
     elements = ", ".join(
         f"{name} {each:.2f}" for name, each in found["elements"].items()
     )
-    return f"{found['factor']:.2f}", elements, f"{100 * found['within']:.0f} % of atoms"
+    correlation = found.get("correlation")
+    return (
+        f"{found['factor']:.2f}",
+        elements,
+        f"{100 * found['within']:.0f} % of atoms",
+        "" if correlation is None else f"{correlation:.2f}",
+    )
 
 
 def _error_table(errors: Mapping[str, Any]) -> str:
