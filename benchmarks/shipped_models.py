@@ -173,7 +173,8 @@ def spectra_table(folder, dump):
     print("| networks | configurations | " + " | ".join(SPECTRA) + " | against |")
     print("|---|---|" + "---|" * len(SPECTRA) + "---|")
     rows = [(kind, size, kind) for kind in best for size in sorted(SIZES)[:-1]] + [
-        ("joint", max(SIZES), "two")
+        ("joint", max(SIZES), "two"),
+        ("committee", max(SIZES), "joint"),
     ]
     for kind, size, other in rows:
         found = spectra(folder, dump, kind, size)

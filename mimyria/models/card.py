@@ -8,6 +8,7 @@ from typing import Any, Final
 from ase.data import chemical_symbols
 
 from mimyria.models.metadata import ModelMetadata
+from mimyria.models.settings import NetworkSettings
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
@@ -56,7 +57,7 @@ def _facts(metadata: ModelMetadata) -> str:
                 f"{_members(metadata)}{settings.n_layers} convolutions, channels "
                 f"{list(settings.channels)}, "
                 f"spherical harmonics to l = {settings.lmax_sphere}, {settings.parity} "
-                "parity",
+                f"parity{_unusual(settings)}",
             ),
             ("arithmetic", metadata.dtype),
             ("made with", ", ".join(f"{k} {v}" for k, v in metadata.versions.items())),
@@ -67,6 +68,12 @@ def _facts(metadata: ModelMetadata) -> str:
 
 def _members(metadata: ModelMetadata) -> str:
     return f"{metadata.members} networks of " if metadata.members > 1 else ""
+
+
+def _unusual(settings: NetworkSettings) -> str:
+    """What networks that we train do not have."""
+    bumps = ", bumps as radial functions" if settings.radial_basis == "bumps" else ""
+    return bumps + (", weighed messages" if settings.weighed_messages else "")
 
 
 def _limitations(metadata: ModelMetadata) -> str:
@@ -91,8 +98,17 @@ def _training(metadata: ModelMetadata) -> str:
             "of this training (counted from 0 in the file)." + _validation(training),
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
+            *_seeds(training),
         ]
     )
+
+
+def _seeds(training: Mapping[str, Any]) -> tuple[str, ...]:
+    members = training.get("members")  # of committees
+    if not members:
+        return ()
+    seeds = ", ".join(str(each["seed"]) for each in members)
+    return ("", f"The networks differ in the seed alone: {seeds}.")
 
 
 def _validation(training: Mapping[str, Any]) -> str:

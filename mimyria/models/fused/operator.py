@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mimyria.errors import SettingsError
-from mimyria.models.fused import compiled, pytorch
+from mimyria.models.fused import compiled, cuda, pytorch
 from mimyria.models.fused.problem import Problem
 
 __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
@@ -23,7 +23,7 @@ __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
 OPERATOR: Final = "mimyria::convolve_v1"
 
 KERNEL_VARIABLE: Final = "MIMYRIA_KERNEL"
-"""Environment variable: `auto`, `cpp` or `torch`."""
+"""Environment variable: `auto`, `cpp`, `triton` or `torch`."""
 
 _SCHEMA: Final = (
     "convolve_v1(Tensor[] features, Tensor rows, Tensor senders, Tensor? kinds, "
@@ -35,6 +35,7 @@ Backend = Callable[[Problem], list[Tensor]]
 
 BACKENDS: Final[dict[str, Backend]] = {
     "cpp": compiled.convolve,
+    "triton": cuda.convolve,
     "torch": pytorch.convolve,
 }
 """Every code that can do the work; a new one is a module and a line here."""
@@ -61,16 +62,19 @@ def backend_name(device: torch.device) -> str:
 
     Raises:
         SettingsError: the environment asks for something unknown.
-        KernelError: the environment demands the C++ kernel, which cannot be built.
+        KernelError: the environment demands a kernel that does not work on the device.
     """
     wish = os.environ.get(KERNEL_VARIABLE) or "auto"
     if wish not in ("auto", *BACKENDS):
         raise SettingsError(
             f"{KERNEL_VARIABLE} is '{wish}'; it may be auto, {', '.join(BACKENDS)}."
         )
-    if wish == "torch" or device.type != "cpu":
+    if wish == "torch":
         return "torch"
-    return "cpp" if compiled.is_available(demanded=wish == "cpp") else "torch"
+    if device.type == "cpu":
+        return "cpp" if compiled.is_available(demanded=wish == "cpp") else "torch"
+    works = device.type == "cuda" and cuda.is_available(device, wish == "triton")
+    return "triton" if works else "torch"
 
 
 def _convolve(

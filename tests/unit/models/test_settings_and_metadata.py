@@ -1,6 +1,7 @@
 """Network settings and metadata: values in, the same values out, errors that help."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -32,12 +33,18 @@ def test_reference_architecture_is_that_of_the_publication():
         assert settings.parity == "both"
 
 
-def test_settings_survive_json():
-    settings = preset("compact", "pgt")
-    assert (
-        NetworkSettings.from_dict(json.loads(json.dumps(settings.as_dict())))
-        == settings
-    )
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"radial_basis": "bumps", "weighed_messages": True, "embedding_channels": 3}],
+)
+def test_settings_survive_json(changes):
+    settings = replace(preset("compact", "pgt"), **changes)
+    values = json.loads(json.dumps(settings.as_dict()))
+    assert NetworkSettings.from_dict(values) == settings
+    # Files of networks without them stay as they were before there were these.
+    assert {"radial_basis", "weighed_messages", "embedding_channels"} & {*values} == {
+        *changes
+    }
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,8 @@ def test_settings_survive_json():
         ({"n_layers": 0}, "n_layers must be at least 1"),
         ({"channels": []}, "channels must be positive"),
         ({"lmax_sphere": -1}, "lmax_sphere must not be negative"),
+        ({"radial_basis": "spikes"}, "radial_basis must be one of"),
+        ({"embedding_channels": 0}, "embedding_width must be at least 1"),
         ({"colour": 1}, r"Unknown network settings \['colour'\]"),
     ],
 )

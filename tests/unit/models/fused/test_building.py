@@ -73,7 +73,9 @@ def test_kernel_that_is_demanded_and_cannot_be_built_is_an_error(
 
 def test_unknown_kernel_is_refused(monkeypatch):
     monkeypatch.setenv("MIMYRIA_KERNEL", "fortran")
-    with pytest.raises(SettingsError, match="'fortran'; it may be auto, cpp, torch"):
+    with pytest.raises(
+        SettingsError, match="'fortran'; it may be auto, cpp, triton, torch"
+    ):
         backend_name(CPU)
 
 
