@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ase.data import chemical_symbols
 
+from mimyria.models.markdown import table
 from mimyria.models.metadata import ModelMetadata
+from mimyria.models.uncertaintycard import uncertainty_section
 from mimyria.models.settings import NetworkSettings
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
-
-_ENOUGH_FRAMES: Final = 5
-"""Held-out frames from which a factor is more than an order of magnitude."""
 
 _PARTS = (
     ("test", "Held-out frames"),
@@ -32,7 +31,7 @@ def model_card(metadata: ModelMetadata) -> str:
         _limitations(metadata),
         _training(metadata),
         _errors(metadata),
-        _uncertainty(metadata),
+        uncertainty_section(metadata),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -40,7 +39,7 @@ def model_card(metadata: ModelMetadata) -> str:
 def _facts(metadata: ModelMetadata) -> str:
     settings = metadata.settings
     symbols = ", ".join(chemical_symbols[z] for z in metadata.species)
-    return _table(
+    return table(
         ("what", "value"),
         [
             *(
@@ -160,81 +159,12 @@ def _spectral(errors: Mapping[str, Any]) -> str:
     return f"ε: {values}.\n"
 
 
-def _uncertainty(metadata: ModelMetadata) -> str:
-    if not metadata.uncertainty:
-        return ""
-    lines = [
-        "## Uncertainty",
-        "",
-        "What is expected of the error is the disagreement of the networks times a "
-        "factor from the held-out frames (docs/theory.md, eq. (96)).",
-        "",
-        _table(
-            (
-                "target",
-                "held-out frames",
-                "factor",
-                "by element",
-                "within twice that",
-                "rank correlation",
-            ),
-            [
-                (name, str(found["frames"]), *_factors(found))
-                for name, found in metadata.uncertainty.items()
-            ],
-        ),
-    ]
-    frames = min(found["frames"] for found in metadata.uncertainty.values())
-    if frames < _ENOUGH_FRAMES:
-        lines += [
-            "",
-            f"**{frames} held-out frame(s) are too few**: errors of atoms of one frame "
-            "are not independent, and the factor is no more than an order of "
-            f"magnitude. Hold out {_ENOUGH_FRAMES} or more (`--test-frames`).",
-        ]
-    return "\n".join([*lines, *_scores(metadata)])
-
-
-def _scores(metadata: ModelMetadata) -> list[str]:
-    rows = [
-        (name, title, *(f"{scores[key]:.2f}" for key in ("median", "p90", "largest")))
-        for name, found in metadata.uncertainty.items()
-        for part, title in (("train", "training"), ("test", "held out"))
-        for scores in [found.get("scores", {}).get(part)]
-        if scores
-    ]
-    if not rows:
-        return []
-    return [
-        "",
-        "How strange a known frame is: its largest disagreement about an atom, in "
-        "units of the largest for that element (eq. (97)).",
-        "",
-        _table(("target", "frames", "median", "90 %", "largest"), rows),
-    ]
-
-
-def _factors(found: Mapping[str, Any]) -> tuple[str, ...]:
-    if found["factor"] is None:
-        return ("1, not calibrated", "", "", "")
-    elements = ", ".join(
-        f"{name} {each:.2f}" for name, each in found["elements"].items()
-    )
-    correlation = found.get("correlation")
-    return (
-        f"{found['factor']:.2f}",
-        elements,
-        f"{100 * found['within']:.0f} % of atoms",
-        "" if correlation is None else f"{correlation:.2f}",
-    )
-
-
 def _error_table(errors: Mapping[str, Any]) -> str:
     rows = [_row("all", "all", errors)]
     for symbol, element in errors["elements"].items():
         rows.append(_row(symbol, "all", element))
         rows += [_row(symbol, name, irrep) for name, irrep in element["irreps"].items()]
-    return _table(("element", "irrep", "RMSE", "relative"), rows)
+    return table(("element", "irrep", "RMSE", "relative"), rows)
 
 
 def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ...]:
@@ -256,9 +186,3 @@ def _sum_rule(target: Target, errors: Mapping[str, Any]) -> str:
         f"over all atoms is {residual['predicted']:.3f} {target.unit} (in the labels "
         f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
     )
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)

@@ -35,7 +35,9 @@ def calibrate(
 
     Returns:
         For each target by name those of `Calibration`, with the factor None without
-        test frames; the number `frames` of these; and of their labelled atoms:
+        test frames; the number `frames` of these; `factor_error`, the standard error of
+        the factor by leaving out one frame after the other, None for a single one; and
+        of their labelled atoms:
         `elements`, the factor of each element by itself; `within`, the part whose error
         is at most twice the one that is expected; `correlation`, see `_correlation`.
         Under `scores`, for `train` and `test`, how the excess of eq. (97) is spread
@@ -60,7 +62,7 @@ def calibrate(
             **calibration,
             "factor": None,
             "frames": len(test),
-            **({} if errors is None else _factors(*known[-1], errors, index)),
+            **({} if errors is None else _factors(test, *known[-1], errors, index)),
             "scores": {
                 name: _scores(part, excesses(sizes[index], numbers, largest))
                 for (name, part), (numbers, sizes) in zip(
@@ -118,7 +120,11 @@ def _errors(model: TensorModel, dataset: TensorDataset) -> list[Array]:
 
 
 def _factors(
-    numbers: NDArray[np.int64], sizes: list[Array], errors: list[Array], index: int
+    test: TensorDataset,
+    numbers: NDArray[np.int64],
+    sizes: list[Array],
+    errors: list[Array],
+    index: int,
 ) -> dict[str, Any]:
     spreads, wrong = sizes[index], errors[index]
     inverse = 1 / atomic_masses[numbers]
@@ -132,10 +138,29 @@ def _factors(
     within = float((wrong <= 2 * factor * spreads).mean())
     return {
         "factor": factor,
+        "factor_error": _factor_error(test, wrong, spreads, inverse),
         "elements": elements,
         "within": within,
         "correlation": _correlation(numbers, spreads, wrong),
     }
+
+
+def _factor_error(
+    test: TensorDataset, errors: Array, spreads: Array, weights: Array
+) -> float | None:
+    """Standard error of the factor: delete-one jackknife over frames.
+
+    Over frames, since the errors of atoms of one frame are not independent.
+    """
+    n_frames = len(test)
+    if n_frames < 2:
+        return None
+    frames = np.repeat(np.arange(n_frames), [len(atoms) for atoms in test.labelled])
+    without = [
+        _ratio(errors[kept], spreads[kept], weights[kept])
+        for kept in (frames != left_out for left_out in range(n_frames))
+    ]
+    return float(math.sqrt(n_frames - 1) * np.std(without))
 
 
 def _ratio(errors: Array, spreads: Array, weights: Array) -> float:

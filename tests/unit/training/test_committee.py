@@ -27,7 +27,7 @@ from mimyria.training import (
     join_members,
     split_frames,
 )
-from mimyria.training.calibration import _correlation
+from mimyria.training.calibration import _correlation, calibrate
 from mimyria.training.loop import CHECKPOINT
 from tests.unit.training.conftest import TINY, WATER
 
@@ -115,7 +115,18 @@ def test_calibrated_disagreement_is_the_error_on_the_held_out_frames(
             measured += float(((found - label[:, columns]) ** 2 * inverse).sum())
         assert expected == pytest.approx(measured, rel=1e-6)
         assert model.metadata.uncertainty[name]["frames"] == 2
-        assert 0 < model.metadata.uncertainty[name]["within"] <= 1
+        found = model.metadata.uncertainty[name]
+        assert 0 < found["within"] <= 1
+        # Leaving out one of two frames leaves the factor of the other.
+        factors = [alone(model, test.subset([k]), name) for k in (0, 1)]
+        wanted = abs(factors[0] - factors[1]) / 2
+        assert found["factor_error"] == pytest.approx(wanted, rel=1e-6)
+        assert f"{found['factor']:.2f} ± {wanted:.2f}" in model_card(model.metadata)
+
+
+def alone(model, test, name):
+    """The factor by these frames alone."""
+    return calibrate(model, test.subset([]), test)[name]["factor"]
 
 
 def test_no_known_atom_is_stranger_than_the_strangest(committee, dataset):
@@ -173,7 +184,7 @@ def test_scores_of_the_known_frames_are_those_of_the_model(committee, dataset):
             assert scores["median"] == pytest.approx(np.median(found), rel=1e-4)
             assert scores["median"] <= scores["p90"] <= scores["largest"]
     card = model_card(model.metadata)
-    assert "**2 held-out frame(s) are too few**" in card
+    assert "**2 held-out frame(s) are few**" in card
     assert "| apt | training | " in card
 
 
