@@ -9,8 +9,8 @@ from ase.data import chemical_symbols
 
 from mimyria.models.markdown import table
 from mimyria.models.metadata import ModelMetadata
-from mimyria.models.uncertaintycard import uncertainty_section
 from mimyria.models.settings import NetworkSettings
+from mimyria.models.uncertaintycard import uncertainty_section
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
