@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 
 from mimyria.frame import Array
 
-__all__ = ["Calibration", "Uncertainty", "judge", "spread"]
+__all__ = ["LARGEST", "Calibration", "Uncertainty", "excesses", "judge", "spread"]
+
+LARGEST: Final = 1e30
+"""Excess where members disagree about what they never disagreed about; it fits into
+single precision, as the journal keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Uncertainty:
         epsilon: expected ε of eq. (93), what a spectrum would feel if all frames were
             like this one.
         excess: largest disagreement about one atom, in units of the largest about any
-            atom of that element in the frames with labels.
+            atom of that element in the frames with labels; at most `LARGEST`.
     """
 
     epsilon: float
@@ -78,6 +82,27 @@ def spread(members: Array) -> Array:
     return sizes
 
 
+def excesses(
+    sizes: Array, numbers: NDArray[np.int64], largest: Mapping[int, float]
+) -> Array:
+    """Disagreement about each atom in units of the largest that is known.
+
+    Args:
+        sizes: (n_atoms,), see `spread`.
+        numbers: (n_atoms,) — atomic numbers.
+        largest: of each element; one that no label speaks of is not among them.
+
+    Returns:
+        (n_atoms,), zero where there is no disagreement, at most `LARGEST`.
+
+    Source: docs/theory.md, eq. (97).
+    """
+    limits = np.array([largest.get(z, 0.0) for z in numbers.tolist()])
+    known = np.where(sizes > 0, LARGEST, 0.0)
+    np.divide(sizes, limits, out=known, where=limits > 0)
+    return np.minimum(known, LARGEST)
+
+
 def judge(
     members: Array, numbers: NDArray[np.int64], masses: Array, calibration: Calibration
 ) -> Uncertainty:
@@ -94,7 +119,7 @@ def judge(
     sizes = spread(members)
     size = float((members.mean(axis=0) ** 2).sum(axis=-1) @ (1 / masses))
     error = calibration.factor * math.sqrt(float(sizes**2 @ (1 / masses)))
-    limits = np.array([calibration.largest[z] for z in numbers.tolist()])
     return Uncertainty(
-        error / math.sqrt(size) if size > 0 else math.inf, float((sizes / limits).max())
+        error / math.sqrt(size) if size > 0 else math.inf,
+        float(excesses(sizes, numbers, calibration.largest).max(initial=0.0)),
     )

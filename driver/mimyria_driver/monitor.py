@@ -67,6 +67,7 @@ class Snapshot:
         sampled: simulated time in the series, ps.
         temperature: mean kinetic temperature, K.
         uncertain: frames that the networks are not sure of.
+        last_uncertain: step of the latest of them, −1: none.
         errors: relative statistical error of each kind of spectrum: from blocks, worst
             band; while there are too few blocks, that of theory.
         targets: wanted errors of them.
@@ -92,6 +93,7 @@ class Snapshot:
     sampled: float = 0.0
     temperature: float = math.nan
     uncertain: int = 0
+    last_uncertain: int = -1
     errors: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     bands: Sequence[Mapping[str, Any]] = ()
@@ -219,7 +221,10 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
     if snapshot.uncertain:
-        parts.append(f"{snapshot.uncertain} frames uncertain")
+        parts.append(
+            f"{snapshot.uncertain} frames uncertain (last step "
+            f"{snapshot.last_uncertain})"
+        )
     if snapshot.message:
         parts.append(snapshot.message)
     return " · ".join(parts)
@@ -279,7 +284,9 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
     if snapshot.missing:
         rows["missing"] = f"{snapshot.missing} frames"
     if snapshot.uncertain:
-        rows["uncertain"] = f"{snapshot.uncertain} frames (the worst are kept)"
+        rows["uncertain"] = (
+            f"{snapshot.uncertain} frames, the latest at step {snapshot.last_uncertain}"
+        )
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
     if snapshot.message:

@@ -33,6 +33,7 @@ from mimyria.currents import Currents
 from mimyria.errors import JournalError
 from mimyria.frame import Array
 from mimyria.groups import Grouping
+from mimyria.uncertainty import LARGEST
 
 __all__ = [
     "RECORD",
@@ -85,8 +86,6 @@ _PACKED: Final = struct.Struct("<Ifqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
 _HEAD: Final = struct.Struct("<Ifq")
 _CHUNK: Final = 8192
-_LARGEST: Final = 1e30
-"""What single precision can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +128,7 @@ class Identity:
         models: SHA-256 of the model of each target; only of those in use.
         notes: for people (engine, version); may change.
         grouping: groups of the atoms, from the first frame; None: not known, or none.
+        charge: total charge that the models were told, e.
     """
 
     numbers: tuple[int, ...]
@@ -137,6 +137,7 @@ class Identity:
     models: Mapping[str, str]
     notes: Mapping[str, Any]
     grouping: Grouping | None = None
+    charge: float = 0.0
 
     @property
     def record_size(self) -> int:
@@ -159,6 +160,8 @@ class Identity:
         }
         if self.grouping is not None:
             document["groups"] = self.grouping.as_dict()
+        if self.charge:
+            document["charge"] = self.charge
         return json.dumps(document, sort_keys=True).encode()
 
     @classmethod
@@ -172,6 +175,7 @@ class Identity:
             document["models"],
             document["notes"],
             Grouping.from_dict(document["groups"]) if "groups" in document else None,
+            document.get("charge", 0.0),
         )
 
 
@@ -182,7 +186,7 @@ def pack_record(record: Record, kind: int = FRAME) -> bytes:
     polarizability = record.currents.polarizability
     body = _PACKED.pack(
         kind,
-        min(record.excess, _LARGEST),
+        min(record.excess, LARGEST),
         record.step,
         record.previous_step,
         record.time,

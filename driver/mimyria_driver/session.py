@@ -209,8 +209,9 @@ class Session:
                 self.journal.path, self.journal.identity, self._settings.spectrum
             )
             self.uncertain.recount(self.journal.path)
-        self.journal.append(record)
+        # First, since a frame that has its record never comes again.
         self.uncertain.look(frame, sample.excess)
+        self.journal.append(record)
         self.pipeline.push(record)
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
             self._check_temperature()
@@ -265,6 +266,7 @@ class Session:
             sampled=pipeline.sampled_time,
             temperature=pipeline.kinetic_temperature,
             uncertain=self.uncertain.count,
+            last_uncertain=self.uncertain.last,
             checks=summary(pipeline.diagnostics()),
             errors=pipeline.relative_errors()
             | self.progress.relative_errors(pipeline.n_frames),
@@ -286,6 +288,7 @@ class Session:
                 "mimyria": mimyria.__version__,
                 "groups": describe_groups(self._settings.groups),
             },
+            charge=self._settings.models.charge,
         )
 
     def _begin(self, frame: Frame) -> None:

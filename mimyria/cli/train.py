@@ -50,7 +50,8 @@ def add_parser(
         "data, settings and seed give the same weights; --resume goes on from a "
         "checkpoint.",
         epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria "
-        "(on four GPUs: torchrun --nproc-per-node 4 -m mimyria train …)",
+        "(a committee: --members 4 --test-frames 5; on four GPUs: torchrun "
+        "--nproc-per-node 4 -m mimyria train …)",
     )
     parser.add_argument("data", type=Path, help="extxyz with REF_apt or REF_pgt")
     parser.add_argument(
@@ -120,6 +121,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, group: Workers) -> int:
     from mimyria.data.dataset import read_dataset
 
+    if arguments.members < 1:
+        raise SettingsError(f"--members must be 1 or more, but is {arguments.members}.")
     if arguments.members > 1 and arguments.cross_validate:
         raise SettingsError(
             "--cross-validate trains single networks: leave it or --members away."
@@ -164,21 +167,24 @@ def _trained(
     train, validation, test = split_frames(dataset, own)
     device = resolve_device(arguments.device)
     training = Training(train, dataset.species, network, own, validation, device, group)
-    if _resumes(arguments, work_dir):
+    if _resumes(arguments, work_dir, member):
         training.resume(work_dir)
     if group.is_first and member <= 1:
         _announce(dataset, (train, validation, test), training)
     title = f"network {member} of {arguments.members}" if member else "training"
+    before = own.epochs * max(0, member - 1)
     try:
         with _progress(
-            own.epochs, training.epoch, title, shown=group.is_first
+            own.epochs * arguments.members,
+            before + training.epoch,
+            title,
+            shown=group.is_first,
         ) as advance:
             training.run(work_dir, advance)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted at epoch {training.epoch} of {own.epochs}; the same command "
-            "with --resume auto goes on from the last checkpoint in "
-            f"{work_dir}"
+            f"with --resume goes on from the last checkpoint in {work_dir}"
         ) from None
     return training
 
@@ -220,10 +226,11 @@ def _text(arguments: argparse.Namespace) -> ModelText:
     )
 
 
-def _resumes(arguments: argparse.Namespace, work_dir: Path) -> bool:
+def _resumes(arguments: argparse.Namespace, work_dir: Path, member: int) -> bool:
     from mimyria.training.loop import CHECKPOINT
 
-    if arguments.resume == "auto":
+    # An interrupted committee has no checkpoint yet of its later members.
+    if arguments.resume == "auto" or (arguments.resume and member > 1):
         return (work_dir / CHECKPOINT).exists()
     return arguments.resume is not None
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from mimyria.models.markdown import table
 from mimyria.models.metadata import ModelMetadata
 from mimyria.models.settings import NetworkSettings
+from mimyria.models.uncertaintycard import uncertainty_section
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
@@ -29,7 +31,7 @@ def model_card(metadata: ModelMetadata) -> str:
         _limitations(metadata),
         _training(metadata),
         _errors(metadata),
-        _uncertainty(metadata),
+        uncertainty_section(metadata),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -37,7 +39,7 @@ def model_card(metadata: ModelMetadata) -> str:
 def _facts(metadata: ModelMetadata) -> str:
     settings = metadata.settings
     symbols = ", ".join(chemical_symbols[z] for z in metadata.species)
-    return _table(
+    return table(
         ("what", "value"),
         [
             *(
@@ -157,41 +159,12 @@ def _spectral(errors: Mapping[str, Any]) -> str:
     return f"ε: {values}.\n"
 
 
-def _uncertainty(metadata: ModelMetadata) -> str:
-    if not metadata.uncertainty:
-        return ""
-    lines = [
-        "## Uncertainty",
-        "",
-        "What is expected of the error is the disagreement of the networks times a "
-        "factor from the held-out frames (docs/theory.md, eq. (96)).",
-        "",
-        _table(
-            ("target", "held-out frames", "factor", "by element", "within twice that"),
-            [
-                (name, str(found["frames"]), *_factors(found))
-                for name, found in metadata.uncertainty.items()
-            ],
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _factors(found: Mapping[str, Any]) -> tuple[str, ...]:
-    if found["factor"] is None:
-        return ("1, not calibrated", "", "")
-    elements = ", ".join(
-        f"{name} {each:.2f}" for name, each in found["elements"].items()
-    )
-    return f"{found['factor']:.2f}", elements, f"{100 * found['within']:.0f} % of atoms"
-
-
 def _error_table(errors: Mapping[str, Any]) -> str:
     rows = [_row("all", "all", errors)]
     for symbol, element in errors["elements"].items():
         rows.append(_row(symbol, "all", element))
         rows += [_row(symbol, name, irrep) for name, irrep in element["irreps"].items()]
-    return _table(("element", "irrep", "RMSE", "relative"), rows)
+    return table(("element", "irrep", "RMSE", "relative"), rows)
 
 
 def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ...]:
@@ -213,9 +186,3 @@ def _sum_rule(target: Target, errors: Mapping[str, Any]) -> str:
         f"over all atoms is {residual['predicted']:.3f} {target.unit} (in the labels "
         f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
     )
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from mimyria.data.dataset import TensorDataset
 from mimyria.frame import Array
 from mimyria.models.model import TensorModel
-from mimyria.uncertainty import Calibration, spread
+from mimyria.uncertainty import Calibration, excesses, spread
 
 __all__ = ["calibrate"]
 
@@ -34,13 +35,20 @@ def calibrate(
 
     Returns:
         For each target by name those of `Calibration`, with the factor None without
-        test frames; the number `frames` of these; and of their labelled atoms:
+        test frames; the number `frames` of these; `factor_error`, the standard error of
+        the factor by leaving out one frame after the other, None for a single one; and
+        of their labelled atoms:
         `elements`, the factor of each element by itself; `within`, the part whose error
-        is at most twice the one that is expected.
+        is at most twice the one that is expected; `correlation`, see `_correlation`.
+        Under `scores`, for `train` and `test`, how the excess of eq. (97) is spread
+        over the frames: `median`, `p90` and `largest`.
 
     Source: docs/theory.md, eq. (96) and docs/theory.md, eq. (97).
     """
-    known = [_spreads(model, part) for part in (train, test) if len(part)]
+    parts = {
+        name: part for name, part in (("train", train), ("test", test)) if len(part)
+    }
+    known = [_spreads(model, part) for part in parts.values()]
     found = {}
     for index, target in enumerate(model.targets):
         largest: dict[int, float] = {}
@@ -54,9 +62,28 @@ def calibrate(
             **calibration,
             "factor": None,
             "frames": len(test),
-            **({} if errors is None else _factors(*known[-1], errors, index)),
+            **({} if errors is None else _factors(test, *known[-1], errors, index)),
+            "scores": {
+                name: _scores(part, excesses(sizes[index], numbers, largest))
+                for (name, part), (numbers, sizes) in zip(
+                    parts.items(), known, strict=True
+                )
+            },
         }
     return found
+
+
+def _scores(dataset: TensorDataset, excess: Array) -> dict[str, float]:
+    """Median, 90 % and largest over the frames, of the largest excess in each.
+
+    Args:
+        dataset: the frames.
+        excess: (n_labelled,) — of the labelled atoms of all frames.
+    """
+    ends = np.cumsum([len(atoms) for atoms in dataset.labelled])
+    largest = [float(part.max()) for part in np.split(excess, ends[:-1])]
+    median, ninety, most = np.quantile(largest, (0.5, 0.9, 1.0)).tolist()
+    return {"median": median, "p90": ninety, "largest": most}
 
 
 def _spreads(
@@ -93,16 +120,71 @@ def _errors(model: TensorModel, dataset: TensorDataset) -> list[Array]:
 
 
 def _factors(
-    numbers: NDArray[np.int64], sizes: list[Array], errors: list[Array], index: int
+    test: TensorDataset,
+    numbers: NDArray[np.int64],
+    sizes: list[Array],
+    errors: list[Array],
+    index: int,
 ) -> dict[str, Any]:
     spreads, wrong = sizes[index], errors[index]
     inverse = 1 / atomic_masses[numbers]
-    factor = math.sqrt(float(wrong**2 @ inverse) / float(spreads**2 @ inverse))
+    factor = _ratio(wrong, spreads, inverse)
     elements = {
-        chemical_symbols[z]: math.sqrt(
-            float((wrong[numbers == z] ** 2).sum() / (spreads[numbers == z] ** 2).sum())
+        chemical_symbols[z]: _ratio(
+            wrong[numbers == z], spreads[numbers == z], inverse[numbers == z]
         )
         for z in np.unique(numbers).tolist()
     }
     within = float((wrong <= 2 * factor * spreads).mean())
-    return {"factor": factor, "elements": elements, "within": within}
+    return {
+        "factor": factor,
+        "factor_error": _factor_error(test, wrong, spreads, inverse),
+        "elements": elements,
+        "within": within,
+        "correlation": _correlation(numbers, spreads, wrong),
+    }
+
+
+def _factor_error(
+    test: TensorDataset, errors: Array, spreads: Array, weights: Array
+) -> float | None:
+    """Standard error of the factor: delete-one jackknife over frames.
+
+    Over frames, since the errors of atoms of one frame are not independent.
+    """
+    n_frames = len(test)
+    if n_frames < 2:
+        return None
+    frames = np.repeat(np.arange(n_frames), [len(atoms) for atoms in test.labelled])
+    without = [
+        _ratio(errors[kept], spreads[kept], weights[kept])
+        for kept in (frames != left_out for left_out in range(n_frames))
+    ]
+    return float(math.sqrt(n_frames - 1) * np.std(without))
+
+
+def _ratio(errors: Array, spreads: Array, weights: Array) -> float:
+    """Root of the ratio of weighted squares; 1 where nobody disagrees."""
+    size = float(spreads**2 @ weights)
+    return math.sqrt(float(errors**2 @ weights) / size) if size > 0 else 1.0
+
+
+def _correlation(
+    numbers: NDArray[np.int64], spreads: Array, errors: Array
+) -> float | None:
+    """Rank correlation of disagreement and error (Spearman), within each element.
+
+    Ranks are taken within an element and centred there: that hydrogen differs from
+    oxygen in both says nothing about which hydrogen is wrong.
+
+    Returns:
+        From −1 to 1; None where all are equal.
+    """
+    ranks = np.zeros((2, len(numbers)))
+    for z in np.unique(numbers).tolist():
+        own = numbers == z
+        for row, values in zip(ranks, (spreads[own], errors[own]), strict=True):
+            places = rankdata(values)
+            row[own] = places / len(places) - (places / len(places)).mean()
+    sizes = np.linalg.norm(ranks, axis=1)
+    return float(ranks[0] @ ranks[1] / sizes.prod()) if sizes.all() else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
 
 from mimyria.data.dataset import TensorDataset
@@ -24,7 +25,15 @@ from mimyria.training.result import ModelText, measured
 
 __all__ = ["join_members"]
 
-_SAME_TRAINING = ("data_sha256", "train_frames", "test_frames", "validation_frames")
+# Sums over the data, which another processor may round otherwise.
+_ROUNDING: Final = 1e-9
+
+_SAME_TRAINING: Final = (
+    "data_sha256",
+    "train_frames",
+    "test_frames",
+    "validation_frames",
+)
 
 
 def join_members(
@@ -118,12 +127,30 @@ def _require_one_kind(paths: Sequence[Path], files: Sequence[ModelFile]) -> None
                     f"{wanted[name]}. Members differ in --seed only; train them with "
                     "the same --split-seed."
                 )
+        if not _equal_scales(files[0].metadata, file.metadata):
+            raise ModelError(
+                f"{path} cannot join {paths[0]}: its scaling of the tensors is another "
+                "one. Train it again with the same version of mimyria."
+            )
         seeds.append(file.metadata.training["settings"]["seed"])
     if len(set(seeds)) < len(seeds):
         raise ModelError(
             f"Members must be trained with seeds of their own, but have {seeds}: equal "
             "networks always agree."
         )
+
+
+def _equal_scales(one: ModelMetadata, other: ModelMetadata) -> bool:
+    """Whether what all members share was made of the data in the same way."""
+    pairs = (
+        (one.scaling.shift, other.scaling.shift),
+        (one.scaling.scale, other.scaling.scale),
+        (one.n_neighbours, other.n_neighbours),
+    )
+    return all(
+        np.allclose(a, b, rtol=_ROUNDING, atol=_ROUNDING * float(np.abs(a).max()))
+        for a, b in pairs
+    )
 
 
 def _kind(metadata: ModelMetadata) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mimyria.uncertainty import Calibration, judge, spread
+from mimyria.uncertainty import LARGEST, Calibration, excesses, judge, spread
 
 NUMBERS = np.array([8, 1, 1])
 MASSES = np.array([16.0, 1.0, 1.0])
@@ -45,6 +45,18 @@ def test_expected_error_weighs_atoms_as_the_spectrum_does():
 def test_excess_is_that_of_the_worst_atom_by_the_measure_of_its_element():
     found = judge(members_of([0.2, 0.1, 0.0]), NUMBERS, MASSES, CALIBRATION)
     assert found.excess == pytest.approx(max(0.2 / 0.4, 0.1 / 0.1) * np.sqrt(2))
+
+
+def test_what_nobody_ever_disagreed_about_is_strange_as_soon_as_somebody_does():
+    """An element without a label, or one that all knew alike; never NaN."""
+    for largest in ({8: 0.4}, {8: 0.4, 1: 0.0}):
+        sizes = np.array([0.2, 0.0, 0.1])
+        found = excesses(sizes, NUMBERS, largest)
+        np.testing.assert_array_equal(found, [0.5, 0.0, LARGEST])
+        assert np.isfinite(np.float32(found)).all()
+        calibration = Calibration(1.0, largest)
+        same = judge(members_of([0.2, 0, 0]), NUMBERS, MASSES, calibration)
+        assert same.excess == pytest.approx(0.5 * np.sqrt(2))
 
 
 def test_uncertainty_does_not_depend_on_the_axes():

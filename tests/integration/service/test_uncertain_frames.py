@@ -84,6 +84,7 @@ def test_strange_frames_are_kept_and_counted(tmp_path, committee, caplog):
     assert kept.info["uncertainty"] == pytest.approx(wanted[STRANGE], rel=1e-4)
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["uncertain"] == 1
+    assert status["last_uncertain"] == frames()[STRANGE].step
     assert read_result(tmp_path / "spectrum.h5").provenance["uncertain_frames"] == 1
     assert caplog.text.count("is unlike what the networks were trained on") == 1
 

@@ -1,10 +1,23 @@
 """Uncertain frames: counted, and the worst kept once, whatever happens between."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mimyria.contributions import Sample
+from mimyria.currents import Currents
 from mimyria.frame import Frame
 from mimyria.io import read_extxyz
+from mimyria_driver.journal import Journal, read_journal
+from mimyria_driver.pipeline import Pipeline
+from mimyria_driver.session import JOURNAL_NAME, Session
+from mimyria_driver.settings import parse_settings
+from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UNCERTAIN_NAME, UncertainFrames
 
 
@@ -93,3 +106,113 @@ def test_a_file_that_somebody_changed_is_put_aside(tmp_path, caplog, content):
     assert kept(tmp_path) == {0: 3.0}
     assert (tmp_path / "uncertain.unreadable").read_text() == content
     assert "cannot be read" in caplog.text
+
+
+def test_what_many_frames_say_is_said_rarely(tmp_path, caplog):
+    frames = watcher(tmp_path)
+    for number in range(120):
+        frames.look(frame_of(number), 3.0)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.split()[:2] for text in said] == [
+        ["step", "0"],
+        ["10", "frames"],
+        ["100", "frames"],
+    ]
+    assert "the latest is step 99" in said[-1]
+    assert (frames.count, frames.last) == (120, 119)
+
+
+def test_a_disk_that_is_full_ends_no_run_and_is_tried_again(
+    tmp_path, caplog, monkeypatch
+):
+    frames = watcher(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("mimyria.files.os.fsync", full)
+        for step in (0, 2000):
+            frames.look(frame_of(step), 3.0)
+    assert not (tmp_path / UNCERTAIN_NAME).exists()
+    assert caplog.text.count("cannot write") == 1
+    frames.write()
+    assert kept(tmp_path) == {0: 3.0, 2000: 3.0}
+
+
+def full(_descriptor):
+    raise OSError(28, "No space left on device")
+
+
+# -- a driver that is killed ----------------------------------------------------------
+
+STRANGE = 3
+N_FRAMES = 6
+
+
+def session_in(folder):
+    """What the service has once an engine is accepted, without its evaluator."""
+    settings = parse_settings(
+        {
+            "run": {"directory": str(folder)},
+            "source": {"kind": "lammps"},
+            "models": {"apt": "none"},
+            "groups": {"kind": "none"},
+        },
+        Path("/"),
+    )
+    numbers = np.array([8, 1])
+    run = RunDescription("engine", numbers, np.array([16.0, 1.0]), 0.5, 4)
+    path = folder / JOURNAL_NAME
+    journal = Journal.open(path) if path.exists() else None
+    documents = {"apt": {"sha256": "a" * 64, "species": None}}
+    return Session(settings, run, documents, journal)
+
+
+def fed(folder):
+    """A session that was sent all frames, one of them strange."""
+    session = session_in(folder)
+    previous = -1
+    for number in range(N_FRAMES):
+        frame = frame_of(4 * number)
+        pending = session.place(Arrived(frame, previous))
+        previous = frame.step
+        if pending is not None:
+            excess = 3.0 if number == STRANGE else 0.5
+            currents = Currents(np.ones(3), None)
+            session.keep(pending, Sample(currents, None, excess))
+    return session
+
+
+def die(*_arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(folder, place):
+    """Feed a session, and die by SIGKILL at the strange frame."""
+    owner, name = {"before": (Journal, "append"), "after": (Pipeline, "push")}[place]
+    usual, calls = getattr(owner, name), []
+
+    def until_strange(*arguments):
+        calls.append(1)
+        return die() if len(calls) > STRANGE else usual(*arguments)
+
+    setattr(owner, name, until_strange)
+    fed(folder)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_killed_before_or_after_its_record_a_frame_is_kept_once(tmp_path, place):
+    code = "import sys, pathlib; from tests.unit.driver import test_uncertain as t; "
+    code += "t.killed(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), place],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([".", "driver", *sys.path])},
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    n_records = len(list(read_journal(tmp_path / JOURNAL_NAME)))
+    assert n_records == STRANGE + (place == "after")
+    assert kept(tmp_path) == {4 * STRANGE: 3.0}
+    session = fed(tmp_path)
+    assert len(list(read_journal(tmp_path / JOURNAL_NAME))) == N_FRAMES
+    assert kept(tmp_path) == {4 * STRANGE: 3.0}
+    assert (session.uncertain.count, session.uncertain.last) == (1, 4 * STRANGE)

@@ -1,19 +1,23 @@
 """Committees: one file of several networks, calibrated on what they never saw."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase.data import atomic_masses
+from scipy.stats import spearmanr
 
 from mimyria.cli import main
+from mimyria.data import Scaling
 from mimyria.data.dataset import read_dataset
 from mimyria.errors import ModelError
 from mimyria.frame import Frame
 from mimyria.io import read_extxyz
 from mimyria.models import export_model, load_model, model_card, read_metadata
 from mimyria.models.committee import committee_scores
+from mimyria.models.modelfile import read_model, save_model
 from mimyria.targets import targets_by_name
 from mimyria.training import (
     ModelText,
@@ -23,6 +27,8 @@ from mimyria.training import (
     join_members,
     split_frames,
 )
+from mimyria.training.calibration import _correlation, calibrate
+from mimyria.training.loop import CHECKPOINT
 from tests.unit.training.conftest import TINY, WATER
 
 SETTINGS = TrainingSettings(epochs=3, split_seed=5, test_frames=2, peak_rate=0.03)
@@ -109,7 +115,18 @@ def test_calibrated_disagreement_is_the_error_on_the_held_out_frames(
             measured += float(((found - label[:, columns]) ** 2 * inverse).sum())
         assert expected == pytest.approx(measured, rel=1e-6)
         assert model.metadata.uncertainty[name]["frames"] == 2
-        assert 0 < model.metadata.uncertainty[name]["within"] <= 1
+        found = model.metadata.uncertainty[name]
+        assert 0 < found["within"] <= 1
+        # Leaving out one of two frames leaves the factor of the other.
+        factors = [alone(model, test.subset([k]), name) for k in (0, 1)]
+        wanted = abs(factors[0] - factors[1]) / 2
+        assert found["factor_error"] == pytest.approx(wanted, rel=1e-6)
+        assert f"{found['factor']:.2f} ± {wanted:.2f}" in model_card(model.metadata)
+
+
+def alone(model, test, name):
+    """The factor by these frames alone."""
+    return calibrate(model, test.subset([]), test)[name]["factor"]
 
 
 def test_no_known_atom_is_stranger_than_the_strangest(committee, dataset):
@@ -155,6 +172,57 @@ def test_predict_writes_what_is_known_beside_the_tensors(committee, tmp_path):
             assert found == pytest.approx((uncertainty.epsilon, uncertainty.excess))
 
 
+def test_scores_of_the_known_frames_are_those_of_the_model(committee, dataset):
+    model = load_model(committee)
+    for part in ("train", "test"):
+        chosen = dataset.subset(model.metadata.training[f"{part}_frames"])
+        answers = model.predict_uncertain(chosen.frames)
+        for name in ("apt", "pgt"):
+            found = [known[name].excess for _, known in answers]
+            scores = model.metadata.uncertainty[name]["scores"][part]
+            assert scores["largest"] == pytest.approx(max(found), rel=1e-4)
+            assert scores["median"] == pytest.approx(np.median(found), rel=1e-4)
+            assert scores["median"] <= scores["p90"] <= scores["largest"]
+    card = model_card(model.metadata)
+    assert "**2 held-out frame(s) are few**" in card
+    assert "| apt | training | " in card
+
+
+def test_rank_correlation_is_taken_within_each_element():
+    numbers = np.repeat([1, 8], 10)
+    spreads = np.concatenate([np.arange(1, 11), 100.0 + np.arange(10)])
+    assert _correlation(numbers, spreads, spreads**3) == pytest.approx(1)
+    assert _correlation(numbers, spreads, 1 / spreads) == pytest.approx(-1)
+    # Oxygen differs from hydrogen in both, and says nothing about which atom is wrong.
+    shuffled = np.random.default_rng(0).permutation(np.arange(10))
+    errors = np.concatenate([shuffled, 100.0 + shuffled])
+    wanted = spearmanr(np.arange(10), shuffled).statistic
+    assert _correlation(numbers, spreads, errors) == pytest.approx(wanted)
+    assert _correlation(numbers, np.ones(20), errors) is None
+
+
+def test_members_and_mean_keep_the_sum_rules_in_double_precision(dataset, tmp_path):
+    network = replace(TINY, sum_rule="built in")
+    few = dataset.subset([0, 1])
+    paths = [
+        trained(
+            few, tmp_path, network, seed=k, epochs=1, test_frames=0, dtype="float64"
+        )
+        for k in (1, 2)
+    ]
+    join_members(paths, few, ModelText("kept"), tmp_path / "kept.mimyria")
+    export_model(tmp_path / "kept.mimyria", tmp_path / "kept.pt")
+    for name in ("kept.mimyria", "kept.pt"):
+        model = load_model(tmp_path / name)
+        assert model.metadata.dtype == "float64"
+        (members,) = model.predict_members(few.frames[:1], [2.0])
+        (mean,) = model.predict(few.frames[:1], [2.0])
+        for tensors in (*members, mean.columns(few.targets)):
+            left = tensors.sum(axis=0)
+            np.testing.assert_allclose(left[:9].reshape(3, 3), 2 * np.eye(3), atol=1e-9)
+            np.testing.assert_allclose(left[9:], 0, atol=1e-9)
+
+
 def test_single_networks_know_nothing(members, dataset):
     ((_, known),) = load_model(members[0]).predict_uncertain(dataset.frames[:1])
     assert known == {}
@@ -192,11 +260,21 @@ def test_what_does_not_belong_together_is_refused(members, dataset, tmp_path):
     refused([members[0], trained(dataset, tmp_path / "a", wide, seed=9)], "network set")
     other = trained(dataset, tmp_path / "b", seed=8, split_seed=6)
     refused([members[0], other], "its train_frames are .*same --split-seed")
+    scaled = tmp_path / "scaled.mimyria"
+    file = read_model(members[1])
+    scaling = Scaling(file.metadata.scaling.shift, 1.01 * file.metadata.scaling.scale)
+    metadata = file.metadata.with_changes(scaling=scaling)
+    save_model(scaled, metadata, file.weights, file.example)
+    refused([members[0], scaled], "its scaling of the tensors is another one")
     altered = replace(dataset, sha256="0" * 64)
     refused(members, "is not what .* was trained on", altered)
 
 
-def test_commands_make_the_same_committee_at_once_and_piece_by_piece(tmp_path, capsys):
+def test_commands_make_the_same_committee_at_once_and_piece_by_piece(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("mimyria.models.preset", lambda *_: TINY)
+
     def train(*more):
         common = ("--target", "apt", "--epochs", "1", "--cutoff", "2.0")
         code = main(["train", str(WATER), *common, "--train-frames", "2", *more])
@@ -214,7 +292,28 @@ def test_commands_make_the_same_committee_at_once_and_piece_by_piece(tmp_path, c
     one, other = (load_model(path) for path in (at_once, joined))
     assert one.metadata.uncertainty == other.metadata.uncertainty
     assert json.dumps(one.metadata.errors) == json.dumps(other.metadata.errors)
-    # What was trained is not trained again.
-    train("--members", "2", "--seed", "3", "--output", str(at_once), "--resume", "auto")
+    # What was trained is not trained again; what has not begun begins.
+    before = at_once.read_bytes()
+    work = at_once.with_suffix(".work")
+    shutil.rmtree(work / "member-2")
+    at_once.unlink()
+    kept = (work / "member-1" / CHECKPOINT).stat().st_mtime_ns
+    again = (
+        "--members",
+        "2",
+        "--seed",
+        "3",
+        "--output",
+        str(at_once),
+        "--name",
+        "pair",
+    )
+    train(*again, "--resume")
+    assert at_once.read_bytes() == before
+    assert (work / "member-1" / CHECKPOINT).stat().st_mtime_ns == kept
+    capsys.readouterr()
+    few = ["train", str(WATER), "--target", "apt", "--output", str(joined)]
+    assert main([*few, "--members", "0"]) == 78
+    assert "--members must be 1 or more, but is 0" in capsys.readouterr().err
     assert main(["committee", pieces[0], *options]) == 66
     assert "needs two models or more" in capsys.readouterr().err
