@@ -48,28 +48,29 @@ def calibrate(
     parts = {
         name: part for name, part in (("train", train), ("test", test)) if len(part)
     }
-    known = [_spreads(model, part) for part in parts.values()]
+    members = {name: _members(model, part) for name, part in parts.items()}
     found = {}
-    for index, target in enumerate(model.targets):
+    for target, columns in train.columns.items():
+        spreads = {name: spread(each[..., columns]) for name, each in members.items()}
         largest: dict[int, float] = {}
-        for numbers, sizes in known:
-            for z in np.unique(numbers).tolist():
-                size = float(sizes[index][numbers == z].max())
+        for name, part in parts.items():
+            for z in np.unique(part.labelled_numbers).tolist():
+                size = float(spreads[name][part.labelled_numbers == z].max())
                 largest[z] = max(size, largest.get(z, 0.0))
-        calibration = Calibration(1.0, largest).as_dict()
-        errors = _errors(model, test) if len(test) else None
-        found[target.name] = {
-            **calibration,
+        calibration: dict[str, Any] = {
+            **Calibration(1.0, largest).as_dict(),
             "factor": None,
             "frames": len(test),
-            **({} if errors is None else _factors(test, *known[-1], errors, index)),
-            "scores": {
-                name: _scores(part, excesses(sizes[index], numbers, largest))
-                for (name, part), (numbers, sizes) in zip(
-                    parts.items(), known, strict=True
-                )
-            },
         }
+        if "test" in parts:
+            wrong = members["test"].mean(axis=0) - test.select(test.labels)
+            errors = np.linalg.norm(wrong[:, columns], axis=1)
+            calibration |= _factors(test, spreads["test"], errors)
+        calibration["scores"] = {
+            name: _scores(part, excesses(spreads[name], part.labelled_numbers, largest))
+            for name, part in parts.items()
+        }
+        found[target] = calibration
     return found
 
 
@@ -86,62 +87,42 @@ def _scores(dataset: TensorDataset, excess: Array) -> dict[str, float]:
     return {"median": median, "p90": ninety, "largest": most}
 
 
-def _spreads(
-    model: TensorModel, dataset: TensorDataset
-) -> tuple[NDArray[np.int64], list[Array]]:
-    """Atomic numbers of the labelled atoms, and the spread of each target there."""
-    members = [
+def _members(model: TensorModel, dataset: TensorDataset) -> Array:
+    """(n_members, n_labelled, n_components) — of the labelled atoms of all frames."""
+    answers = [
         model.predict_members([frame], [charge])[0]
         for frame, charge in zip(dataset.frames, dataset.total_charges, strict=True)
     ]
-    sizes = [
-        np.concatenate(
-            [
-                spread(each[:, atoms, columns])
-                for each, atoms in zip(members, dataset.labelled, strict=True)
-            ]
-        )
-        for columns in dataset.columns.values()
-    ]
-    return dataset.labelled_numbers, sizes
+    return np.concatenate(
+        [each[:, atoms] for each, atoms in zip(answers, dataset.labelled, strict=True)],
+        axis=1,
+    )
 
 
-def _errors(model: TensorModel, dataset: TensorDataset) -> list[Array]:
-    """|ΔP_i| of the labelled atoms, for each target."""
-    answers = [
-        model.predict([frame], [charge])[0].columns(dataset.targets)
-        for frame, charge in zip(dataset.frames, dataset.total_charges, strict=True)
-    ]
-    wrong = dataset.select(answers) - dataset.select(dataset.labels)
-    return [
-        np.linalg.norm(wrong[:, columns], axis=1)
-        for columns in dataset.columns.values()
-    ]
+def _factors(test: TensorDataset, spreads: Array, errors: Array) -> dict[str, Any]:
+    """What the test frames tell; of one target, for the labelled atoms of all frames.
 
-
-def _factors(
-    test: TensorDataset,
-    numbers: NDArray[np.int64],
-    sizes: list[Array],
-    errors: list[Array],
-    index: int,
-) -> dict[str, Any]:
-    spreads, wrong = sizes[index], errors[index]
+    Args:
+        test: the frames.
+        spreads: (n_labelled,) — disagreement.
+        errors: (n_labelled,) — |ΔP_i| of the mean.
+    """
+    numbers = test.labelled_numbers
     inverse = 1 / atomic_masses[numbers]
-    factor = _ratio(wrong, spreads, inverse)
+    factor = _ratio(errors, spreads, inverse)
     elements = {
         chemical_symbols[z]: _ratio(
-            wrong[numbers == z], spreads[numbers == z], inverse[numbers == z]
+            errors[numbers == z], spreads[numbers == z], inverse[numbers == z]
         )
         for z in np.unique(numbers).tolist()
     }
-    within = float((wrong <= 2 * factor * spreads).mean())
+    within = float((errors <= 2 * factor * spreads).mean())
     return {
         "factor": factor,
-        "factor_error": _factor_error(test, wrong, spreads, inverse),
+        "factor_error": _factor_error(test, errors, spreads, inverse),
         "elements": elements,
         "within": within,
-        "correlation": _correlation(numbers, spreads, wrong),
+        "correlation": _correlation(numbers, spreads, errors),
     }
 
 

@@ -95,15 +95,12 @@ def evaluate(
                 )
         present = Tensors(**named)
         parts = None if grouping is None else contributions(frame, present, grouping)
-        excesses = [
-            known[target].excess
-            for target, model in models.items()
-            for known in [answers[id(model)][index][1]]
-            if target in known
-        ]
-        samples.append(
-            Sample(currents(frame, present), parts, max(excesses, default=0))
-        )
+        excess = 0.0
+        for target, model in models.items():
+            known = answers[id(model)][index][1]
+            if target in known:
+                excess = max(excess, known[target].excess)
+        samples.append(Sample(currents(frame, present), parts, excess))
     return samples
 
 
