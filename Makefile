@@ -7,6 +7,8 @@ PYTHON ?= python3
 # with. For a GPU, give another version or an index, e.g.
 #   make demo TORCH="torch --index-url URL-OF-THE-CUDA-BUILDS"
 TORCH ?= torch==2.13.0
+# Compiler of the kernel for GPUs, for its tests, where torch has brought none along.
+TRITON ?= triton==3.9.0
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
@@ -69,6 +71,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what tests and lint need"
+	@$(BIN)/python -c "import triton" 2>/dev/null || test "$$(uname -sm)" != "Linux x86_64" || $(PIP) $(TRITON)
 	@$(PIP) --editable ".[driver,engines,test,lint]"
 	@touch $@
 

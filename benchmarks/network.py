@@ -1,14 +1,18 @@
-"""Cost of networks per frame of liquid water, as CPU time of one thread.
+"""Cost of networks per frame of liquid water.
 
     OMP_NUM_THREADS=1 python benchmarks/network.py [speed] [scaling] [shipped] [gpu]
+
+With one thread times are CPU time, which other programs disturb little; with more they
+are those of the clock, on a machine that does nothing else.
 
 speed    the network as written with e3nn, and as it runs (fused; in C++, and in torch
          alone), with the same random weights: 64 waters, without the neighbour list.
          `off` is the largest difference from e3nn in float64, relative to the largest
-         component.
+         component. Last what a joint network costs, as a part of the two.
 scaling  frames of 192 to 12,288 atoms with the neighbour list, and the peak of the
          memory of the process, each in a process of its own.
-shipped  the shipped models: the driver pays the sum of the two for every sampled frame.
+shipped  the shipped models: the driver pays the sum of the first two for every sampled
+         frame, or one of the others.
 gpu      frames per second on a GPU, where there is one; see gpu_network.py.
 """
 
@@ -40,10 +44,16 @@ from mimyria.models.network import target_irreps
 from mimyria.targets import targets_by_name
 
 WATER = Path(__file__).resolve().parents[1] / "inputs" / "ipi" / "water" / "init.xyz"
-SHIPPED = ("water-compact-apt", "water-compact-pgt")
+SHIPPED = (
+    "water-compact-apt",
+    "water-compact-pgt",
+    "water-compact-joint",
+    "water-compact-committee",
+)
 SPECIES = (1, 8)
 REPEATS = 5
 FRAMES = 4
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 COPIES = (1, 2, 3, 4)
 
 
@@ -73,13 +83,14 @@ def random_network(architecture, learns):
 
 
 def milliseconds(action, repeats=REPEATS):
-    """Least CPU time of some repeats, after one that does not count."""
+    """Least time of some repeats, after one that does not count."""
+    clock = time.process_time if THREADS == 1 else time.perf_counter
     action()
     times = []
     for _ in range(repeats):
-        start = time.process_time()
+        start = clock()
         action()
-        times.append(time.process_time() - start)
+        times.append(clock() - start)
     return 1e3 * min(times)
 
 
@@ -89,6 +100,7 @@ def speed():
         f"{'network':16s} {'dtype':8s} {'e3nn':>9s} {'fused':>9s} {'ratio':>6s} "
         f"{'off':>8s} {'torch':>9s} {'ratio':>6s} {'off':>8s}"
     )
+    costs = {}
     for architecture, learns in PRESETS:
         network, metadata = random_network(architecture, learns)
         graph = batch_graph([water()], SPECIES, metadata.cutoff)
@@ -107,6 +119,7 @@ def speed():
             for kernel in ("cpp", "torch"):
                 os.environ["MIMYRIA_KERNEL"] = kernel
                 cost = milliseconds(lambda: fused(*given))  # noqa: B023
+                costs[architecture, learns, dtype, kernel] = cost
                 difference = fused(*given).double() - wanted
                 off = float(difference.abs().max() / wanted.abs().max())
                 columns.append(f"{cost:6.1f} ms {before / cost:6.1f} {off:8.0e}")
@@ -116,6 +129,14 @@ def speed():
                 flush=True,
             )
     os.environ.pop("MIMYRIA_KERNEL")
+    for architecture, learns, dtype, kernel in costs:
+        if learns == "joint" and kernel == "cpp":
+            joint, apt, pgt = (
+                costs[architecture, name, dtype, kernel]
+                for name in ("joint", "apt", "pgt")
+            )
+            part = joint / (apt + pgt)
+            print(f"{architecture} joint / (apt + pgt), {str(dtype)[6:]}: {part:.2f}")
 
 
 def scaling():
@@ -149,17 +170,14 @@ def one_size(learns, dtype, copies):
 
 def shipped():
     frame = water()
-    total = 0.0
     for name in SHIPPED:
         model = load_model(name)
         cost = milliseconds(lambda: model.predict([frame]), 20)  # noqa: B023
-        total += cost
         print(f"{name:24s} {cost:7.1f} ms")
-    print(f"{'sum':24s} {total:7.1f} ms")
 
 
 def main():
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     from gpu_network import gpu  # which needs what is above
 
     parts = {"speed": speed, "scaling": scaling, "shipped": shipped, "gpu": gpu}

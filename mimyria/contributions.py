@@ -121,10 +121,13 @@ class Sample:
     Attributes:
         currents: of all atoms.
         contributions: flat vector of what the cells add; None without a grouping.
+        excess: largest of `mimyria.uncertainty.Uncertainty.excess`; 0 where nobody
+            knows.
     """
 
     currents: Currents
     contributions: Array | None = None
+    excess: float = 0.0
 
 
 def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:

@@ -8,9 +8,9 @@ predictor here, and nowhere else; a source that does not name them is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from mimyria.io.layouts import atom_rows, layout_of
 from mimyria.pairsymmetry import symmetric_pair
 from mimyria.targets import PGT, TARGETS, Target
 from mimyria.tensors import Tensors
+from mimyria.uncertainty import Uncertainty
 
 __all__ = [
     "ConvertedSource",
@@ -29,6 +30,7 @@ __all__ = [
     "SourceDescription",
     "SourceMetadata",
     "TensorSource",
+    "UncertainPredictor",
     "require_digest",
     "source_document",
 ]
@@ -70,6 +72,17 @@ class Predictor(Protocol):
 
     def predict(self, frames: Sequence[Frame]) -> list[Tensors]:
         """Tensors of all atoms of each frame; None where it has no such target."""
+        ...
+
+
+@runtime_checkable
+class UncertainPredictor(Predictor, Protocol):
+    """A predictor that may know how sure it is of each frame."""
+
+    def predict_uncertain(
+        self, frames: Sequence[Frame]
+    ) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
+        """As `predict`, with the uncertainty of each target by name, where known."""
         ...
 
 

@@ -111,7 +111,7 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
     """Refuse to continue a journal with something else than it was begun with.
 
     Raises:
-        IncompatibleError: models or sampling differ.
+        IncompatibleError: models, sampling or charge differ.
         FrameError: the atoms differ.
     """
     advice = "Give this run another run.directory."
@@ -125,6 +125,11 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
             f"{path} has a frame every {found.stride} x {found.time_step:g} fs, but "
             f"the engine sends one every {wanted.stride} x {wanted.time_step:g} fs. "
             f"{advice}"
+        )
+    if found.charge != wanted.charge:
+        raise IncompatibleError(
+            f"{path} was written for a total charge of {found.charge:g} e, but "
+            f"models.charge is {wanted.charge:g} e now. {advice}"
         )
     if dict(found.models) != dict(wanted.models):
         differing = sorted(

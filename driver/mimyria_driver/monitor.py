@@ -66,6 +66,8 @@ class Snapshot:
         step: last MD step in the series, −1: none.
         sampled: simulated time in the series, ps.
         temperature: mean kinetic temperature, K.
+        uncertain: frames that the networks are not sure of.
+        last_uncertain: step of the latest of them, −1: none.
         errors: relative statistical error of each kind of spectrum: from blocks, worst
             band; while there are too few blocks, that of theory.
         targets: wanted errors of them.
@@ -90,6 +92,8 @@ class Snapshot:
     step: int = -1
     sampled: float = 0.0
     temperature: float = math.nan
+    uncertain: int = 0
+    last_uncertain: int = -1
     errors: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     bands: Sequence[Mapping[str, Any]] = ()
@@ -216,6 +220,11 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     ]
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
+    if snapshot.uncertain:
+        parts.append(
+            f"{snapshot.uncertain} frames uncertain (last step "
+            f"{snapshot.last_uncertain})"
+        )
     if snapshot.message:
         parts.append(snapshot.message)
     return " · ".join(parts)
@@ -274,6 +283,10 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         rows["checks"] = snapshot.checks
     if snapshot.missing:
         rows["missing"] = f"{snapshot.missing} frames"
+    if snapshot.uncertain:
+        rows["uncertain"] = (
+            f"{snapshot.uncertain} frames, the latest at step {snapshot.last_uncertain}"
+        )
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
     if snapshot.message:

@@ -5,7 +5,8 @@
              with groups of atoms their contributions stand before the last 8 bytes
 
 The size of a record follows from the groups in the identity. Version 1 had no groups,
-version 2 no velocity probes; such journals are read and continued as they are.
+version 2 no velocity probes; such journals are read and continued as they are. Where
+`excess` stands, older journals have zero, which is "not known".
 
 This module never writes. A torn tail (nothing valid after the first bad record) is left
 out; a bad record with valid ones behind it is damage and an error.
@@ -32,6 +33,7 @@ from mimyria.currents import Currents
 from mimyria.errors import JournalError
 from mimyria.frame import Array
 from mimyria.groups import Grouping
+from mimyria.uncertainty import LARGEST
 
 __all__ = [
     "RECORD",
@@ -54,7 +56,7 @@ ROLLBACK: Final = 2
 
 _FIELDS: Final[list[tuple[Any, ...]]] = [
     ("kind", "<u4"),
-    ("reserved", "<u4"),
+    ("excess", "<f4"),
     ("step", "<i8"),
     ("previous_step", "<i8"),
     ("time", "<f8"),
@@ -80,9 +82,9 @@ def record_type(n_contributions: int) -> np.dtype[np.void]:
 RECORD: Final = record_type(0)
 """Layout of a record without groups."""
 
-_PACKED: Final = struct.Struct("<IIqqddd3d6d8s")
+_PACKED: Final = struct.Struct("<Ifqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
-_HEAD: Final = struct.Struct("<IIq")
+_HEAD: Final = struct.Struct("<Ifq")
 _CHUNK: Final = 8192
 
 
@@ -101,6 +103,7 @@ class Record:
         digest: 8 bytes of a hash of positions, cell and velocities.
         contributions: what the groups of atoms add, as `mimyria.contributions` lays it
             out; None without groups.
+        excess: how uncertain the networks are, see `mimyria.uncertainty`; 0: not known.
     """
 
     step: int
@@ -111,6 +114,7 @@ class Record:
     currents: Currents
     digest: bytes
     contributions: Array | None = None
+    excess: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ class Identity:
         models: SHA-256 of the model of each target; only of those in use.
         notes: for people (engine, version); may change.
         grouping: groups of the atoms, from the first frame; None: not known, or none.
+        charge: total charge that the models were told, e.
     """
 
     numbers: tuple[int, ...]
@@ -132,6 +137,7 @@ class Identity:
     models: Mapping[str, str]
     notes: Mapping[str, Any]
     grouping: Grouping | None = None
+    charge: float = 0.0
 
     @property
     def record_size(self) -> int:
@@ -154,6 +160,8 @@ class Identity:
         }
         if self.grouping is not None:
             document["groups"] = self.grouping.as_dict()
+        if self.charge:
+            document["charge"] = self.charge
         return json.dumps(document, sort_keys=True).encode()
 
     @classmethod
@@ -167,6 +175,7 @@ class Identity:
             document["models"],
             document["notes"],
             Grouping.from_dict(document["groups"]) if "groups" in document else None,
+            document.get("charge", 0.0),
         )
 
 
@@ -177,7 +186,7 @@ def pack_record(record: Record, kind: int = FRAME) -> bytes:
     polarizability = record.currents.polarizability
     body = _PACKED.pack(
         kind,
-        0,
+        min(record.excess, LARGEST),
         record.step,
         record.previous_step,
         record.time,
@@ -222,6 +231,7 @@ def read_journal(path: Path) -> Iterator[Record]:
                 ),
                 row["digest"].tobytes(),
                 row["contributions"].copy() if grouped else None,
+                float(row["excess"]),
             )
 
 
@@ -307,7 +317,7 @@ def check_records(
     return start + size * good, live[-1] if live else -1
 
 
-def _follow(live: array[int], kind: int, _reserved: int, step: int) -> None:
+def _follow(live: array[int], kind: int, _excess: float, step: int) -> None:
     """Add a step to the live ones, or take back those that a rollback voids."""
     if kind == FRAME:
         live.append(step)

@@ -31,6 +31,7 @@ from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
 from mimyria_driver.sources import Arrived, RunDescription
+from mimyria_driver.uncertain import UncertainFrames
 
 __all__ = ["JOURNAL_NAME", "RESULT_NAME", "Pending", "Session"]
 
@@ -71,6 +72,7 @@ class Session:
         warning: what the user should look at, or None.
         kinetic_temperature: of the last frame, K.
         diagnostics: of the last result that was written.
+        uncertain: frames that the networks are not sure of.
     """
 
     def __init__(
@@ -96,12 +98,19 @@ class Session:
         identity = self._check(description)
         pipeline = Pipeline(identity, settings.spectrum)
         path = settings.run.directory / JOURNAL_NAME
+        self.uncertain = UncertainFrames(
+            settings.run.directory,
+            settings.models.uncertain_above,
+            settings.models.keep_uncertain,
+            identity.time_step,
+        )
         if journal is None:
             journal = Journal.create(path, identity)
         else:
             checks.check_identity(journal.identity, identity, str(path))
             pipeline = rebuild(path, journal.identity, settings.spectrum)
             self._compare_groups(journal)
+            self.uncertain.recount(path)
         self.description = description
         self.journal = journal
         self.pipeline = pipeline
@@ -192,12 +201,16 @@ class Session:
             sample.currents,
             pending.digest,
             sample.contributions,
+            sample.excess,
         )
         if place.rollback:
             self.journal.roll_back(frame.step)
             self.pipeline = rebuild(
                 self.journal.path, self.journal.identity, self._settings.spectrum
             )
+            self.uncertain.recount(self.journal.path)
+        # First, since a frame that has its record never comes again.
+        self.uncertain.look(frame, sample.excess)
         self.journal.append(record)
         self.pipeline.push(record)
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
@@ -220,6 +233,7 @@ class Session:
 
     def write_result(self, status: str) -> Path | None:
         """Publish what there is; None if it is too little for a spectrum."""
+        self.uncertain.write()
         if self.pipeline.n_frames < _LEAST_FRAMES:
             return None
         path = self._settings.run.directory / RESULT_NAME
@@ -251,6 +265,8 @@ class Session:
             step=pipeline.last_step,
             sampled=pipeline.sampled_time,
             temperature=pipeline.kinetic_temperature,
+            uncertain=self.uncertain.count,
+            last_uncertain=self.uncertain.last,
             checks=summary(pipeline.diagnostics()),
             errors=pipeline.relative_errors()
             | self.progress.relative_errors(pipeline.n_frames),
@@ -272,6 +288,7 @@ class Session:
                 "mimyria": mimyria.__version__,
                 "groups": describe_groups(self._settings.groups),
             },
+            charge=self._settings.models.charge,
         )
 
     def _begin(self, frame: Frame) -> None:
@@ -327,6 +344,7 @@ class Session:
             "atoms": len(self.description.numbers),
             "time_step": self.description.time_step,
             "stride": self.description.stride,
+            "uncertain_frames": self.uncertain.count,
             "python": platform.python_version(),
             **self.progress.provenance(),
             **names,

@@ -190,6 +190,19 @@ class ModelsSettings:
         "Most frames evaluated at once; more is faster on a GPU, but then the last "
         "digits depend on how frames arrive.",
     )
+    charge: float = _setting(
+        0.0, "Total charge of the system in e, for models that keep the sum rule."
+    )
+    uncertain_above: float = _setting(
+        2.0,
+        "Committees: a frame is uncertain in which they disagree about an atom so many "
+        "times as much as about any they were trained or tested on.",
+    )
+    keep_uncertain: int = _setting(
+        50,
+        "Most uncertain frames to keep in uncertain.extxyz, at least 0.5 ps apart; 0: "
+        "none.",
+    )
 
     def __post_init__(self) -> None:
         """Check limits."""
@@ -219,6 +232,9 @@ class ModelsSettings:
         _choice("models.device", device, DEVICES)
         _require(self.threads >= 0, "models.threads", "0 or more", self.threads)
         _require(1 <= self.batch <= 4096, "models.batch", "from 1 to 4096", self.batch)
+        above, most = self.uncertain_above, self.keep_uncertain
+        _require(above > 0, "models.uncertain_above", "positive", above)
+        _require(most >= 0, "models.keep_uncertain", "0 or more", most)
 
 
 @dataclass(frozen=True, slots=True)

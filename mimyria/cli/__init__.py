@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "reference",
     "import_",
     "train",
+    "committee",
     "export",
     "predict",
     "info",

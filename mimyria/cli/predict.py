@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ def add_parser(
         "predict",
         help="predict tensors for the frames of a file",
         description="Predict APT and PGT for every frame of an extxyz file and write "
-        "them, with the frames, to another.",
+        "them, with the frames, to another. A committee adds what it knows of its "
+        "errors (apt_epsilon, apt_excess, …) to the comment line of each frame.",
         epilog="example: mimyria predict water-compact-apt water-compact-pgt "
         "frames.extxyz --output predicted.extxyz",
     )
@@ -67,8 +69,14 @@ def _predicted(
     from mimyria.tensors import joined
 
     while batch := list(islice(frames, _BATCH)):
-        answers = [
-            model.predict([labelled.frame for labelled in batch]) for model in models
-        ]
+        plain = [labelled.frame for labelled in batch]
+        answers = [model.predict_uncertain(plain) for model in models]
         for labelled, parts in zip(batch, zip(*answers, strict=True), strict=True):
-            yield LabelledFrame(labelled.frame, joined(parts), labelled.info)
+            known = {
+                f"{name}_{key}": value
+                for _, each in parts
+                for name, uncertainty in each.items()
+                for key, value in asdict(uncertainty).items()
+            }
+            tensors = joined(tensors for tensors, _ in parts)
+            yield LabelledFrame(labelled.frame, tensors, {**labelled.info, **known})

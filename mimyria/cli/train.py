@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimyria.errors import OutputError
+from mimyria.cli.committee import add_text_options
+from mimyria.errors import OutputError, SettingsError
 from mimyria.targets import TARGET_SETS, targets_by_name
 
 if TYPE_CHECKING:
     from mimyria.data.dataset import TensorDataset
     from mimyria.models import NetworkSettings
-    from mimyria.training import Training, TrainingSettings, Workers
+    from mimyria.training import ModelText, Training, TrainingSettings, Workers
 
 __all__ = ["add_parser"]
 
@@ -27,7 +28,9 @@ _OPTIONS = (
     ("peak_rate", float, "highest learning rate"),
     ("weight_decay", float, "weight decay of AdamW"),
     ("seed", int, "seed of everything random"),
+    ("split_seed", int, "seed of what is held out (default: that of --seed)"),
     ("test_frames", int, "frames held out for testing"),
+    ("train_frames", int, "frames to train on, drawn from the others (default: all)"),
     ("validation_frames", int, "frames held out to find the best epoch"),
     ("validate_every", int, "epochs between validations"),
     ("patience", int, "end after so many epochs without a better validation"),
@@ -47,7 +50,8 @@ def add_parser(
         "data, settings and seed give the same weights; --resume goes on from a "
         "checkpoint.",
         epilog="example: mimyria train frames.extxyz --target apt --output apt.mimyria "
-        "(on four GPUs: torchrun --nproc-per-node 4 -m mimyria train …)",
+        "(a committee: --members 4 --test-frames 5; on four GPUs: torchrun "
+        "--nproc-per-node 4 -m mimyria train …)",
     )
     parser.add_argument("data", type=Path, help="extxyz with REF_apt or REF_pgt")
     parser.add_argument(
@@ -67,6 +71,13 @@ def add_parser(
     for name, kind, text in _OPTIONS:
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, type=kind, metavar="N", help=text)
+    parser.add_argument(
+        "--members",
+        type=int,
+        default=1,
+        metavar="N",
+        help="a committee of N networks, with the seeds from --seed on",
+    )
     parser.add_argument(
         "--work-dir",
         type=Path,
@@ -96,15 +107,7 @@ def add_parser(
         action="store_true",
         help="train once more for each frame, left out and predicted",
     )
-    parser.add_argument("--name", help="name of the model (default: that of the file)")
-    parser.add_argument("--description", default="", help="one paragraph for the card")
-    parser.add_argument(
-        "--not-for",
-        action="append",
-        default=[],
-        metavar="SENTENCE",
-        help="what the model is not for (may be given again)",
-    )
+    add_text_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -117,40 +120,117 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, group: Workers) -> int:
     from mimyria.data.dataset import read_dataset
+
+    if arguments.members < 1:
+        raise SettingsError(f"--members must be 1 or more, but is {arguments.members}.")
+    if arguments.members > 1 and arguments.cross_validate:
+        raise SettingsError(
+            "--cross-validate trains single networks: leave it or --members away."
+        )
+    network, settings = _settings(arguments)
+    dataset = read_dataset(arguments.data, targets_by_name(arguments.target))
+    work_dir = _work_dir(arguments)
+    if arguments.members == 1:
+        training = _trained(arguments, group, dataset, (network, settings), work_dir)
+        if group.is_first:
+            _finish(arguments, dataset, training, network, work_dir)
+        return 0
+    members = []
+    for k in range(arguments.members):
+        folder = work_dir / f"member-{k + 1}"
+        folder.mkdir(exist_ok=True)
+        own = replace(
+            settings, seed=settings.seed + k, split_seed=settings.seed_of_split
+        )
+        training = _trained(arguments, group, dataset, (network, own), folder, k + 1)
+        members.append(folder / "member.mimyria")
+        if group.is_first:
+            _write_member(training, network, dataset, members[-1])
+    if group.is_first:
+        _join(arguments, dataset, members, work_dir)
+    return 0
+
+
+def _trained(
+    arguments: argparse.Namespace,
+    group: Workers,
+    dataset: TensorDataset,
+    settings: tuple[NetworkSettings, TrainingSettings],
+    work_dir: Path,
+    member: int = 0,
+) -> Training:
+    """A training after its last epoch."""
     from mimyria.models import resolve_device
     from mimyria.training import Training, split_frames
 
-    network, settings = _settings(arguments)
-    dataset = read_dataset(arguments.data, targets_by_name(arguments.target))
-    train, validation, test = split_frames(dataset, settings)
-    work_dir = _work_dir(arguments)
+    network, own = settings
+    train, validation, test = split_frames(dataset, own)
     device = resolve_device(arguments.device)
-    training = Training(
-        train, dataset.species, network, settings, validation, device, group
-    )
-    if _resumes(arguments, work_dir):
+    training = Training(train, dataset.species, network, own, validation, device, group)
+    if _resumes(arguments, work_dir, member):
         training.resume(work_dir)
-    if group.is_first:
+    if group.is_first and member <= 1:
         _announce(dataset, (train, validation, test), training)
+    title = f"network {member} of {arguments.members}" if member else "training"
+    before = own.epochs * max(0, member - 1)
     try:
         with _progress(
-            settings.epochs, training.epoch, "training", shown=group.is_first
+            own.epochs * arguments.members,
+            before + training.epoch,
+            title,
+            shown=group.is_first,
         ) as advance:
             training.run(work_dir, advance)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted at epoch {training.epoch} of {settings.epochs}; the same "
-            f"command with --resume goes on from the last checkpoint in {work_dir}"
+            f"interrupted at epoch {training.epoch} of {own.epochs}; the same command "
+            f"with --resume goes on from the last checkpoint in {work_dir}"
         ) from None
-    if group.is_first:
-        _finish(arguments, dataset, training, network, (train, test), work_dir)
-    return 0
+    return training
 
 
-def _resumes(arguments: argparse.Namespace, work_dir: Path) -> bool:
+def _write_member(
+    training: Training, network: NetworkSettings, dataset: TensorDataset, path: Path
+) -> None:
+    from mimyria.training import ModelText, finish, split_frames
+
+    train, _, test = split_frames(dataset, training.settings)
+    text = ModelText(f"member with seed {training.settings.seed}")
+    finish(training, network, (train, test), text, path)
+
+
+def _join(
+    arguments: argparse.Namespace,
+    dataset: TensorDataset,
+    members: list[Path],
+    work_dir: Path,
+) -> None:
+    from mimyria.models import model_card
+    from mimyria.training import join_members
+    from mimyria.training.report import REPORT
+
+    metadata = join_members(
+        members, dataset, _text(arguments), arguments.output, work_dir
+    )
+    print(model_card(metadata))
+    print(f"wrote {arguments.output}; parity plots: {work_dir / REPORT}")
+
+
+def _text(arguments: argparse.Namespace) -> ModelText:
+    from mimyria.training import ModelText
+
+    return ModelText(
+        arguments.name or arguments.output.stem,
+        arguments.description,
+        tuple(arguments.not_for),
+    )
+
+
+def _resumes(arguments: argparse.Namespace, work_dir: Path, member: int) -> bool:
     from mimyria.training.loop import CHECKPOINT
 
-    if arguments.resume == "auto":
+    # An interrupted committee has no checkpoint yet of its later members.
+    if arguments.resume == "auto" or (arguments.resume and member > 1):
         return (work_dir / CHECKPOINT).exists()
     return arguments.resume is not None
 
@@ -173,15 +253,15 @@ def _finish(
     dataset: TensorDataset,
     training: Training,
     network: NetworkSettings,
-    parts: tuple[TensorDataset, TensorDataset],
     work_dir: Path,
 ) -> None:
     """Errors, the model file, the report."""
     from mimyria.models import model_card
-    from mimyria.training import ModelText, cross_validate, finish
+    from mimyria.training import cross_validate, finish, split_frames
     from mimyria.training.report import REPORT
 
     settings = training.settings
+    train, _, test = split_frames(dataset, settings)
     if training.epoch < settings.epochs:
         print(f"ended after epoch {training.epoch}: none was better for long")
     validation: dict[str, Any] | None = None
@@ -192,13 +272,14 @@ def _finish(
             validation = cross_validate(
                 dataset, network, settings, folds, advance, arguments.device
             )
-    text = ModelText(
-        arguments.name or arguments.output.stem,
-        arguments.description,
-        tuple(arguments.not_for),
-    )
     metadata = finish(
-        training, network, parts, text, arguments.output, validation, work_dir
+        training,
+        network,
+        (train, test),
+        _text(arguments),
+        arguments.output,
+        validation,
+        work_dir,
     )
     print(model_card(metadata))
     print(f"wrote {arguments.output}; curve and parity plots: {work_dir / REPORT}")

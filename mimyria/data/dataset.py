@@ -177,6 +177,20 @@ class TensorDataset:
         test, train = sorted(order[:n_test].tolist()), sorted(order[n_test:].tolist())
         return self.subset(train), self.subset(test)
 
+    def drawn(self, n_frames: int, seed: int) -> TensorDataset:
+        """`n_frames` frames drawn at random; more frames contain those of fewer.
+
+        Raises:
+            SettingsError: there are not so many.
+        """
+        if not 0 < n_frames <= len(self):
+            raise SettingsError(
+                f"{self.name} has {len(self)} frames that are not held out; draw "
+                f"between 1 and {len(self)} of them, not {n_frames}."
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.subset(sorted(order[:n_frames].tolist()))
+
 
 def read_dataset(path: str | Path, targets: Sequence[Target]) -> TensorDataset:
     """Read all frames of an extxyz file that must all have labels of the targets.

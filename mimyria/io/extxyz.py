@@ -40,6 +40,7 @@ from mimyria.tensors import Tensors
 __all__ = [
     "LABEL_PREFIX",
     "LabelledFrame",
+    "format_extxyz",
     "read_extxyz",
     "read_frames",
     "write_extxyz",
@@ -215,10 +216,15 @@ def write_extxyz(
     """
     with replacing(Path(path)) as file:
         for labelled in frames:
-            file.write(_block(labelled, prefix).encode())
+            file.write(format_extxyz(labelled, prefix).encode())
 
 
-def _block(labelled: LabelledFrame, prefix: str) -> str:
+def format_extxyz(labelled: LabelledFrame, prefix: str = LABEL_PREFIX) -> str:
+    """What `write_extxyz` writes for one frame, whole lines.
+
+    Raises:
+        FormatError: an entry of `info` cannot stand in a comment line.
+    """
     frame, tensors = labelled.frame, labelled.tensors
     properties = ["species:S:1", "pos:R:3"]
     columns = [frame.positions]

@@ -7,7 +7,10 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from mimyria.models.markdown import table
 from mimyria.models.metadata import ModelMetadata
+from mimyria.models.settings import NetworkSettings
+from mimyria.models.uncertaintycard import uncertainty_section
 from mimyria.targets import Target
 
 __all__ = ["model_card"]
@@ -28,6 +31,7 @@ def model_card(metadata: ModelMetadata) -> str:
         _limitations(metadata),
         _training(metadata),
         _errors(metadata),
+        uncertainty_section(metadata),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -35,7 +39,7 @@ def model_card(metadata: ModelMetadata) -> str:
 def _facts(metadata: ModelMetadata) -> str:
     settings = metadata.settings
     symbols = ", ".join(chemical_symbols[z] for z in metadata.species)
-    return _table(
+    return table(
         ("what", "value"),
         [
             *(
@@ -49,16 +53,26 @@ def _facts(metadata: ModelMetadata) -> str:
             ("cutoff", f"{metadata.cutoff:g} Å"),
             (
                 "network",
-                f"{settings.n_layers} convolutions, channels "
+                f"{_members(metadata)}{settings.n_layers} convolutions, channels "
                 f"{list(settings.channels)}, "
                 f"spherical harmonics to l = {settings.lmax_sphere}, {settings.parity} "
-                "parity",
+                f"parity{_unusual(settings)}",
             ),
             ("arithmetic", metadata.dtype),
             ("made with", ", ".join(f"{k} {v}" for k, v in metadata.versions.items())),
             ("digest", f"`{metadata.sha256}`"),
         ],
     )
+
+
+def _members(metadata: ModelMetadata) -> str:
+    return f"{metadata.members} networks of " if metadata.members > 1 else ""
+
+
+def _unusual(settings: NetworkSettings) -> str:
+    """What networks that we train do not have."""
+    bumps = ", bumps as radial functions" if settings.radial_basis == "bumps" else ""
+    return bumps + (", weighed messages" if settings.weighed_messages else "")
 
 
 def _limitations(metadata: ModelMetadata) -> str:
@@ -83,8 +97,17 @@ def _training(metadata: ModelMetadata) -> str:
             "of this training (counted from 0 in the file)." + _validation(training),
             "",
             "Settings: " + ", ".join(f"{k} = {v}" for k, v in settings.items()) + ".",
+            *_seeds(training),
         ]
     )
+
+
+def _seeds(training: Mapping[str, Any]) -> tuple[str, ...]:
+    members = training.get("members")  # of committees
+    if not members:
+        return ()
+    seeds = ", ".join(str(each["seed"]) for each in members)
+    return ("", f"The networks differ in the seed alone: {seeds}.")
 
 
 def _validation(training: Mapping[str, Any]) -> str:
@@ -141,7 +164,7 @@ def _error_table(errors: Mapping[str, Any]) -> str:
     for symbol, element in errors["elements"].items():
         rows.append(_row(symbol, "all", element))
         rows += [_row(symbol, name, irrep) for name, irrep in element["irreps"].items()]
-    return _table(("element", "irrep", "RMSE", "relative"), rows)
+    return table(("element", "irrep", "RMSE", "relative"), rows)
 
 
 def _row(element: str, irrep: str, values: Mapping[str, float]) -> tuple[str, ...]:
@@ -163,9 +186,3 @@ def _sum_rule(target: Target, errors: Mapping[str, Any]) -> str:
         f"over all atoms is {residual['predicted']:.3f} {target.unit} (in the labels "
         f"{residual['labels']:.3f}); exact tensors of a neutral cell give zero."
     )
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)

@@ -92,6 +92,7 @@ class Convolution(nn.Module):
         irreps_out: o3.Irreps,
         radial_sizes: tuple[int, int],
         n_neighbours: float,
+        irreps_also: o3.Irreps | None = None,
     ) -> None:
         """Plan all paths from irreps_in and irreps_sphere to irreps of irreps_out.
 
@@ -101,9 +102,11 @@ class Convolution(nn.Module):
             irreps_out: of the result.
             radial_sizes: numbers of radial inputs and of hidden units.
             n_neighbours: mean number of neighbours in the training data.
+            irreps_also: what the products shall make besides irreps of irreps_out.
         """
         super().__init__()
-        paths = allowed_paths(irreps_in, irreps_sphere, irreps_out)
+        self.irreps_made = irreps_out + (irreps_also or o3.Irreps())
+        paths = allowed_paths(irreps_in, irreps_sphere, self.irreps_made)
         self.irreps_mid, order = mid_irreps(paths)
         self.pieces = _pieces(paths, order)
         lefts = sorted({path.left for path in paths})
@@ -137,7 +140,20 @@ class Convolution(nn.Module):
         sphere: Tensor,
         radial: Tensor,
     ) -> Tensor:
-        """Messages to all atoms.
+        """Messages to all atoms, (n_atoms, dim_out); arguments as in `path_sums`."""
+        sums = self.path_sums(features, receivers, senders, sphere, radial)
+        messages: Tensor = self.mix_out(sums)
+        return messages
+
+    def path_sums(
+        self,
+        features: Tensor,
+        receivers: Tensor,
+        senders: Tensor,
+        sphere: Tensor,
+        radial: Tensor,
+    ) -> Tensor:
+        """Sums over neighbours of all products, before the last linear map.
 
         Args:
             features: (n_atoms, dim_in).
@@ -147,7 +163,7 @@ class Convolution(nn.Module):
             radial: (n_edges, n_radial) — radial functions of |r_ij|.
 
         Returns:
-            (n_atoms, dim_out).
+            (n_atoms, irreps_mid.dim).
         """
         mixed = self.mix_in(features)
         inputs: list[Tensor] = []
@@ -168,8 +184,7 @@ class Convolution(nn.Module):
                 sphere[start:stop],
                 radial[start:stop],
             )
-        messages: Tensor = self.mix_out(self.join_paths(sums) * self.scale)
-        return messages
+        return self.join_paths(sums) * self.scale
 
     def add_messages(
         self,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from e3nn import io, o3
@@ -82,9 +83,7 @@ def float64_default() -> Iterator[None]:
 def target_irreps(targets: Sequence[Target]) -> o3.Irreps:
     """Irreps of targets: 0e + 1e + 2e for `ij`, 2×1o + 2o + 3o for `ijk=jik`."""
     blocks = [
-        block
-        for target in targets
-        for block in o3.Irreps(io.CartesianTensor(target.formula))
+        block for target in targets for block in _cartesian_tensor(target.formula)[0]
     ]
     return o3.Irreps([(block.mul, block.ir) for block in blocks])
 
@@ -94,11 +93,15 @@ def change_of_basis(targets: Sequence[Target]) -> Tensor:
 
     The components of all targets stand side by side, in both.
     """
-    parts = []
-    with float64_default():
-        for target in targets:
-            tensor = io.CartesianTensor(target.formula)
-            basis: Tensor = tensor.reduced_tensor_products().change_of_basis
-            parts.append(basis.reshape(basis.shape[0], -1))
+    parts = [_cartesian_tensor(target.formula)[1].clone() for target in targets]
     joined: Tensor = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
     return joined
+
+
+@cache
+def _cartesian_tensor(formula: str) -> tuple[o3.Irreps, Tensor]:
+    """Irreps and change of basis of one formula, which e3nn takes long to find."""
+    with float64_default():
+        tensor = io.CartesianTensor(formula)
+        basis: Tensor = tensor.reduced_tensor_products().change_of_basis
+    return o3.Irreps(tensor), basis.reshape(basis.shape[0], -1)

@@ -14,7 +14,7 @@ __all__ = [
     "WEIGHTS",
 ]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Version of `model.json`; older ones go through `metadata.UPGRADES`."""
 
 SUFFIX: Final = ".mimyria"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mimyria.models.convolution import Convolution
 
-__all__ = ["GatedLayer", "LinearLayer", "RadialBasis", "SpeciesLinear"]
+__all__ = ["BumpBasis", "GatedLayer", "LinearLayer", "RadialBasis", "SpeciesLinear"]
 
 
 @compile_mode("script")
@@ -46,6 +46,36 @@ class RadialBasis(nn.Module):
         x = (r / self.cutoff).clamp(max=1.0)
         envelope = 1.0 - x**6 * (28.0 - 48.0 * x + 21.0 * x**2)
         return self.amplitudes * torch.sin(r * self.frequencies) * envelope / r
+
+
+@compile_mode("script")
+class BumpBasis(nn.Module):
+    """Smooth functions around equally spaced distances, zero beyond their neighbours.
+
+    B_n(r) = 1.14136 √N exp(2 − 2/(1 − d²)) for |d| < 1, d = (N + 1) r/r_c − n
+
+    All of their derivatives vanish at r = 0 and at the cutoff.
+
+    Source: docs/theory.md, eq. (98).
+    """
+
+    centres: Tensor
+
+    def __init__(self, n_radial: int, cutoff: float) -> None:
+        """Make the basis for 0 < r < cutoff (Å)."""
+        super().__init__()
+        self.cutoff = float(cutoff)
+        self.per_spacing: float = (n_radial + 1) / cutoff
+        self.amplitude: float = 1.14136 * math.sqrt(n_radial)
+        centres = torch.arange(1, n_radial + 1, dtype=torch.float64)
+        self.register_buffer("centres", centres)
+
+    def forward(self, lengths: Tensor) -> Tensor:
+        """Radial functions (n_edges, n_radial) of lengths (n_edges,) Å."""
+        d = lengths.unsqueeze(-1) * self.per_spacing - self.centres
+        # Outside, exp(−2000) is zero in any precision.
+        inside = (1.0 - d * d).clamp(min=1e-3)
+        return self.amplitude * torch.exp(2.0 - 2.0 / inside)
 
 
 @compile_mode("script")
@@ -89,10 +119,11 @@ class LinearLayer(nn.Module):
         radial_sizes: tuple[int, int],
         n_neighbours: float,
         n_species: int,
+        kind: type[Convolution] = Convolution,
     ) -> None:
         """Make the layer; irreps are those of input, sphere and output."""
         super().__init__()
-        self.convolution = Convolution(*irreps, radial_sizes, n_neighbours)
+        self.convolution = kind(*irreps, radial_sizes, n_neighbours)
         self.self_connection = SpeciesLinear(irreps[0], irreps[2], n_species)
 
     def forward(
@@ -120,13 +151,18 @@ class GatedLayer(nn.Module):
         radial_sizes: tuple[int, int],
         n_neighbours: float,
         n_species: int,
+        kind: type[Convolution] = Convolution,
     ) -> None:
         """Make the layer; irreps are those of input, sphere and output."""
         super().__init__()
         self.gate = _make_gate(irreps[2])
         before_gate = self.gate.irreps_in
         self.linear = LinearLayer(
-            (irreps[0], irreps[1], before_gate), radial_sizes, n_neighbours, n_species
+            (irreps[0], irreps[1], before_gate),
+            radial_sizes,
+            n_neighbours,
+            n_species,
+            kind,
         )
 
     def forward(

@@ -33,7 +33,15 @@ def _one_target_to_several(values: Values) -> Values:
     return {**kept, "targets": [{"name": target, **named}], "errors": errors}
 
 
-UPGRADES: Final[dict[int, Callable[[Values], Values]]] = {1: _one_target_to_several}
+def _one_network_to_several(values: Values) -> Values:
+    """Version 2 knew single networks only."""
+    return {**values, "members": 1, "uncertainty": {}}
+
+
+UPGRADES: Final[dict[int, Callable[[Values], Values]]] = {
+    1: _one_target_to_several,
+    2: _one_network_to_several,
+}
 """For each old format version n the function that makes version n + 1 of its values."""
 
 
@@ -55,6 +63,9 @@ class ModelMetadata:
         errors: for each part of the data and each target by name, see
             `mimyria.training.metrics`.
         versions: of the programs that trained it.
+        members: networks of a committee; 1 for a single network.
+        uncertainty: of a committee, for each target by name, see
+            `mimyria.training.calibration`.
         sha256: digest of the model's content; the same for the model file and all
             files deployed from it. Empty until the model is written.
     """
@@ -71,6 +82,8 @@ class ModelMetadata:
     training: Values = field(default_factory=dict)
     errors: Values = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    members: int = 1
+    uncertainty: Values = field(default_factory=dict)
     sha256: str = ""
 
     @property
@@ -103,6 +116,8 @@ class ModelMetadata:
             "training": self.training,
             "errors": self.errors,
             "versions": self.versions,
+            "members": self.members,
+            "uncertainty": self.uncertainty,
             "sha256": self.sha256,
         }
 
@@ -134,6 +149,8 @@ class ModelMetadata:
                 training=dict(current["training"]),
                 errors=dict(current["errors"]),
                 versions=dict(current["versions"]),
+                members=int(current["members"]),
+                uncertainty=dict(current["uncertainty"]),
                 sha256=str(current["sha256"]),
             )
         except ModelError:

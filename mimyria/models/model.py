@@ -6,19 +6,20 @@ against the example that came with the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from ase.data import atomic_masses
 from torch import Tensor
 
 from mimyria.data.graph import Graph, batch_graph
 from mimyria.data.neighbours import NeighbourLists
 from mimyria.errors import DeviceError, ModelError
-from mimyria.frame import Frame
+from mimyria.frame import Array, Frame
 from mimyria.models.archive import open_archive, read_members
 from mimyria.models.deployed import load_deployed
 from mimyria.models.fused import backend_name
@@ -26,8 +27,9 @@ from mimyria.models.keys import SUFFIX, WEIGHTS
 from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import Example, fused_from_file, read_model
 from mimyria.models.sumrule import species_shares, wanted_sums, without_residual
-from mimyria.targets import Target
+from mimyria.targets import Target, columns_of
 from mimyria.tensors import Tensors
+from mimyria.uncertainty import Calibration, Uncertainty, judge
 
 __all__ = [
     "TensorModel",
@@ -50,6 +52,7 @@ class TensorModel:
     Attributes:
         metadata: what the model is.
         device: where it computes.
+        charge: total charge of frames, e, where none is given.
     """
 
     def __init__(
@@ -58,8 +61,13 @@ class TensorModel:
         """Join a network with its metadata; use `load_model` for files."""
         self.metadata = metadata
         self.device = device
+        self.charge = 0.0
         self._network = network
         self._dtype = getattr(torch, metadata.dtype)
+        self._calibrations = {
+            name: Calibration.from_dict(values)
+            for name, values in metadata.uncertainty.items()
+        }
         self._neighbours = NeighbourLists(metadata.cutoff)
         widths = [target.n_components for target in metadata.targets]
         self._shares = species_shares(metadata.scaling, metadata.targets, widths)
@@ -72,7 +80,7 @@ class TensorModel:
     def predict(
         self, frames: Sequence[Frame], charges: Sequence[float] | None = None
     ) -> list[Tensors]:
-        """Response tensors of all atoms of each frame.
+        """Response tensors of all atoms of each frame; of a committee, the mean.
 
         The frames are evaluated together as one graph. Neighbours are found faster
         where frames of one replica follow each other; the numbers are the same.
@@ -80,7 +88,7 @@ class TensorModel:
         Args:
             frames: frames, of any sizes and cells.
             charges: total charge of each frame, e, for the sum rule of a model that
-                keeps it; zero if left out.
+                keeps it; `charge` if left out.
 
         Returns:
             Tensors of each frame in the orders and units of the targets, float64;
@@ -89,6 +97,57 @@ class TensorModel:
         Raises:
             ModelError: a frame holds an element that the model was not trained for.
             FrameError: positions or cell are not finite.
+        """
+        return [
+            Tensors.from_columns(members.mean(axis=0), self.targets)
+            for members in self.predict_members(frames, charges)
+        ]
+
+    def predict_uncertain(
+        self, frames: Sequence[Frame], charges: Sequence[float] | None = None
+    ) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
+        """As `predict`, with what a committee knows of its error in each target.
+
+        Nothing is known by a single network.
+        """
+        answers = self.predict_members(frames, charges)
+        return [
+            (
+                Tensors.from_columns(members.mean(axis=0), self.targets),
+                self._judged(frame, members),
+            )
+            for frame, members in zip(frames, answers, strict=True)
+        ]
+
+    def _judged(self, frame: Frame, members: Array) -> dict[str, Uncertainty]:
+        masses = atomic_masses[frame.numbers]
+        columns = columns_of(self.targets)
+        return {
+            name: judge(
+                members[:, :, columns[name]],
+                frame.numbers,
+                masses,
+                calibration,
+            )
+            for name, calibration in self._calibrations.items()
+        }
+
+    def predict_members(
+        self, frames: Sequence[Frame], charges: Sequence[float] | None = None
+    ) -> list[Array]:
+        """What each network of a committee says of each frame.
+
+        Args:
+            frames: as in `predict`.
+            charges: as in `predict`.
+
+        Returns:
+            (n_members, n_atoms, n_components) for each frame: the components of all
+            targets side by side, float64. A single network is the only member.
+
+        Raises:
+            ModelError: as in `predict`.
+            FrameError: as in `predict`.
         """
         if not frames:
             return []
@@ -108,12 +167,12 @@ class TensorModel:
                 torch.from_numpy(graph.vectors).to(self.device, self._dtype),
             )
             values = tensors.flatten(1).double().cpu()
+            parts = list(values.chunk(self.metadata.members, dim=1))
             if self.metadata.settings.sum_rule != "report":
-                values = self._with_sums(values, graph, charges or [0.0] * len(frames))
-        return [
-            Tensors.from_columns(columns, self.targets)
-            for columns in np.split(values.numpy(), np.cumsum(graph.sizes)[:-1])
-        ]
+                charges = charges or [self.charge] * len(frames)
+                parts = [self._with_sums(part, graph, charges) for part in parts]
+        members = np.stack([part.numpy() for part in parts])
+        return np.split(members, np.cumsum(graph.sizes)[:-1], axis=1)
 
     def _with_sums(
         self, values: Tensor, graph: Graph, charges: Sequence[float]
@@ -182,7 +241,7 @@ def load_model(
     Raises:
         ModelError: the file is missing, altered, or cannot be used.
         DeviceError: there is no such device.
-        KernelError: MIMYRIA_KERNEL demands the C++ kernel, which cannot be built.
+        KernelError: MIMYRIA_KERNEL demands a kernel that does not work here.
     """
     path, place = resolve_model(path_or_name), resolve_device(device)
     if dtype is not None and dtype not in DTYPES:

@@ -2,7 +2,7 @@
 
     NAME.mimyria (zip, stored)
     ├── model.json            metadata
-    ├── weights.safetensors   parameters of the network
+    ├── weights.safetensors   parameters of the network, or of each of a committee
     ├── example.safetensors   a frame and the network's answer to it
     └── sha256.json           digest of each of the others
 
@@ -35,13 +35,14 @@ from mimyria.models.keys import EXAMPLE, METADATA, WEIGHTS
 from mimyria.models.metadata import ModelMetadata
 
 if TYPE_CHECKING:
-    from mimyria.models.fused import FusedNetwork
+    from mimyria.models.fused import FusedCommittee, FusedNetwork
     from mimyria.models.network import TensorNetwork
 
 __all__ = [
     "Example",
     "ModelFile",
     "fused_from_file",
+    "member_weights",
     "network_from_file",
     "read_metadata",
     "read_model",
@@ -196,8 +197,25 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     return metadata
 
 
-def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
+def member_weights(weights: Weights, member: int) -> Weights:
+    """What one network of a committee has among the weights of all."""
+    prefix = f"members.{member}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def network_from_file(
+    file: ModelFile, dtype: str, member: int | None = None
+) -> TensorNetwork:
     """Build the network of a model file as it was trained, with e3nn.
+
+    Args:
+        file: the model file.
+        dtype: of weights and arithmetic.
+        member: which network of a committee; None for a single network.
 
     Raises:
         ModelError: the weights do not fit the architecture.
@@ -213,19 +231,29 @@ def network_from_file(file: ModelFile, dtype: str) -> TensorNetwork:
         metadata.scaling,
         dtype=getattr(torch, dtype),
     )
-    load_weights(network, file.weights)
+    weights = file.weights
+    load_weights(
+        network, weights if member is None else member_weights(weights, member)
+    )
     return network.eval()
 
 
-def fused_from_file(file: ModelFile, dtype: str) -> FusedNetwork:
-    """Build the network of a model file for inference.
+def fused_from_file(file: ModelFile, dtype: str) -> FusedNetwork | FusedCommittee:
+    """Build the network of a model file, or its committee, for inference.
 
     Raises:
         ModelError: the weights do not fit the architecture, or no table fits them.
     """
+    from mimyria.models.fused import FusedCommittee
     from mimyria.models.fused.fusing import fuse_network
 
-    return fuse_network(network_from_file(file, "float64"), getattr(torch, dtype))
+    count = file.metadata.members
+    members = [None] if count == 1 else list(range(count))
+    networks = [
+        fuse_network(network_from_file(file, "float64", k), getattr(torch, dtype))
+        for k in members
+    ]
+    return networks[0] if count == 1 else FusedCommittee(networks)
 
 
 def load_weights(network: torch.nn.Module, weights: Weights) -> None:

@@ -15,12 +15,20 @@ from e3nn.util.jit import compile_mode
 from torch import Tensor, nn
 
 from mimyria.data.scaling import IrrepBlock, Scaling
+from mimyria.models.convolution import Convolution
 from mimyria.models.coupling import change_of_basis, float64_default, target_irreps
-from mimyria.models.layers import GatedLayer, LinearLayer, RadialBasis
+from mimyria.models.layers import BumpBasis, GatedLayer, LinearLayer, RadialBasis
 from mimyria.models.settings import NetworkSettings
+from mimyria.models.weighed import WeighedConvolution
 from mimyria.targets import Target
 
-__all__ = ["TensorNetwork", "build_network", "hidden_irreps", "irrep_blocks"]
+__all__ = [
+    "TensorNetwork",
+    "build_network",
+    "hidden_irreps",
+    "irrep_blocks",
+    "reachable",
+]
 
 
 def hidden_irreps(settings: NetworkSettings) -> o3.Irreps:
@@ -58,7 +66,7 @@ def _mirror(targets: Sequence[Target]) -> Tensor:
     return torch.cat(mirrors)
 
 
-def _reachable(
+def reachable(
     irreps_in: o3.Irreps, irreps_sphere: o3.Irreps, wanted: o3.Irreps
 ) -> o3.Irreps:
     """The part of `wanted` that products of the two inputs can make."""
@@ -105,8 +113,8 @@ class TensorNetwork(nn.Module):
         self.sphere = o3.SphericalHarmonics(
             irreps_sphere, normalize=True, normalization="component"
         )
-        self.radial_basis = RadialBasis(settings.n_radial, settings.cutoff)
-        self.embedding = nn.Parameter(torch.randn(n_species, settings.channels[0]))
+        self.radial_basis = _radial_basis(settings)
+        self.embedding = nn.Parameter(torch.randn(n_species, settings.embedding_width))
         self.layers = nn.ModuleList(
             _make_layers(targets, settings, irreps_sphere, n_species, n_neighbours)
         )
@@ -154,6 +162,13 @@ class TensorNetwork(nn.Module):
         return 0.5 * (cartesian + cartesian.index_select(1, self.mirror))
 
 
+def _radial_basis(settings: NetworkSettings) -> RadialBasis | BumpBasis:
+    """The radial functions that the settings name."""
+    if settings.radial_basis == "bumps":
+        return BumpBasis(settings.n_radial, settings.cutoff)
+    return RadialBasis(settings.n_radial, settings.cutoff)
+
+
 def _make_layers(
     targets: Sequence[Target],
     settings: NetworkSettings,
@@ -164,15 +179,16 @@ def _make_layers(
     """Hidden layers and the one that makes the output."""
     n_pairs = n_species**2 if settings.pair_radials else 1
     radial_sizes = (settings.n_radial * n_pairs, settings.radial_width)
-    numbers = (radial_sizes, n_neighbours, n_species)
+    kind = WeighedConvolution if settings.weighed_messages else Convolution
+    rest = (radial_sizes, n_neighbours, n_species, kind)
     hidden, output = hidden_irreps(settings), target_irreps(targets)
-    irreps = o3.Irreps([(settings.channels[0], "0e")])
+    irreps = o3.Irreps([(settings.embedding_width, "0e")])
     layers: list[nn.Module] = []
     for _ in range(settings.n_layers - 1):
-        made = _reachable(irreps, irreps_sphere, hidden)
-        layers.append(GatedLayer((irreps, irreps_sphere, made), *numbers))
+        made = reachable(irreps, irreps_sphere, hidden)
+        layers.append(GatedLayer((irreps, irreps_sphere, made), *rest))
         irreps = made
-    layers.append(LinearLayer((irreps, irreps_sphere, output), *numbers))
+    layers.append(LinearLayer((irreps, irreps_sphere, output), *rest))
     return layers
 
 

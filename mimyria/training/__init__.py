@@ -1,5 +1,6 @@
 """Training of networks on labelled frames."""
 
+from mimyria.training.committee import join_members
 from mimyria.training.loop import Training
 from mimyria.training.metrics import prediction_errors
 from mimyria.training.parallel import Workers, workers
@@ -18,6 +19,7 @@ __all__ = [
     "Workers",
     "cross_validate",
     "finish",
+    "join_members",
     "prediction_errors",
     "split_frames",
     "workers",

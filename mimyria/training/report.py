@@ -49,11 +49,11 @@ def write_report(
     Args:
         folder: existing folder.
         metadata: of the model.
-        curve: the learning curve.
+        curve: the learning curve; empty for a committee, whose members have theirs.
         parts: what to show of the data; empty ones are left out.
     """
     shown = [part for part in parts if len(part[1])]
-    pictures = {"learning-curve": _learning_curve(curve)}
+    pictures = {"learning-curve": _learning_curve(curve)} if curve else {}
     for target in metadata.targets:
         pictures[f"parity-{target.name}"] = _parity(target, shown)
     drawn = []

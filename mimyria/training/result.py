@@ -31,7 +31,14 @@ from mimyria.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from mimyria.training.report import Part
 
-__all__ = ["ModelText", "cross_validate", "finish", "split_frames"]
+__all__ = [
+    "ModelText",
+    "cross_validate",
+    "finish",
+    "measured",
+    "predicted_labels",
+    "split_frames",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ def _trained_model(
     return TensorModel(network, metadata, torch.device("cpu"))
 
 
-def _answers(model: TensorModel, dataset: TensorDataset) -> list[Array]:
+def predicted_labels(model: TensorModel, dataset: TensorDataset) -> list[Array]:
     """Predictions for every frame, shaped like labels."""
     return [
         model.predict([frame], [charge])[0].columns(dataset.targets)
@@ -110,11 +117,37 @@ def split_frames(
     """Frames to train on, to validate with and to test with, drawn by the seed.
 
     Raises:
-        SettingsError: no frame would be left to train on.
+        SettingsError: no frame would be left to train on, or fewer than wanted.
     """
-    rest, test = dataset.split(settings.test_frames, settings.seed)
-    train, validation = rest.split(settings.validation_frames, settings.seed)
+    seed = settings.seed_of_split
+    rest, test = dataset.split(settings.test_frames, seed)
+    train, validation = rest.split(settings.validation_frames, seed)
+    if settings.train_frames:
+        train = train.drawn(settings.train_frames, seed)
     return train, validation, test
+
+
+def measured(
+    model: TensorModel, train: TensorDataset, test: TensorDataset
+) -> tuple[dict[str, Any], Example, list[Part]]:
+    """Errors of a model, an example of what it says, and what a report shows.
+
+    Args:
+        model: the model.
+        train: the frames that it was trained on.
+        test: held-out frames, of which the example is one; may be empty.
+    """
+    errors: dict[str, Any] = {}
+    shown: list[Part] = []
+    for key, title, part in (("train", "training", train), ("test", "test", test)):
+        if len(part):
+            answers = predicted_labels(model, part)
+            shown.append((title, part, answers))
+            errors[key] = prediction_errors(
+                part, answers, model.metadata.species, model.metadata.scaling
+            )
+            example = Example(part.frames[0], answers[0], part.total_charges[0])
+    return errors, example, shown
 
 
 def finish(
@@ -143,17 +176,7 @@ def finish(
     train, test = parts
     metadata = _metadata(training, network_settings, parts, text)
     model = _trained_model(training, metadata, train.frames[0])
-    errors: dict[str, Any] = {}
-    shown: list[Part] = []
-    for key, title, part in (("train", "training", train), ("test", "test", test)):
-        if len(part):
-            answers = _answers(model, part)
-            shown.append((title, part, answers))
-            errors[key] = prediction_errors(
-                part, answers, training.species, training.scaling
-            )
-            # A test frame if there is one.
-            example = Example(part.frames[0], answers[0], part.total_charges[0])
+    errors, example, shown = measured(model, train, test)
     if cross_validation is not None:
         errors["cross_validation"] = cross_validation
     weights = {name: value.numpy() for name, value in training.weights.items()}
@@ -190,7 +213,9 @@ def cross_validate(
     for left_out in range(len(dataset)):
         kept = [k for k in range(len(dataset)) if k != left_out]
         rest, test = dataset.subset(kept), dataset.subset([left_out])
-        train, validation = rest.split(settings.validation_frames, settings.seed)
+        train, validation = rest.split(
+            settings.validation_frames, settings.seed_of_split
+        )
         training = Training(
             train,
             dataset.species,
@@ -204,6 +229,6 @@ def cross_validate(
             training, network_settings, (train, test), ModelText("fold")
         )
         model = _trained_model(training, metadata, test.frames[0])
-        answers += _answers(model, test)
+        answers += predicted_labels(model, test)
     scaling = dataset_scaling(dataset, dataset.species)
     return prediction_errors(dataset, answers, dataset.species, scaling)

@@ -25,9 +25,12 @@ class TrainingSettings:
         weight_decay: of AdamW; the main protection from fitting few data too closely.
         gradient_clip: largest norm of the gradient.
         averaging: decay of the running average of the weights, which is what is saved.
-        seed: of initial weights, test frames and order of the training frames.
+        seed: of initial weights and of the order of the training frames.
+        split_seed: of what is held out; `seed` if left out.
         test_frames: frames held out for testing; they decide nothing.
         checkpoint_every: epochs between checkpoints.
+        train_frames: frames to train on, drawn from those that are not held out, for
+            learning curves: more frames contain those of fewer; 0: all.
         validation_frames: frames held out to find the best epoch; 0: the last epoch is
             taken.
         validate_every: epochs between validations.
@@ -46,7 +49,9 @@ class TrainingSettings:
     gradient_clip: float = 10.0
     averaging: float = 0.99
     seed: int = 1
+    split_seed: int | None = None
     test_frames: int = 1
+    train_frames: int = 0
     checkpoint_every: int = 25
     validation_frames: int = 0
     validate_every: int = 5
@@ -71,11 +76,13 @@ class TrainingSettings:
         for name in (
             "weight_decay",
             "test_frames",
+            "train_frames",
             "seed",
+            "split_seed",
             "validation_frames",
             "patience",
         ):
-            if not getattr(self, name) >= 0:
+            if not (getattr(self, name) or 0) >= 0:
                 raise SettingsError(
                     f"{name} must not be negative, but is {getattr(self, name)}."
                 )
@@ -98,6 +105,11 @@ class TrainingSettings:
             raise SettingsError(
                 "patience needs frames to validate with: set validation_frames, too."
             )
+
+    @property
+    def seed_of_split(self) -> int:
+        """Seed of what is held out."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -14,7 +14,13 @@ import torch
 
 from mimyria.data.scaling import Scaling
 from mimyria.frame import Frame
-from mimyria.models import ModelMetadata, TensorModel, build_network, preset
+from mimyria.models import (
+    ModelMetadata,
+    NetworkSettings,
+    TensorModel,
+    build_network,
+    preset,
+)
 from mimyria.models.deployed import script_network
 from mimyria.models.fused import compiled
 from mimyria.models.fused.fusing import fuse_network
@@ -24,6 +30,19 @@ from mimyria.targets import targets_by_name
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 MODES = ("e3nn", "torch", "cpp", "scripted")
 SPECIES = (1, 8)
+# What `mimyria import model` makes, of a size that is quick to build.
+IMPORTED = NetworkSettings(
+    channels=(4, 3, 2),
+    lmax_sphere=2,
+    parity="both",
+    n_layers=2,
+    cutoff=4.0,
+    n_radial=5,
+    radial_width=16,
+    radial_basis="bumps",
+    weighed_messages=True,
+    embedding_channels=2,
+)
 
 
 def random_scaling(targets):
@@ -43,11 +62,16 @@ def random_scaling(targets):
 def trained(learns, architecture):
     """A network whose weights are all random."""
     targets = targets_by_name(learns)
-    settings = preset(architecture, learns)
+    imported = architecture == "imported"
+    settings = IMPORTED if imported else preset(architecture, learns)
     scaling = random_scaling(targets)
     network = build_network(
         targets, settings, 2, 20.0, scaling, seed=3, dtype=torch.float64
     )
+    generator = torch.Generator().manual_seed(4)
+    for name, parameter in network.named_parameters():
+        if "weigh." in name:  # zero at first, which would hide what it multiplies
+            torch.nn.init.normal_(parameter, std=10.0, generator=generator)
     return network.eval(), settings, scaling
 
 
@@ -100,7 +124,7 @@ def rotation_matrix():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("architecture", ["compact", "reference"])
+@pytest.mark.parametrize("architecture", ["compact", "reference", "imported"])
 class NetworkContract:
     learns = "apt"
 
@@ -233,7 +257,7 @@ def columns(tensors, learns):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize("learns", ["apt", "pgt", "joint"])
-@pytest.mark.parametrize("architecture", ["compact", "reference"])
+@pytest.mark.parametrize("architecture", ["compact", "reference", "imported"])
 def test_all_ways_give_the_same_numbers(learns, architecture, mode, dtype, monkeypatch):
     if mode != "scripted":
         monkeypatch.setenv("MIMYRIA_KERNEL", "auto" if mode == "cpp" else mode)
@@ -262,8 +286,11 @@ def test_atoms_far_away_do_not_matter(learns):
 
 
 @pytest.mark.parametrize("mode", ["e3nn", "cpp"])
-def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff(mode):
-    network = model("apt", "compact", mode, "float64")
+@pytest.mark.parametrize("architecture", ["compact", "imported"])
+def test_tensors_are_continuous_where_a_neighbour_crosses_the_cutoff(
+    architecture, mode
+):
+    network = model("apt", architecture, mode, "float64")
     cutoff = network.metadata.cutoff
     answers = []
     for distance in (cutoff - 1e-5, cutoff + 1e-5):

@@ -75,6 +75,7 @@ class Evaluator:
                 "pgt": settings.pgt,
                 "device": settings.device,
                 "threads": settings.threads,
+                "charge": settings.charge,
                 "search": str(settings.search),
             }
         )

@@ -55,7 +55,7 @@ def load_sources(
         known = [sources[other] for other in sources if names[other] == name]
         source = next(
             (each for each in known if target in _given(each)), None
-        ) or _load(target, name, device, Path(settings["search"]))
+        ) or _load(target, name, device, settings)
         if target not in _given(source):
             raise ModelError(
                 f"{name}: is a model of '{' and '.join(_given(source))}', but "
@@ -73,11 +73,14 @@ def _given(source: Predictor) -> list[str]:
     return [target.name for target in source.metadata.targets]
 
 
-def _load(target: str, name: str, device: str, search: Path) -> Predictor:
+def _load(target: str, name: str, device: str, settings: dict[str, Any]) -> Predictor:
     if not name.startswith(PYTHON):
         from mimyria.models import load_model
 
-        return load_model(name, device=device)
+        model = load_model(name, device=device)
+        model.charge = settings["charge"]
+        return model
+    search = Path(settings["search"])
     function = UserFunction(
         name.removeprefix(PYTHON), search, f"models.{target}", "models.search"
     )

@@ -124,17 +124,18 @@ def unpack_batch(body: bytes) -> list[Frame]:
 
 
 def pack_samples(samples: Sequence[Sample]) -> bytes:
-    """Nine numbers for each frame, NaN for what is absent, and what its groups add."""
+    """Ten numbers for each frame, NaN for what is absent, and what its groups add."""
     flat = [sample.contributions for sample in samples]
     extra = 0 if not flat or flat[0] is None else len(flat[0])
-    table = np.full((len(samples), 9 + extra), np.nan)
+    table = np.full((len(samples), 10 + extra), np.nan)
     for row, sample in zip(table, samples, strict=True):
         if sample.currents.dipole is not None:
             row[:3] = sample.currents.dipole
         if sample.currents.polarizability is not None:
             row[3:9] = sample.currents.polarizability
+        row[9] = sample.excess
         if sample.contributions is not None:
-            row[9:] = sample.contributions
+            row[10:] = sample.contributions
     return _SAMPLES.pack(extra) + table.astype("<f8").tobytes()
 
 
@@ -148,9 +149,10 @@ def unpack_samples(body: bytes) -> list[Sample]:
                 None if np.isnan(row[0]) else row[:3],
                 None if np.isnan(row[3]) else row[3:9],
             ),
-            row[9:] if extra else None,
+            row[10:] if extra else None,
+            float(row[9]),
         )
-        for row in numbers.reshape(-1, 9 + extra)
+        for row in numbers.reshape(-1, 10 + extra)
     ]
 
 

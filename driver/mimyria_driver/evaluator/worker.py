@@ -21,7 +21,8 @@ from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping
 from mimyria.tensors import Tensors
-from mimyria.tensorsources import Predictor
+from mimyria.tensorsources import Predictor, UncertainPredictor
+from mimyria.uncertainty import Uncertainty
 from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.loading import load_sources
 
@@ -77,11 +78,11 @@ def evaluate(
         EvaluatorError: a network gave a number that is not finite.
     """
     different = {id(model): model for model in models.values()}
-    answers = {key: model.predict(frames) for key, model in different.items()}
+    answers = {key: _predicted(model, frames) for key, model in different.items()}
     samples = []
     for index, frame in enumerate(frames):
         named: dict[str, Array] = {
-            target: getattr(answers[id(model)][index], target)
+            target: getattr(answers[id(model)][index][0], target)
             for target, model in models.items()
         }
         for target, value in named.items():
@@ -94,8 +95,21 @@ def evaluate(
                 )
         present = Tensors(**named)
         parts = None if grouping is None else contributions(frame, present, grouping)
-        samples.append(Sample(currents(frame, present), parts))
+        excess = 0.0
+        for target, model in models.items():
+            known = answers[id(model)][index][1]
+            if target in known:
+                excess = max(excess, known[target].excess)
+        samples.append(Sample(currents(frame, present), parts, excess))
     return samples
+
+
+def _predicted(
+    model: Predictor, frames: Sequence[Frame]
+) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
+    if isinstance(model, UncertainPredictor):
+        return model.predict_uncertain(frames)
+    return [(tensors, {}) for tensors in model.predict(frames)]
 
 
 if __name__ == "__main__":

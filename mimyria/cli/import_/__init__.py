@@ -1,4 +1,4 @@
-"""`mimyria import`: data of other programs, in our files.
+"""`mimyria import`: data and models of other programs, in our files.
 
 Each kind is a module of this package with `add_parser(subparsers)`. The package has an
 underscore because `import` is a word of Python.
@@ -12,7 +12,7 @@ from typing import Final
 
 __all__ = ["add_parser"]
 
-KINDS: Final = ("labels",)
+KINDS: Final = ("labels", "model")
 
 
 def add_parser(
@@ -21,8 +21,8 @@ def add_parser(
     """Describe the command and what it imports."""
     parser = subparsers.add_parser(
         "import",
-        help="labels that other programs made",
-        description="Take over data of other programs.",
+        help="labels and models that other programs made",
+        description="Take over data and models of other programs.",
     )
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for name in KINDS:

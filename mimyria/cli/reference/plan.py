@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mimyria.cli.reference.common import add_campaign_argument
+from mimyria.targets import TARGETS
 
 if TYPE_CHECKING:
     from mimyria.reference.campaign import Settings
@@ -34,8 +35,12 @@ def add_parser(
         action="append",
         default=[],
         metavar="MODEL",
-        help="a member of a committee, for selection.method = 'uncertain'; give it at "
-        "least twice",
+        help="a committee, for selection.method = 'uncertain', or each of its members",
+    )
+    parser.add_argument(
+        "--target",
+        choices=sorted(TARGETS),
+        help="by what they disagree about, where models are joint ones",
     )
     parser.set_defaults(run=_run)
 
@@ -50,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = load_campaign_settings(arguments.campaign)
     code = settings.code()
-    chosen = configurations(settings, _scores(settings, arguments.model))
+    chosen = configurations(settings, _scores(settings, arguments))
     if arguments.dry_run:
         plan, new = new_tasks(settings, code, chosen)
         total = len(plan.tasks()) + len(new)
@@ -72,16 +77,17 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _scores(settings: Settings, models: list[str]) -> list[float] | None:
+def _scores(settings: Settings, arguments: argparse.Namespace) -> list[float] | None:
     """Disagreement of the committee on every frame, where frames are chosen by it."""
     from mimyria.errors import SettingsError
 
+    models: list[str] = arguments.model
     selection = settings.selection
     by_models = selection is not None and selection.method == "uncertain"
-    if by_models and len(models) < 2:
+    if by_models and not models:
         raise SettingsError(
             "selection.method = 'uncertain' goes by the disagreement of a committee: "
-            f"give --model at least twice, not {len(models)} times."
+            "give --model, once for each file."
         )
     if models and not by_models:
         raise SettingsError(
@@ -94,7 +100,7 @@ def _scores(settings: Settings, models: list[str]) -> list[float] | None:
     from mimyria.reference.campaign import read_configurations
 
     frames = (each.frame for each in read_configurations(settings))
-    return committee_scores(models, frames)
+    return committee_scores(models, frames, target=arguments.target)
 
 
 def _sizes(sizes: list[int]) -> str:

@@ -13,20 +13,21 @@ from typing import Final
 
 import torch
 from e3nn import o3
-from e3nn.math import normalize2mom
-from e3nn.nn import Gate
 from torch import Tensor, nn
 
 from mimyria.models.convolution import Convolution
 from mimyria.models.coupling import float64_default
 from mimyria.models.fused.blocks import Block, blocks_of, channel_matrices
+from mimyria.models.fused.gating import fused_gate
 from mimyria.models.fused.layers import FusedConvolution, FusedGate, FusedLayer
 from mimyria.models.fused.network import FusedNetwork
 from mimyria.models.fused.output import FusedOutput
 from mimyria.models.fused.planning import Plan, make_plan
 from mimyria.models.fused.tables import make_table
+from mimyria.models.fused.weighing import FusedWeighing
 from mimyria.models.layers import GatedLayer, LinearLayer, SpeciesLinear
 from mimyria.models.network import TensorNetwork
+from mimyria.models.weighed import WeighedConvolution
 
 __all__ = ["fuse_network"]
 
@@ -62,7 +63,7 @@ def fuse_network(network: TensorNetwork, dtype: torch.dtype) -> FusedNetwork:
 def _parts(layer: nn.Module) -> tuple[LinearLayer, list[Block], FusedGate | None]:
     """The linear part of a layer, the blocks that it gives, and its gate."""
     if isinstance(layer, GatedLayer):
-        gate, blocks = _fused_gate(layer.gate)
+        gate, blocks = fused_gate(layer.gate)
         return layer.linear, blocks, gate
     assert isinstance(layer, LinearLayer)
     return layer, blocks_of(layer.convolution.mix_out.irreps_out), None
@@ -78,9 +79,7 @@ def _fused_layer(
     """One layer, gated or linear."""
     convolution = linear.convolution
     irreps_in = convolution.mix_in.irreps_in
-    plan = make_plan(
-        irreps_in, network.sphere.irreps_out, convolution.mix_out.irreps_out
-    )
+    plan = make_plan(irreps_in, network.sphere.irreps_out, convolution.irreps_made)
     sources, matrices = _self_connection(linear.self_connection, irreps_in, blocks)
     return FusedLayer(
         _fused_convolution(network, convolution, plan, blocks, dtype),
@@ -112,30 +111,44 @@ def _fused_convolution(
     table = make_table(_radial_weights(network, convolution, plan), cutoff, dtype)
     return FusedConvolution(
         wide,
-        _mix_out(convolution, plan, blocks),
+        _from_sums(convolution, convolution.mix_out, plan, blocks),
         table.double(),
         cutoff,
         plan.flat,
         plan.all_couplings,
         plan.outputs,
+        _weighing(convolution, plan, blocks),
     )
 
 
-def _mix_out(convolution: Convolution, plan: Plan, blocks: list[Block]) -> list[Tensor]:
+def _from_sums(
+    convolution: Convolution, linear: o3.Linear, plan: Plan, blocks: list[Block]
+) -> list[Tensor]:
     """Matrices from the sums of all paths, filled up, to blocks of the result."""
-    by_degree = {block.degree: block for block in blocks}
+    sums = dict(zip(plan.degrees, plan.sums, strict=True))
     pairs = [
-        (Block(degree, tuple(s for s in sums if s >= 0)), by_degree[degree])
-        for degree, sums in zip(plan.degrees, plan.sums, strict=True)
+        (Block(block.degree, tuple(s for s in sums[block.degree] if s >= 0)), block)
+        for block in blocks
     ]
-    matrices = channel_matrices(convolution.mix_out, convolution.irreps_mid.dim, pairs)
+    matrices = channel_matrices(linear, convolution.irreps_mid.dim, pairs)
     filled = []
-    for matrix, sums in zip(matrices, plan.sums, strict=True):
-        used = [k for k, start in enumerate(sums) if start >= 0]
-        full = matrix.new_zeros(len(sums), matrix.shape[1])
-        full[used] = matrix * convolution.scale
-        filled.append(full)
+    for matrix, (_, block) in zip(matrices, pairs, strict=True):
+        starts = sums[block.degree]
+        full = matrix.new_zeros(len(starts), matrix.shape[1])
+        full[[k for k, start in enumerate(starts) if start >= 0]] = matrix
+        filled.append(full * convolution.scale)
     return filled
+
+
+def _weighing(
+    convolution: Convolution, plan: Plan, blocks: list[Block]
+) -> FusedWeighing | None:
+    """The weight of messages, where there is one."""
+    if not isinstance(convolution, WeighedConvolution):
+        return None
+    (weight,) = _from_sums(convolution, convolution.weigh, plan, [Block(0, (0,))])
+    weighed = convolution.weighed
+    return FusedWeighing(weight, [weighed[list(block.starts)] for block in blocks])
 
 
 def _radial_weights(
@@ -190,37 +203,6 @@ def _self_connection(
 def _with_weight(linear: o3.Linear, weight: Tensor, features: Tensor) -> Tensor:
     mapped: Tensor = linear(features, weight.expand(len(features), -1))
     return mapped
-
-
-def _fused_gate(gate: Gate) -> tuple[FusedGate, list[Block]]:
-    """The gate, and the blocks that it wants, in components of `gate.irreps_in`."""
-    places = torch.arange(gate.irreps_in.dim, dtype=torch.float64).unsqueeze(0)
-    scalars, gates, gated = ([int(k) for k in p[0]] for p in gate.sc(places))
-    tensors = [
-        Block(block.degree, tuple(gated[start] for start in block.starts))
-        for block in blocks_of(gate.irreps_gated)
-    ]
-    # Gates stand in the order of the tensors' channels, which need not be by rising l.
-    order = [start for _, start in sorted(_channel_starts(gate.irreps_gated))]
-    gate_of = dict(zip((gated[start] for start in order), gates, strict=True))
-    first = [*scalars, *(gate_of[start] for block in tensors for start in block.starts)]
-    blocks = [Block(0, tuple(first)), *tensors]
-    scales = (_norm(nn.functional.silu), _norm(torch.tanh), _norm(torch.sigmoid))
-    n_even = sum(mul for mul, irrep in gate.irreps_scalars if irrep.p == 1)
-    channels = [len(scalars), *(len(block.starts) for block in tensors)]
-    return FusedGate(channels, scales, n_even), blocks
-
-
-def _channel_starts(irreps: o3.Irreps) -> list[tuple[int, int]]:
-    """Number and first component of each channel."""
-    starts = sorted(start for block in blocks_of(irreps) for start in block.starts)
-    return list(enumerate(starts))
-
-
-def _norm(function: Callable[[Tensor], Tensor]) -> float:
-    """The factor by which e3nn multiplies an activation."""
-    one = torch.ones(1, dtype=torch.float64)
-    return float(normalize2mom(function)(one) / function(one))
 
 
 def _fused_output(network: TensorNetwork, blocks: list[Block]) -> FusedOutput:

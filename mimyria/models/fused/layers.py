@@ -8,6 +8,8 @@ of either parity side by side. Only what TorchScript accepts; constants come fro
 import torch
 from torch import Tensor, nn
 
+from mimyria.models.fused.weighing import FusedWeighing
+
 __all__ = ["BlockLinear", "Edges", "FusedConvolution", "FusedGate", "FusedLayer"]
 
 Edges = tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]
@@ -53,14 +55,20 @@ class FusedConvolution(nn.Module):
         plan: list[int],
         couplings: Tensor,
         outputs: list[int],
+        weighing: FusedWeighing | None = None,
     ) -> None:
-        """Take matrices for each block in and out; the rest as in `Problem`."""
+        """Take matrices for each block in and out; the rest as in `Problem`.
+
+        Sums for l = 0 that only serve `weighing` have no matrix: they come first.
+        """
         super().__init__()
         self.mix_in = nn.ModuleList([BlockLinear(weight) for weight in mix_in])
         self.mix_out = nn.ModuleList([BlockLinear(weight) for weight in mix_out])
         self.cutoff: float = cutoff
         self.plan = plan
         self.outputs = outputs
+        self.unmixed: int = len(outputs) // 2 - len(mix_out)
+        self.weighing = weighing
         self.register_buffer("table", table)
         self.register_buffer("couplings", couplings)
 
@@ -99,7 +107,9 @@ class FusedConvolution(nn.Module):
         )
         messages: list[Tensor] = []
         for k, linear in enumerate(self.mix_out):
-            messages.append(linear(sums[k], species))
+            messages.append(linear(sums[self.unmixed + k], species))
+        if self.weighing is not None:
+            messages = self.weighing(sums[0], messages)
         return messages
 
 

@@ -1,5 +1,7 @@
 """FusedNetwork: a trained `TensorNetwork` as constants and few operators.
 
+FusedCommittee: several of them, which share all that they need of the edges.
+
 Same arguments and same numbers, many times faster; it cannot be trained. It is made by
 `fusing.fuse_network`, which needs e3nn; this module, and a TorchScript file of it, do
 not.
@@ -13,7 +15,7 @@ from mimyria.models.fused.operator import register_operator
 from mimyria.models.fused.output import FusedOutput
 from mimyria.models.fused.sphere import spherical_harmonics
 
-__all__ = ["FusedNetwork"]
+__all__ = ["FusedCommittee", "FusedNetwork"]
 
 
 class FusedNetwork(nn.Module):
@@ -52,11 +54,10 @@ class FusedNetwork(nn.Module):
         Returns:
             (n_atoms, n_components), as `TensorNetwork`.
         """
-        if bool((receivers[1:] < receivers[:-1]).any()):
-            order = torch.argsort(receivers, stable=True)
-            receivers, senders = receivers[order], senders[order]
-            vectors = vectors[order]
-        edges = self.edges(species, receivers, senders, vectors)
+        return self.answer(species, self.edges(species, receivers, senders, vectors))
+
+    def answer(self, species: Tensor, edges: Edges) -> Tensor:
+        """What `forward` gives, from what `edges` gave."""
         blocks = [self.embedding.index_select(0, species).unsqueeze(1)]
         for layer in self.layers:
             blocks = layer(blocks, species, edges)
@@ -66,7 +67,11 @@ class FusedNetwork(nn.Module):
     def edges(
         self, species: Tensor, receivers: Tensor, senders: Tensor, vectors: Tensor
     ) -> Edges:
-        """What all layers need of the edges."""
+        """What all layers need of the edges; arguments as in `forward`."""
+        if bool((receivers[1:] < receivers[:-1]).any()):
+            order = torch.argsort(receivers, stable=True)
+            receivers, senders = receivers[order], senders[order]
+            vectors = vectors[order]
         n_atoms = species.size(0)
         atoms = torch.arange(n_atoms + 1, device=receivers.device)
         rows = torch.searchsorted(receivers, atoms)
@@ -78,3 +83,28 @@ class FusedNetwork(nn.Module):
             of_receivers = species.index_select(0, receivers) * n_species
             kinds = of_receivers + species.index_select(0, senders)
         return rows, senders, kinds, lengths, sphere
+
+
+class FusedCommittee(nn.Module):
+    """Networks of one architecture for the same elements, asked at once."""
+
+    def __init__(self, members: list[FusedNetwork]) -> None:
+        """Join the members; all must need the same of the edges."""
+        super().__init__()
+        first, others = members[0], members[1:]
+        self.first = first
+        self.others = nn.ModuleList(others)
+
+    def forward(
+        self, species: Tensor, receivers: Tensor, senders: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """Cartesian tensors of all atoms by all members; arguments as of one network.
+
+        Returns:
+            (n_atoms, n_members · n_components) — one member after the other.
+        """
+        edges = self.first.edges(species, receivers, senders, vectors)
+        answers = [self.first.answer(species, edges)]
+        for member in self.others:
+            answers.append(member.answer(species, edges))  # type: ignore[operator]
+        return torch.cat(answers, dim=1)

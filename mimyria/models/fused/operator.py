@@ -65,7 +65,7 @@ def backend_name(device: torch.device) -> str:
 
     Raises:
         SettingsError: the environment asks for something unknown.
-        KernelError: the environment demands a kernel that cannot be built.
+        KernelError: the environment demands a kernel that does not work on the device.
     """
     wish = _wish()
     if wish == "torch":

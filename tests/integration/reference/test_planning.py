@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from ase.data import atomic_masses
 
 from mimyria.data import Scaling
+from mimyria.frame import Frame
 from mimyria.io.extxyz import read_extxyz
 from mimyria.models import (
     Example,
@@ -25,7 +27,12 @@ from mimyria.models.modelfile import network_weights
 from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.referenceset import read_reference_set
 from mimyria.targets import APT, PGT
-from tests.integration.reference.conftest import water_molecules, write_campaign
+from mimyria_driver.uncertain import UNCERTAIN_NAME, UncertainFrames
+from tests.integration.reference.conftest import (
+    REPOSITORY,
+    water_molecules,
+    write_campaign,
+)
 
 
 def tasks_of(folder):
@@ -108,12 +115,12 @@ def test_a_committee_chooses_the_frames_on_which_it_disagrees_most(
     assert names_of(tmp_path) == [f"{10 + place:04d}" for place in most]
     assert most != [6, 7, 8]
 
-    said = refused(78, "plan", "--model", paths[0])
-    assert "give --model at least twice, not 1 times" in said
-    assert "at least twice, not 0 times" in refused(78, "plan")
+    assert "give --model, once for each file" in refused(78, "plan")
+    said = refused(66, "plan", "--model", paths[0])
+    assert "needs at least two networks of one target, not 1 of apt" in said
     other = model_file(tmp_path, PGT, 1)
     said = refused(66, "plan", "--model", paths[0], "--model", other)
-    assert "at least two models of one target, not 2 of apt, pgt" in said
+    assert "at least two networks of one target, not 2 of apt, pgt" in said
     write_campaign(tmp_path, frames, selection("random", 3))
     said = refused(78, "plan", "--model", paths[0], "--model", paths[1])
     assert "--model is used only where [selection] has method = 'uncertain'" in said
@@ -242,3 +249,31 @@ def test_the_campaigns_that_ship_are_planned_as_their_readme_says(here, tmp_path
         for words in steps:
             here(words[0], *words[2:])
         assert len(read_reference_set(tmp_path / "water.extxyz")) == 1
+
+
+def test_uncertain_frames_of_a_run_are_configurations(here, tmp_path):
+    """What a driver kept goes to labelling as it is."""
+    rng = np.random.default_rng(5)
+    cell = np.array([[6.0, 0, 0], [1.0, 6.5, 0], [0.5, -1.0, 7.0]])
+    frames = [
+        Frame(np.array([8, 1, 1]), 5 * rng.random((3, 3)), cell, np.ones((3, 3)), step)
+        for step in (4000, 8000)
+    ]
+    watcher = UncertainFrames(tmp_path, limit=2.0, most=9, time_step=0.5)
+    for frame, excess in zip(frames, (2.5, 4.0), strict=True):
+        watcher.look(frame, excess)
+    shipped = REPOSITORY / "inputs" / "cp2k" / "water"
+    for name in ("water.inp", "rpbe.inc"):
+        shutil.copy(shipped / name, tmp_path)
+    text = (shipped / "campaign.toml").read_text()
+    named = text.replace("configurations.extxyz", UNCERTAIN_NAME)
+    (tmp_path / "campaign.toml").write_text(named)
+    assert "2 new configurations (2 in all)" in here("plan")[0]
+    for task, frame, excess in zip(tasks_of(tmp_path), frames, (2.5, 4), strict=True):
+        found = task.configuration()
+        np.testing.assert_allclose(found.frame.positions, frame.positions, rtol=1e-12)
+        np.testing.assert_allclose(found.frame.cell, cell, rtol=1e-12)
+        np.testing.assert_array_equal(found.frame.numbers, frame.numbers)
+        assert (found.frame.step, found.frame.replica) == (frame.step, 0)
+        assert found.info["uncertainty"] == excess
+        assert found.info["source"].startswith(f"{UNCERTAIN_NAME}, frame ")

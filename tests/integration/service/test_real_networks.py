@@ -1,5 +1,7 @@
 """The service with real networks (of random weights) in its evaluator, and torch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,11 +29,27 @@ from mimyria.models import (
 )
 from mimyria.models.network import target_irreps
 from mimyria.storage import read_result
-from mimyria.targets import TARGET_SETS
+from mimyria.targets import APT, TARGET_SETS
 from mimyria.tensors import joined
+from mimyria_driver.evaluator.loading import load_sources
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 30
+
+
+def save_random(path, targets, settings, frame):
+    """A model file with random weights."""
+    scaling = Scaling.neutral(2, target_irreps(targets).dim)
+    network = build_network(targets, settings, 2, 5.0, scaling, seed=1).eval()
+    metadata = ModelMetadata("random", targets, settings, (1, 8), 5.0, scaling)
+    model = TensorModel(network, metadata, torch.device("cpu"))
+    (answer,) = model.predict([frame])
+    example = Example(frame, answer.columns(targets))
+    weights = {
+        name: value.detach().numpy() for name, value in network.named_parameters()
+    }
+    save_model(path, metadata, weights, example)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +57,12 @@ def networks(tmp_path_factory):
     """Model files of each target, and of both."""
     folder = tmp_path_factory.mktemp("networks")
     frame = trajectory(1)[0]
-    paths = {}
-    for learns, targets in TARGET_SETS.items():
-        settings = preset("compact", learns)
-        scaling = Scaling.neutral(2, target_irreps(targets).dim)
-        network = build_network(targets, settings, 2, 5.0, scaling, seed=1).eval()
-        metadata = ModelMetadata("random", targets, settings, (1, 8), 5.0, scaling)
-        model = TensorModel(network, metadata, torch.device("cpu"))
-        (answer,) = model.predict([frame])
-        example = Example(frame, answer.columns(targets))
-        weights = {
-            name: value.detach().numpy() for name, value in network.named_parameters()
-        }
-        paths[learns] = folder / f"{learns}.mimyria"
-        save_model(paths[learns], metadata, weights, example)
-    return paths
+    return {
+        learns: save_random(
+            folder / f"{learns}.mimyria", targets, preset("compact", learns), frame
+        )
+        for learns, targets in TARGET_SETS.items()
+    }
 
 
 def whole_run():
@@ -100,6 +109,24 @@ def test_interrupted_run_with_networks_is_bit_identical(tmp_path, networks):
             serve(settings, source)
     header = (tmp_path / "whole" / "journal").read_bytes()
     assert header == (tmp_path / "cut" / "journal").read_bytes()
+
+
+def test_sum_rules_are_kept_for_the_charge_of_the_run(tmp_path):
+    frame = trajectory(1)[0]
+    settings = replace(preset("compact", "apt"), sum_rule="project")
+    path = save_random(tmp_path / "kept.mimyria", (APT,), settings, frame)
+    models = {"apt": str(path), "pgt": None, "charge": -2.0}
+    section = make_settings(tmp_path / "run", models=models).models
+    sent = {"device": "cpu", "threads": 1, "search": ".", **models}
+    sources, _ = load_sources({**sent, "charge": section.charge})
+    (tensors,) = sources["apt"].predict([frame])
+    np.testing.assert_allclose(tensors.apt.sum(axis=0), -2 * np.eye(3), atol=1e-6)
+    assert (
+        serve(
+            make_settings(tmp_path / "run", models=models), ScriptedSource(whole_run())
+        )
+        == 0
+    )
 
 
 def test_exchanged_models_are_refused(tmp_path, networks):

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import resource
 import signal
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from mimyria.currents import Currents
-from mimyria.errors import JournalError
+from mimyria.errors import IncompatibleError, JournalError
+from mimyria_driver.checks import check_identity
 from mimyria_driver.journal import Journal, lock_folder, read_journal
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import RECORD, Identity, Record, live_records, read_header
@@ -283,3 +285,17 @@ def test_disk_that_refuses_to_sync_makes_nothing_durable(tmp_path, monkeypatch):
         journal.sync()
     assert journal.durable_step == -1
     journal.close()
+
+
+def test_a_charge_stays_with_its_journal_and_older_ones_have_none(tmp_path):
+    charged = dataclasses.replace(IDENTITY, charge=-2.0)
+    assert Identity.from_json(charged.to_json()) == charged
+    assert b"charge" not in IDENTITY.to_json()
+    assert Identity.from_json(IDENTITY.to_json()).charge == 0.0
+    check_identity(charged, charged, "journal")
+    with pytest.raises(
+        IncompatibleError,
+        match=r"journal was written for a total charge of -2 e, but models.charge is "
+        r"0 e now",
+    ):
+        check_identity(charged, IDENTITY, "journal")

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mimyria.frame import Frame
 from mimyria.models import (
     export_model,
     load_model,
+    model_card,
     read_metadata,
     read_model,
     resolve_model,
@@ -22,6 +24,7 @@ from mimyria.models import (
 from mimyria.models.archive import add_members
 from mimyria.targets import APT
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CONVENTION = {key: getattr(APT, key) for key in ("unit", "order", "formula")}
 
 
@@ -183,7 +186,7 @@ def remade(path, **changes):
     [
         (convention(unit="Debye"), "with unit 'Debye', but mimyria works with 'e'"),
         (convention(order="dM_b/dr_a"), "with order 'dM_b/dr_a'"),
-        ({"format_version": 3}, "format version 3"),
+        ({"format_version": 4}, "format version 4"),
     ],
 )
 def test_wrong_unit_order_or_version_is_refused(model_file, tmp_path, changes, message):
@@ -270,3 +273,20 @@ def test_cuda_gives_the_numbers_of_the_cpu(either_file, tiny_water):
         for device in ("cpu", "cuda")
     )
     assert np.abs(here.apt - there.apt).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("version", "targets", "members"),
+    [(1, ("apt",), 1), (2, ("apt", "pgt"), 1), (3, ("apt", "pgt"), 2)],
+)
+def test_files_of_every_format_keep_loading(version, targets, members):
+    """Each was written by the program of its time; loading runs the self-test."""
+    path = GOLDEN / f"model-v{version}.mimyria"
+    with zipfile.ZipFile(path) as file:
+        stored = json.loads(file.read("model.json"))
+    assert stored["format_version"] == version
+    model = load_model(path)
+    assert model.metadata.name == f"tiny of format {version}"
+    assert model.metadata.target_names == targets
+    assert model.metadata.members == members
+    assert model_card(model.metadata).count("## Uncertainty") == members - 1

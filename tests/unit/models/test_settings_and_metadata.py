@@ -1,6 +1,7 @@
 """Network settings and metadata: values in, the same values out, errors that help."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -32,12 +33,18 @@ def test_reference_architecture_is_that_of_the_publication():
         assert settings.parity == "both"
 
 
-def test_settings_survive_json():
-    settings = preset("compact", "pgt")
-    assert (
-        NetworkSettings.from_dict(json.loads(json.dumps(settings.as_dict())))
-        == settings
-    )
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"radial_basis": "bumps", "weighed_messages": True, "embedding_channels": 3}],
+)
+def test_settings_survive_json(changes):
+    settings = replace(preset("compact", "pgt"), **changes)
+    values = json.loads(json.dumps(settings.as_dict()))
+    assert NetworkSettings.from_dict(values) == settings
+    # Files of networks without them stay as they were before there were these.
+    assert {"radial_basis", "weighed_messages", "embedding_channels"} & {*values} == {
+        *changes
+    }
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,8 @@ def test_settings_survive_json():
         ({"n_layers": 0}, "n_layers must be at least 1"),
         ({"channels": []}, "channels must be positive"),
         ({"lmax_sphere": -1}, "lmax_sphere must not be negative"),
+        ({"radial_basis": "spikes"}, "radial_basis must be one of"),
+        ({"embedding_channels": 0}, "embedding_width must be at least 1"),
         ({"colour": 1}, r"Unknown network settings \['colour'\]"),
     ],
 )
@@ -108,6 +117,13 @@ def test_a_model_of_version_1_had_one_target():
     assert again.errors == {"test": {"apt": {"rmse": 0.1}}}
 
 
+def test_a_model_of_version_2_was_a_single_network():
+    values = example_metadata().as_dict()
+    del values["members"], values["uncertainty"]
+    again = ModelMetadata.from_dict({**values, "format_version": 2})
+    assert (again.members, again.uncertainty) == (1, {})
+
+
 def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
     values = example_metadata().as_dict()
     old = {**values, "format_version": 0, "title": values["name"]}
@@ -118,6 +134,7 @@ def test_old_versions_go_through_their_upgrade_functions(monkeypatch):
 
     monkeypatch.setitem(metadata_module.UPGRADES, 0, lambda content: content)
     monkeypatch.setitem(metadata_module.UPGRADES, 1, one_on)
+    monkeypatch.setitem(metadata_module.UPGRADES, 2, lambda content: content)
     assert ModelMetadata.from_dict(old).name == "some"
 
 

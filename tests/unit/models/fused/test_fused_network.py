@@ -21,13 +21,22 @@ TARGETS = ("apt", "pgt", "joint")
 PRESETS = ("compact", "reference")
 CUTOFF = {"compact": 4.0, "reference": 6.0}
 
+# What imported networks have.
+WEIGHED = {
+    "radial_basis": "bumps",
+    "weighed_messages": True,
+    "embedding_channels": 2,
+}
+
 # What the presets do not have: one layer, no harmonics, l without harmonics of its own,
-# l of features beyond those of the result.
+# l of features beyond those of the result, weighed messages.
 UNUSUAL = {
     "one layer": NetworkSettings((4,), 2, "both", 1, 4.0, 4, 8),
     "scalars": NetworkSettings((5,), 1, "both", 2, 4.0, 4, 8),
     "few harmonics": NetworkSettings((4, 3, 2), 1, "both", 4, 4.0, 4, 8, True),
     "high l": NetworkSettings((3, 2, 2, 2, 1), 4, "natural", 2, 4.0, 4, 8),
+    "weighed": NetworkSettings((4, 3, 2), 2, "both", 2, 4.0, 4, 8, **WEIGHED),
+    "weighed, one layer": NetworkSettings((4,), 3, "both", 1, 4.0, 4, 8, **WEIGHED),
 }
 
 

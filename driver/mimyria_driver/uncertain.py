@@ -1,0 +1,161 @@
+"""Uncertain frames: counted, said rarely, and the worst of them kept for labelling.
+
+A committee of networks says of each frame how far its members disagree. Frames beyond
+the limit count like all others for the spectra; they are what to compute reference
+tensors for. The file is replaced as a whole whenever it changes, so that a crash leaves
+the last one; whoever sees to it that a frame is looked at before it gets its record
+loses none, since a frame without a record arrives again.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mimyria.errors import MimyriaError
+from mimyria.files import replace_file
+from mimyria.frame import Frame
+from mimyria.io import LabelledFrame, read_extxyz
+from mimyria.io.extxyz import format_extxyz
+from mimyria.tensors import Tensors
+from mimyria_driver.records import live_records
+
+__all__ = ["UNCERTAIN_NAME", "UncertainFrames"]
+
+UNCERTAIN_NAME: Final = "uncertain.extxyz"
+
+_APART: Final = 500.0
+"""Least time between two frames that are kept, fs: closer ones teach the same."""
+_KEY: Final = "uncertainty"
+
+_log = logging.getLogger(__name__)
+
+
+class UncertainFrames:
+    """The uncertain frames of one run.
+
+    Attributes:
+        count: uncertain frames in the series.
+        last: step of the latest of them, −1: none.
+        worst: largest uncertainty in the series; 0: none is known.
+    """
+
+    def __init__(self, folder: Path, limit: float, most: int, time_step: float) -> None:
+        """Begin with what an earlier part of the run has kept.
+
+        Args:
+            folder: the run folder.
+            limit: excess from which a frame counts as uncertain.
+            most: frames to keep.
+            time_step: fs.
+        """
+        self.count = 0
+        self.last = -1
+        self.worst = 0.0
+        self._path = folder / UNCERTAIN_NAME
+        self._limit = limit
+        self._most = most
+        self._apart = max(1, round(_APART / time_step))
+        # The text of each frame is made once: the whole file is written often.
+        self._kept: dict[int, tuple[float, bytes]] = {}
+        self._changed = False
+        self._failed = False
+        if most and self._path.exists():
+            self._read()
+
+    def recount(self, journal: Path) -> None:
+        """Count those of a journal: of a continued run, or after a rollback."""
+        self.count, self.last, self.worst = 0, -1, 0.0
+        for chunk in live_records(journal):
+            above = np.flatnonzero(chunk["excess"] > self._limit)
+            self.count += len(above)
+            if len(above):
+                self.last = int(chunk["step"][above[-1]])
+            self.worst = max(self.worst, float(chunk["excess"].max(initial=0.0)))
+
+    def look(self, frame: Frame, excess: float) -> None:
+        """Count a frame, and keep it, durably, if it is among the worst.
+
+        Call it before the frame gets its record: it may be called again for a frame
+        that was interrupted between the two, and keeps it once.
+        """
+        self.worst = max(self.worst, excess)
+        if excess <= self._limit:
+            return
+        self.count += 1
+        self.last = frame.step
+        self._say(excess)
+        self._keep(frame, excess)
+        self.write()
+
+    def write(self) -> None:
+        """Publish the kept frames, if there are new ones; never ends a run."""
+        if not self._changed:
+            return
+        blocks = [block for _, (_, block) in sorted(self._kept.items())]
+        try:
+            replace_file(self._path, b"".join(blocks))
+        except MimyriaError as error:
+            # It is tried again with every result; that it fails is said once.
+            if not self._failed:
+                _log.warning("%s", error)
+            self._failed = True
+        else:
+            self._changed = self._failed = False
+
+    def _say(self, excess: float) -> None:
+        """The first, the tenth, the hundredth … uncertain frame."""
+        if self.count == 1:
+            place = f"kept in {self._path}" if self._most else "not kept"
+            _log.warning(
+                "step %d is unlike what the networks were trained on: they disagree "
+                "about an atom %.3g times as much as about any they know "
+                "(models.uncertain_above is %g); such frames are counted and %s",
+                self.last,
+                excess,
+                self._limit,
+                place,
+            )
+        elif self.count == 10 ** (len(str(self.count)) - 1):
+            _log.warning(
+                "%d frames so far are unlike what the networks were trained on, the "
+                "latest is step %d; the largest disagreement is %.3g times what they "
+                "know",
+                self.count,
+                self.last,
+                self.worst,
+            )
+
+    def _keep(self, frame: Frame, excess: float) -> None:
+        if not self._most:
+            return
+        rivals = [step for step in self._kept if abs(step - frame.step) < self._apart]
+        if not rivals and len(self._kept) >= self._most:
+            rivals = [min(self._kept, key=lambda step: self._kept[step][0])]
+        if any(self._kept[step][0] >= excess for step in rivals):
+            return
+        for step in rivals:
+            del self._kept[step]
+        self._kept[frame.step] = (excess, _block(frame, excess))
+        self._changed = True
+
+    def _read(self) -> None:
+        try:
+            for labelled in read_extxyz(self._path):
+                frame, excess = labelled.frame, float(labelled.info[_KEY])
+                self._kept[frame.step] = (excess, _block(frame, excess))
+        except (MimyriaError, KeyError, TypeError, ValueError) as error:
+            aside = self._path.with_suffix(".unreadable")
+            _log.warning(
+                "%s cannot be read (%s) and becomes %s", self._path, error, aside.name
+            )
+            self._kept = {}
+            self._path.replace(aside)
+
+
+def _block(frame: Frame, excess: float) -> bytes:
+    """What stands in the file for one frame."""
+    return format_extxyz(LabelledFrame(frame, Tensors(), {_KEY: excess})).encode()
