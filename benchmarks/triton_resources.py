@@ -2,10 +2,13 @@
 
     python benchmarks/triton_resources.py [CAPABILITY]
 
-For each preset, dtype and layer: tiles of a receiver, seconds of the compiler,
-registers of a thread, bytes spilled and of shared memory, read from the machine code.
+For each preset, dtype and layer: tiles of a receiver, seconds of the compiler for all
+kernels, and of each kernel registers of a thread, read from the machine code like bytes
+spilled and of shared memory, of which the most are told. Last the shipped committee,
+whose members share kernels.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -17,15 +20,15 @@ import torch
 
 from mimyria.models.fused.problem import Problem
 from mimyria.models.fused.specialised import OPTIONS, load_source
-from mimyria.models.fused.tiling import make_tiling
+from mimyria.models.fused.tiling import make_tilings
 from mimyria.models.fused.tritonsource import arguments, kernel_source
 
 _WHOLE = {"rows": "*i64", "senders": "*i64", "kinds": "*i64", "tiles": "*i32"}
 _ALIGNED = [["tt.divisibility", 16]]
 
 
-def tiling_of(convolution, dtype):
-    """The tiling of a `FusedConvolution`, with a table for each pair of species."""
+def tilings_of(convolution, dtype):
+    """Kernels of a `FusedConvolution`, with a table for each pair of species."""
     plan = convolution.plan
     ends = (a + b for a, b in zip(plan[4::11], plan[5::11], strict=True))
     problem = Problem(
@@ -35,7 +38,7 @@ def tiling_of(convolution, dtype):
         convolution.table, convolution.cutoff, plan, convolution.couplings,
         convolution.outputs,
     )  # fmt: skip
-    return make_tiling(problem)
+    return make_tilings(problem)
 
 
 def compiled(tiling, capability):
@@ -75,28 +78,43 @@ def resources(kernel):
     return used["REG"], used["STACK"] + used["LOCAL"], kernel.metadata.shared
 
 
+def report(name, network, dtype, capability):
+    """A line for each layer; Triton does not compile again what it has met before."""
+    for number, layer in enumerate(network.layers):
+        tilings = tilings_of(layer.convolution, dtype)
+        start = time.process_time()
+        kernels = [compiled(tiling, capability) for tiling in tilings]
+        seconds = time.process_time() - start
+        used = [resources(kernel) for kernel in kernels]
+        registers, spilled, shared = zip(*used, strict=True)
+        print(
+            f"{name:24s} {str(dtype)[6:]} {number:5d} "
+            f"{sum(len(tiling.tiles) for tiling in tilings):6d} {seconds:6.1f} s "
+            f"{max(spilled):8d} {max(shared):7d}  {' '.join(map(str, registers))}",
+            flush=True,
+        )
+
+
 def main():
     from network import PRESETS, random_network
 
+    from mimyria.models import load_model
     from mimyria.models.fused.fusing import fuse_network
 
     capability = int(sys.argv[1]) if sys.argv[1:] else 90
-    print("network          dtype   layer  tiles  compile  registers  spilled  shared")
-    for architecture, learns in PRESETS:
-        network, _ = random_network(architecture, learns)
-        for dtype in (torch.float32, torch.float64):
-            for number, layer in enumerate(fuse_network(network, dtype).layers):
-                tiling = tiling_of(layer.convolution, dtype)
-                start = time.process_time()
-                kernel = compiled(tiling, capability)
-                seconds = time.process_time() - start
-                registers, spilled, shared = resources(kernel)
-                print(
-                    f"{architecture + ' ' + learns:16s} {str(dtype)[6:]} {number:5d} "
-                    f"{len(tiling.tiles):6d} {seconds:6.0f} s {registers:10d} "
-                    f"{spilled:8d} {shared:7d}",
-                    flush=True,
-                )
+    print(
+        "network                  dtype   layer  tiles  compile  spilled  shared  regs"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TRITON_CACHE_DIR"] = cache
+        for architecture, learns in PRESETS:
+            network, _ = random_network(architecture, learns)
+            for dtype in (torch.float32, torch.float64):
+                fused = fuse_network(network, dtype)
+                report(f"{architecture} {learns}", fused, dtype, capability)
+        committee = load_model("water-compact-committee")._network
+        for number, member in enumerate([committee.first, *committee.others]):
+            report(f"committee {number}", member, torch.float32, capability)
 
 
 if __name__ == "__main__":

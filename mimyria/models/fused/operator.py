@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mimyria.errors import KernelError, SettingsError
-from mimyria.models.fused import compiled, pytorch, specialised
+from mimyria.models.fused import availability, compiled, pytorch, specialised
 from mimyria.models.fused.problem import Problem
 
 __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
@@ -70,8 +70,8 @@ def backend_name(device: torch.device) -> str:
     wish = _wish()
     if wish == "torch":
         return "torch"
-    if specialised.serves(device) and (device.type != "cpu" or wish == "triton"):
-        usable = specialised.is_available(device, demanded=wish == "triton")
+    if availability.serves(device) and (device.type != "cpu" or wish == "triton"):
+        usable = availability.is_available(device, demanded=wish == "triton")
         return "triton" if usable else "torch"
     if device.type == "cpu" and compiled.is_available(demanded=wish == "cpp"):
         return "cpp"
@@ -113,5 +113,5 @@ def _convolve(
         # A small kernel worked, this one does not, and nobody insists on it.
         if name != "triton" or _wish() == "triton":
             raise
-        specialised.give_up(sphere.device, error)
+        availability.give_up(sphere.device, error)
         return pytorch.convolve(problem)

@@ -1,20 +1,17 @@
-"""The fused convolution on GPUs: one Triton kernel for each plan, made when first met.
+"""The fused convolution on GPUs: Triton kernels for each plan, made when first met.
 
 Triton comes with the CUDA builds of torch and needs no nvcc; it keeps what it compiles
 in a folder of its own. A program sums over the edges of one receiver in their order, so
-that nothing is added atomically and results are the same bits every time. Where Triton
-runs in its interpreter (`TRITON_INTERPRET=1`), tensors on the CPU are served too, for
-tests.
+that nothing is added atomically and results are the same bits every time. Networks with
+the same plan, as the members of a committee, share their kernels. Whether it works on a
+device is the business of `availability`.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import linecache
-import logging
-import os
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -24,28 +21,21 @@ import torch
 from torch import Tensor
 
 from mimyria.errors import KernelError
-from mimyria.models.fused import pytorch
-from mimyria.models.fused.problem import PADDING, POINTS, PathPlan, Problem
-from mimyria.models.fused.tiling import make_tiling
+from mimyria.models.fused.problem import POINTS, Problem
+from mimyria.models.fused.tiling import make_tilings
 from mimyria.models.fused.tritonsource import KERNEL, kernel_source
 
-__all__ = ["OPTIONS", "convolve", "give_up", "is_available", "load_source", "serves"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["OPTIONS", "convolve", "load_source"]
 
 OPTIONS: Final = {"num_warps": 1, "enable_fp_fusion": True}
-"""How the kernel is compiled: a program is one warp; a product and a sum are one step.
+"""How kernels are compiled: a program is one warp; a product and a sum are one step.
 
 Triton warns where the latter is left open, as its default is going to change.
 """
 
-_INTERPRETER: Final = "TRITON_INTERPRET"
-_MOST_PREPARED: Final = 64
-_PROBE_TOLERANCE: Final = 1e-5
+_MOST_PREPARED: Final = 256
 
-_lock = threading.RLock()
-_reasons: dict[str, KernelError | None] = {}
-"""What was found for each type of device: why the kernel cannot be used, or None."""
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,56 +43,17 @@ class _Prepared:
     """What stays the same from call to call.
 
     Attributes:
-        kernel: what Triton launches.
-        tiles: (n_tiles, fields of `Tile`) int32.
+        kernels: what Triton launches, and (n_tiles, fields of `Tile`) int32 for each.
         scales: (2,) float64 — intervals of the table in 1 Å, and the cutoff.
         couplings: kept, so that their address is not given to other numbers.
     """
 
-    kernel: Any
-    tiles: Tensor
+    kernels: list[tuple[Any, Tensor]]
     scales: Tensor
     couplings: Tensor
 
 
 _prepared: dict[Hashable, _Prepared] = {}
-
-
-def serves(device: torch.device) -> bool:
-    """Whether the kernel is made for tensors of this device."""
-    interpreted = os.environ.get(_INTERPRETER) == "1"
-    return device.type == ("cpu" if interpreted else "cuda")
-
-
-def is_available(device: torch.device, demanded: bool) -> bool:
-    """Whether the kernel works on a device; found out by trying it, once.
-
-    Args:
-        device: one that it serves.
-        demanded: raise where it does not work.
-
-    Raises:
-        KernelError: it is demanded and does not work.
-    """
-    with _lock:
-        if device.type not in _reasons:
-            try:
-                _try_out(device)
-            except KernelError as error:
-                give_up(device, error)
-            else:
-                _reasons[device.type] = None
-        reason = _reasons[device.type]
-    if reason is not None and demanded:
-        raise reason
-    return reason is None
-
-
-def give_up(device: torch.device, reason: KernelError) -> None:
-    """Use the kernel no more on devices of this type, and tell the log why."""
-    with _lock:
-        _reasons[device.type] = reason
-    _log.warning("networks on %s run slower, in torch alone: %s", device, reason)
 
 
 def convolve(problem: Problem) -> list[Tensor]:
@@ -113,7 +64,7 @@ def convolve(problem: Problem) -> list[Tensor]:
 
     Raises:
         KernelError: the arguments do not fit together, or Triton cannot compile or
-            launch the kernel.
+            launch a kernel.
     """
     _require_valid(problem)
     outputs = problem.empty_outputs()
@@ -122,10 +73,12 @@ def convolve(problem: Problem) -> list[Tensor]:
     try:
         with torch.cuda.device_of(problem.sphere):  # type: ignore[no-untyped-call]
             _launch(problem, outputs)
+    except torch.cuda.OutOfMemoryError:
+        raise  # which torch alone would need more of
     # Triton and its compilers raise whatever they like.
     except Exception as error:
         raise KernelError(
-            f"Triton cannot run the kernel on {problem.sphere.device} "
+            f"Triton cannot run its kernels on {problem.sphere.device} "
             f"({_described(error)}). Set MIMYRIA_KERNEL=torch to do without it."
         ) from error
     return outputs
@@ -136,7 +89,7 @@ def _launch(problem: Problem, outputs: list[Tensor]) -> None:
     prepared = _preparation(problem)
     senders = problem.senders.contiguous()
     kinds = senders if problem.kinds is None else problem.kinds.contiguous()
-    prepared.kernel[(problem.n_receivers, len(prepared.tiles))](
+    shared = [
         *(block.contiguous() for block in problem.features),
         *outputs,
         problem.rows.contiguous(),
@@ -146,14 +99,14 @@ def _launch(problem: Problem, outputs: list[Tensor]) -> None:
         problem.sphere.contiguous(),
         problem.table.contiguous(),
         prepared.scales,
-        prepared.tiles,
-        problem.table.shape[1],
-        **OPTIONS,
-    )
+    ]
+    n_rows = problem.table.shape[1]
+    for kernel, tiles in prepared.kernels:
+        kernel[(problem.n_receivers, len(tiles))](*shared, tiles, n_rows, **OPTIONS)
 
 
 def _preparation(problem: Problem) -> _Prepared:
-    """Kernel and constants of a problem, from an earlier call where there was one."""
+    """Kernels and constants of a problem, from an earlier call where there was one."""
     couplings = problem.couplings
     if couplings.is_inference():  # changes of such tensors leave no trace
         return _prepare(problem)
@@ -179,14 +132,19 @@ def _preparation(problem: Problem) -> _Prepared:
 
 
 def _prepare(problem: Problem) -> _Prepared:
-    """Cut the problem, write the kernel, put the constants on the device."""
-    tiling = make_tiling(problem)
-    intervals = problem.table.shape[1] - (POINTS - 1)
+    """Cut the problem, write its kernels, put the constants on the device."""
     device = problem.sphere.device
+    intervals = problem.table.shape[1] - (POINTS - 1)
     scales = [intervals / problem.cutoff, problem.cutoff]
+    kernels = [
+        (
+            load_source(kernel_source(tiling)),
+            torch.tensor(tiling.tiles, dtype=torch.int32, device=device),
+        )
+        for tiling in make_tilings(problem)
+    ]
     return _Prepared(
-        load_source(kernel_source(tiling)),
-        torch.tensor(tiling.tiles, dtype=torch.int32, device=device),
+        kernels,
         torch.tensor(scales, dtype=torch.float64, device=device),
         problem.couplings,
     )
@@ -222,45 +180,6 @@ def _require_valid(problem: Problem) -> None:
     devices = {str(tensor.device) for tensor in tensors}
     if len(devices) > 1:
         raise KernelError(f"arguments must be on one device, not on {sorted(devices)}.")
-
-
-def _try_out(device: torch.device) -> None:
-    """Compile and run a small problem, and compare with torch.
-
-    Raises:
-        KernelError: something in it does not work.
-    """
-    if importlib.util.find_spec("triton") is None:
-        raise KernelError("Triton is not installed; it comes with torch for CUDA.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise KernelError("torch finds no CUDA device.")
-    problem = _small_problem(device)
-    (found,), (wanted,) = convolve(problem), pytorch.convolve(problem)
-    deviation = float((found - wanted).abs().max())
-    if not deviation <= _PROBE_TOLERANCE * float(wanted.abs().max()):
-        raise KernelError(
-            f"Triton's kernel is off by {deviation:.1e} on {device} in a small test. "
-            "Set MIMYRIA_KERNEL=torch to do without it."
-        )
-
-
-def _small_problem(device: torch.device) -> Problem:
-    """Two receivers, three edges, vectors times vectors to scalars."""
-    path = PathPlan(0, 0, PADDING, 3, 0, 3, 0, 0, 0, 1, 0)
-    wave = torch.sin(torch.arange(1.0, 1.0 + 16 * PADDING, device=device))
-    return Problem(
-        [wave[: 6 * PADDING].view(2, 3, PADDING)],
-        torch.tensor([0, 2, 3], device=device),
-        torch.tensor([0, 1, 0], device=device),
-        None,
-        torch.tensor([0.3, 0.9, 1.7], device=device),
-        wave[:9].view(3, 3),
-        wave[: 8 * PADDING].view(1, 8, PADDING),
-        2.0,
-        list(path),
-        torch.eye(3, device=device).flatten(),
-        [1, PADDING],
-    )
 
 
 def _described(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The fused convolution cut into the pieces that programs on a GPU work on.
+"""The fused convolution cut into kernels, and into the pieces that their programs do.
 
 A program has one receiver and one tile: `PADDING` channels of one path. It walks over
 the edges of the receiver, some at a time, and keeps the sums
@@ -7,19 +7,22 @@ the edges of the receiver, some at a time, and keeps the sums
 
 in registers; the coupling coefficients then act once on the sums. Paths with the same
 block of features and the same two l share their loop, and differ in where they read and
-in their coefficients. It knows `Problem`, and nothing of Triton.
+in their coefficients. A kernel has a few loops of about the same size: the time of
+Triton's compiler grows with the third power of its length, and each of its programs
+takes the registers of the greediest loop. It knows `Problem`, and nothing of Triton.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import torch
 
 from mimyria.models.fused.problem import PADDING, PathPlan, Problem
 
-__all__ = ["Coupling", "Loop", "Term", "Tile", "Tiling", "make_tiling"]
+__all__ = ["Coupling", "Loop", "Term", "Tile", "Tiling", "make_tilings"]
 
 # 32-bit registers of a thread for the sums: with what else a loop needs it stays below
 # the 255 that a thread may have, and leaves room for several programs at a time.
@@ -30,6 +33,13 @@ _THREADS: Final = 32
 
 _MOST_EDGES: Final = 16
 _FEWEST_EDGES: Final = 4  # one number for each thread
+
+
+_LENGTH: Final = 170
+"""Length of a kernel, in sums: a few seconds of the compiler."""
+
+_LENGTH_BESIDES: Final = 12
+"""Length of what a loop has besides its sums, in sums."""
 
 
 class Term(NamedTuple):
@@ -100,7 +110,7 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """All that the code of a kernel depends on, and the tiles that it works on.
+    """All that the code of one kernel depends on, and the tiles that it works on.
 
     Attributes:
         double: float64, else float32.
@@ -123,8 +133,35 @@ class Tiling:
     tiles: tuple[Tile, ...]
 
 
-def make_tiling(problem: Problem) -> Tiling:
-    """Cut a problem; reads its coefficients, but nothing of atoms and edges."""
+def make_tilings(problem: Problem) -> list[Tiling]:
+    """Cut a problem; reads its coefficients, but nothing of atoms and edges.
+
+    Returns:
+        What each kernel does, the most expensive first. A channel of the result is the
+        business of one tile of one kernel.
+    """
+    loops, tiles = _cut(problem)
+    return [
+        Tiling(
+            problem.sphere.dtype == torch.float64,
+            problem.kinds is not None,
+            tuple(block.shape[2] for block in problem.features),
+            tuple(problem.outputs[1::2]),
+            problem.sphere.shape[1],
+            problem.table.shape[2],
+            tuple(loops[first:last]),
+            tuple(
+                tile._replace(loop=tile.loop - first)
+                for tile in tiles
+                if first <= tile.loop < last
+            ),
+        )
+        for first, last in _kernels(loops)
+    ]
+
+
+def _cut(problem: Problem) -> tuple[list[Loop], list[Tile]]:
+    """Distinct loops and all tiles, both with most sums first."""
     double = problem.sphere.dtype == torch.float64
     coefficients = problem.couplings.tolist()
     found: dict[tuple[int, int, int, bool], dict[Coupling, list[PathPlan]]] = {}
@@ -140,16 +177,19 @@ def make_tiling(problem: Problem) -> Tiling:
         for coupling, members in enumerate(sums.values()):
             for path in members:
                 tiles += _tiles(path, number, coupling)
-    return Tiling(
-        double,
-        problem.kinds is not None,
-        tuple(block.shape[2] for block in problem.features),
-        tuple(problem.outputs[1::2]),
-        problem.sphere.shape[1],
-        problem.table.shape[2],
-        tuple(loops),
-        tuple(tiles),
-    )
+    return loops, tiles
+
+
+def _kernels(loops: list[Loop]) -> list[tuple[int, int]]:
+    """First loop of each kernel and one past its last: few kernels, about as long."""
+    lengths = [_LENGTH_BESIDES + loop.dim_in * loop.dim_sphere for loop in loops]
+    total, before = sum(lengths), 0
+    count = -(-total // _LENGTH)
+    firsts: dict[int, int] = {}
+    for number, length in enumerate(lengths):
+        firsts.setdefault(count * (2 * before + length) // (2 * total), number)
+        before += length
+    return list(pairwise([*firsts.values(), len(loops)]))
 
 
 def _cheapness(path: PathPlan) -> int:

@@ -89,3 +89,12 @@ def naive(problem):
                 place = slice(path.out_channel, path.out_channel + path.n_channels)
                 outputs[path.output][receiver, :, place] += product
     return outputs
+
+
+def off(found, wanted):
+    """Largest deviation, relative to the largest number of a block."""
+    assert [block.shape for block in found] == [block.shape for block in wanted]
+    return max(
+        float((one.double() - other).abs().max() / other.abs().max().clamp(min=1e-3))
+        for one, other in zip(found, wanted, strict=True)
+    )

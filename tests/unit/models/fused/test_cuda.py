@@ -1,11 +1,15 @@
 """The fused network on a GPU against the same on the CPU; skipped without a GPU."""
 
+from dataclasses import fields, replace
+
+import operator_cases
 import pytest
 import torch
 from fused_cases import FRAMES, TRICLINIC, arguments, fused, random_frame
+from operator_cases import make_problem, off
 
 from mimyria.models.deployed import script_network
-from mimyria.models.fused import backend_name
+from mimyria.models.fused import backend_name, pytorch, specialised
 
 pytestmark = pytest.mark.gpu
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -61,3 +65,22 @@ def test_pieces_of_receivers_give_what_the_whole_gives(kernel, monkeypatch):
         monkeypatch.setattr(layer, "receivers_at_once", 1)
     _, pieces = both(network, given)
     assert (whole - pieces).abs().max() < 1e-13 * float(whole.abs().max())
+
+
+@pytest.mark.parametrize("dtype", operator_cases.TOLERANCE, ids=str)
+@pytest.mark.parametrize(
+    ("irreps", "degrees"),
+    [("water", "crowds"), ("high", "some edges"), ("both", "no edges")],
+)
+def test_kernels_give_the_sums_of_torch(irreps, degrees, dtype):
+    problem = make_problem(irreps, degrees, dtype)
+    tensors = {
+        each.name: value.cuda()
+        for each in fields(problem)
+        if isinstance(value := getattr(problem, each.name), torch.Tensor)
+    }
+    blocks = [block.cuda() for block in problem.features]
+    found = specialised.convolve(replace(problem, features=blocks, **tensors))
+    wanted = [block.double() for block in pytorch.convolve(problem)]
+    size = operator_cases.TOLERANCE[dtype]
+    assert off([block.cpu() for block in found], wanted) < size
