@@ -74,7 +74,7 @@ def correlate(n_channels, n_lags, segments, sizes):
     return correlator
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(runs())
 def test_streaming_equals_direct_sum_for_any_chunking(run):
     n_channels, n_lags, segments, sizes = run
@@ -84,7 +84,7 @@ def test_streaming_equals_direct_sum_for_any_chunking(run):
     assert np.abs(result.values - values).max() <= EXACT * max(np.abs(values).max(), 1)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs())
 def test_chunking_does_not_change_one_bit(run):
     n_channels, n_lags, segments, sizes = run
@@ -93,7 +93,7 @@ def test_chunking_does_not_change_one_bit(run):
     assert same_bits(whole, cut)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs(), st.integers(0, 1100))
 def test_state_goes_on_to_the_bit(run, stop):
     n_channels, n_lags, segments, sizes = run
@@ -110,7 +110,7 @@ def test_state_goes_on_to_the_bit(run, stop):
     assert all(state[key].tobytes() == again[key].tobytes() for key in state)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs())
 def test_result_changes_nothing(run):
     n_channels, n_lags, segments, _sizes = run
@@ -153,7 +153,7 @@ def same_trajectories(one, other):
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(runs(), st.floats(-0.5, 0.5))
 def test_trajectories_are_demeaned_and_count_alike_after_streaming(run, mean):
     n_channels, n_lags, segments, sizes = run
@@ -173,7 +173,7 @@ def test_trajectories_are_demeaned_and_count_alike_after_streaming(run, mean):
     assert same_trajectories(correlator.result().trajectories, found)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs())
 def test_trajectories_go_on_to_the_bit_and_leave_the_rest_alone(run):
     n_channels, n_lags, segments, sizes = run
@@ -188,7 +188,7 @@ def test_trajectories_go_on_to_the_bit_and_leave_the_rest_alone(run):
     assert all(state[key].tobytes() == again[key].tobytes() for key in state)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs(), st.integers(0, 4))
 def test_trajectories_of_merged_correlators_are_those_of_both(run, split):
     n_channels, n_lags, segments, sizes = run
@@ -230,7 +230,7 @@ def test_trajectories_are_kept_only_on_request_and_not_merged_with_others():
         plain.merge(Correlator(1, 10, 1.0, "x", keep_trajectories=True))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs(), st.integers(0, 4))
 def test_merge_equals_all_segments_in_one(run, split):
     n_channels, n_lags, segments, sizes = run
@@ -300,7 +300,7 @@ def test_a_product_belongs_to_the_block_of_its_later_sample(lengths, max_blocks)
             assert blocks.values[block, lag, 0] == pytest.approx(mean, abs=EXACT)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(runs(), st.sampled_from([2, 4, 32]))
 def test_blocks_add_up_to_the_whole_and_go_on_to_the_bit(run, max_blocks):
     n_channels, n_lags, segments, sizes = run

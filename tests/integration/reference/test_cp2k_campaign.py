@@ -85,6 +85,14 @@ def test_the_applied_field_is_the_one_that_was_meant(waters):
 
 
 @pytest.mark.timeout(900)
+def test_displacements_of_an_oxygen_agree(waters):
+    """Six single points: the APT alone, of one atom."""
+    said = waters("check", "--configurations", "1", "--tensor", "apt", "--atoms", "0")
+    assert "0000 APT: agree" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_displacements_of_two_atoms_agree_to_a_percent(waters):
     """84 single points; the default of the command is an oxygen and a hydrogen."""
     said = waters("check", "--configurations", "1")

@@ -66,7 +66,7 @@ def test_negative_steps_are_refused():
         Sequencer(5).place(-5, -1, digest(0))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.integers(0, 12), st.integers(1, 13), st.integers(0, 3)),

@@ -1,0 +1,50 @@
+"""The command `mimyria-driver`: the service that listens to an MD engine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import logging
+from collections.abc import Sequence
+
+from mimyria import __version__
+from mimyria.cli.errors import run_command
+from mimyria_driver.cli import hook, join, replay, run, settings, status
+
+__all__ = ["build_parser", "main"]
+
+_DESCRIPTION = """\
+Spectra while the molecular dynamics runs. The driver receives frames from LAMMPS or
+i-PI, evaluates two networks on each (atomic polar tensors for IR, polarizability
+gradients for Raman), and keeps the time correlation functions and spectra up to date.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The complete parser of `mimyria-driver`."""
+    parser = argparse.ArgumentParser(
+        prog="mimyria-driver",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--debug", action="store_true", help="show tracebacks and details"
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (run, replay, join, status, hook, settings):
+        command.add_parser(subparsers)
+    if importlib.util.find_spec("mimyria_driver.demo"):
+        importlib.import_module("mimyria_driver.demo").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        format="mimyria-driver: %(message)s",
+        level=logging.DEBUG if arguments.debug else logging.WARNING,
+    )
+    return run_command(arguments.run, arguments, debug=arguments.debug)

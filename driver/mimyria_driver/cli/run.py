@@ -1,0 +1,53 @@
+"""`mimyria-driver run`: serve an engine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mimyria_driver.cli.parsing import add_command
+from mimyria_driver.settings import load_settings
+
+__all__ = ["add_parser"]
+
+_RUN = """\
+Serve one run as run.toml says. In short, for LAMMPS:
+
+  [source]
+  kind = "lammps"
+  [models]
+  apt = "water-compact-apt"
+  pgt = "water-compact-pgt"
+  [spectrum]
+  temperature = 300.0
+
+`mimyria-driver settings` prints all settings, each with a sentence.
+
+In the run folder (run.directory):
+  spectrum.h5        the result, complete at every moment, renewed during the run
+  ir.png raman.png   drawn at the end, with vdos.png if velocities are kept
+  journal            one checksummed record for each frame; the truth, keep it
+  status.json        for `mimyria-driver status`
+  evaluator.log      what the networks' process said
+
+To end early: Ctrl-C, SIGTERM, or a file EXIT in the run folder. What has arrived is
+finished and saved. The same command goes on where the run was.
+
+exit codes: 0 the run is over (or EXIT), 75 stopped by a signal or the engine is gone:
+start again; others say what is wrong: 65 data, 66 model, 69 device, 70 evaluator,
+73 output, 74 journal, 76 protocol, 78 settings.
+"""
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+    """Add the command to the parser."""
+    parser = add_command(subparsers, "run", "serve an engine as run.toml says", _RUN)
+    parser.add_argument("settings", type=Path, metavar="RUN.TOML")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.service import run
+
+    return run(load_settings(arguments.settings))

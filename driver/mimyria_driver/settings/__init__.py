@@ -1,0 +1,34 @@
+"""Settings: `run.toml` as frozen dataclasses, one module for each section.
+
+The package knows names, types and limits; it opens no file that a setting names. Every
+setting has a default (or is required) and one sentence, and `reference()` prints them.
+"""
+
+from mimyria_driver.settings.analysis import (
+    ConvergenceSettings,
+    GroupsSettings,
+    SpectrumSettings,
+)
+from mimyria_driver.settings.document import (
+    Settings,
+    load_settings,
+    parse_settings,
+    reference,
+)
+from mimyria_driver.settings.models import PYTHON, ModelsSettings
+from mimyria_driver.settings.run import RunSettings
+from mimyria_driver.settings.source import SourceSettings
+
+__all__ = [
+    "PYTHON",
+    "ConvergenceSettings",
+    "GroupsSettings",
+    "ModelsSettings",
+    "RunSettings",
+    "Settings",
+    "SourceSettings",
+    "SpectrumSettings",
+    "load_settings",
+    "parse_settings",
+    "reference",
+]

@@ -1,0 +1,39 @@
+"""Section [run]: where a run lives and how it behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import require as _require
+from mimyria.settings.fields import setting as _setting
+
+__all__ = ["RunSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Where the run lives and how it behaves."""
+
+    directory: Path = field(
+        default=Path("spectrum"),
+        metadata=_about(
+            "Folder of journal and results; made if absent, continued if not."
+        ),
+    )
+    credit: int = _setting(
+        16, "Frames taken from the engine before it has to wait for the networks."
+    )
+    patience: float = _setting(
+        0.0, "Seconds without a frame after which the run ends (code 75); 0: never."
+    )
+    report: float = _setting(
+        10.0, "Seconds between two lines of progress where there is no terminal."
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        _require(1 <= self.credit <= 4096, "run.credit", "from 1 to 4096", self.credit)
+        _require(self.patience >= 0, "run.patience", "0 or more seconds", self.patience)
+        _require(self.report > 0, "run.report", "a positive time in s", self.report)

@@ -1,0 +1,93 @@
+"""Section [source]: where the frames come from."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+
+from mimyria.errors import SettingsError
+from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import choice as _choice
+from mimyria.settings.fields import require as _require
+from mimyria.settings.fields import setting as _setting
+
+__all__ = ["SourceSettings"]
+
+_KINDS = ("lammps", "ipi", "replay")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where the frames come from."""
+
+    kind: str = _setting(MISSING, 'What sends frames: "lammps", "ipi" or "replay".')
+    endpoint: str | None = _setting(
+        None,
+        'lammps: where the hook connects, "ipc://PATH" or "tcp://127.0.0.1:PORT"; '
+        "without it the socket engine in run.directory.",
+    )
+    address: str | None = _setting(
+        None, 'ipi: the ffsocket, as "unix:NAME" or "HOST:PORT".'
+    )
+    path: Path | None = field(
+        default=None,
+        metadata=_about(
+            "replay: trajectory with velocities: extxyz, LAMMPS dump, H5MD; also .gz, "
+            ".xz, .zst."
+        ),
+    )
+    more: tuple[str, ...] = _setting(
+        (), "replay: further trajectories of the same atoms; no pair crosses over."
+    )
+    format: str | None = _setting(
+        None, 'replay: "extxyz", "lammps" or "h5md", where the ending does not say it.'
+    )
+    types: tuple[str, ...] = _setting(
+        (), 'replay: elements of the types of a dump, as ["1=O", "2=H"].'
+    )
+    elements: tuple[str, ...] = _setting(
+        (), "ipi: element symbols of all atoms in order (or give structure)."
+    )
+    structure: Path | None = field(
+        default=None,
+        metadata=_about(
+            "ipi: a file of the same atoms that ASE can read (or give elements)."
+        ),
+    )
+    time_step: float | None = _setting(
+        None, "ipi, replay: MD time step in fs; LAMMPS says it itself."
+    )
+    stride: int = _setting(
+        1, "ipi, replay: MD steps from one frame to the next; LAMMPS says it itself."
+    )
+
+    velocities_unit: str | None = _setting(
+        None, "replay: unit of the velocities, where the file does not say it."
+    )
+
+    def __post_init__(self) -> None:
+        """Check what the kind of source needs."""
+        _choice("source.kind", self.kind, _KINDS)
+        needed = {
+            "lammps": (),
+            "ipi": ("address", "time_step"),
+            "replay": ("path", "time_step"),
+        }[self.kind]
+        for name in needed:
+            if getattr(self, name) is None:
+                raise SettingsError(
+                    f'source.{name} is missing: a source of kind "{self.kind}" needs '
+                    f"{' and '.join(needed)}. Add it under [source]."
+                )
+        if self.kind == "ipi" and bool(self.elements) == bool(self.structure):
+            raise SettingsError(
+                "i-PI does not say which atoms it has: give either source.elements or "
+                "source.structure."
+            )
+        _require(
+            self.time_step is None or self.time_step > 0,
+            "source.time_step",
+            "a positive time in fs",
+            self.time_step,
+        )
+        _require(self.stride >= 1, "source.stride", "1 or more", self.stride)
