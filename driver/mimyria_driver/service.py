@@ -25,11 +25,12 @@ from mimyria.errors import EngineError, JournalError, MimyriaError
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
-from mimyria_driver.monitor import Monitor, Snapshot
+from mimyria_driver.monitor import Monitor
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import StopRequest
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import (
     Arrived,
     Ended,

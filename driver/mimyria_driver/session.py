@@ -25,11 +25,11 @@ from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
-from mimyria_driver.monitor import Snapshot
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UncertainFrames
 
