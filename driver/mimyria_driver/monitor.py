@@ -7,6 +7,7 @@ monitor that fails to write never ends a run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -92,13 +93,15 @@ class Monitor:
 
     def say(self, lines: Sequence[str]) -> None:
         """Print lines for people, above the view if there is one."""
-        for line in lines:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):
+            for line in lines:
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was, with the last view on it."""
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
             self._live = None
 
     def _rate(self, now: float, durable: int) -> float:
@@ -128,6 +131,11 @@ class Monitor:
             _log.warning("%s could not be written: %s", path, error)
 
     def _show(self, snapshot: Snapshot, rate: float) -> None:
+        """Show it; a terminal that was closed is no reason to end a run."""
+        with contextlib.suppress(OSError):
+            self._draw(snapshot, rate)
+
+    def _draw(self, snapshot: Snapshot, rate: float) -> None:
         if not self._terminal:
             self._console.print(
                 describe(snapshot, rate), highlight=False, markup=False, soft_wrap=True

@@ -11,6 +11,7 @@ record is safe on disk, and not before.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -21,7 +22,13 @@ from typing import Final
 import zmq
 
 from mimyria.diagnostics import report
-from mimyria.errors import EngineError, JournalError, MimyriaError
+from mimyria.errors import (
+    EngineError,
+    EvaluatorError,
+    JournalError,
+    MimyriaError,
+    ResourceError,
+)
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
@@ -29,7 +36,7 @@ from mimyria_driver.monitor import Monitor
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
-from mimyria_driver.signals import StopRequest
+from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import (
     Arrived,
@@ -39,20 +46,25 @@ from mimyria_driver.sources import (
     Source,
     Started,
 )
+from mimyria_driver.status import leave_status
 
 __all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
 
 EXIT_NAME: Final = "EXIT"
 """A file of this name in the run folder ends the run, as in i-PI."""
 
-STOPPED: Final = 75
-"""Exit code of a run that a signal stopped before its end: start it again."""
-
 _TICK: Final = 0.2
 _SHORT: Final = 0.02
-_DRAIN_SECONDS: Final = 5.0
+_DRAIN_SECONDS: Final = 2.5
+"""For frames under way after a signal; saving them must fit into the rest of 5 s."""
 _BATCHES: Final = 2
 """Batches with the evaluator: one is calculated while the next one travels."""
+
+_LEFT: Final = "stopped by a signal before all was finished; start again to continue"
+_NO_MEMORY: Final = (
+    "the memory that the driver may use is full. All acknowledged frames are safe; "
+    "start again, with more memory if this repeats."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +123,10 @@ class Service:
                 if make_evaluator
                 else Evaluator(settings.models, log_path)
             )
+            stop.last_words += [
+                self._evaluator.kill,
+                lambda: leave_status(directory, "stopped", _LEFT),
+            ]
         except BaseException:
             self._release()
             raise
@@ -131,15 +147,23 @@ class Service:
                 self._serve()
                 self._drain()
             except MimyriaError as error:
-                self._failure = self._failure or error
+                self._take(error)
+            except MemoryError:
+                self._take(ResourceError(_NO_MEMORY))
             self._finish()
         finally:
             self._evaluator.close()
-            self._source.close(coming_back=self._state == "stopped")
+            self._source.close(coming_back=self._exit_code == STOPPED)
             self._release()
             self._monitor.close()
         if self._failure is not None:
             raise self._failure
+        return self._exit_code
+
+    @property
+    def _exit_code(self) -> int:
+        if self._failure is not None:
+            return self._failure.exit_code
         return STOPPED if self._state == "stopped" else 0
 
     @property
@@ -173,12 +197,12 @@ class Service:
         """Finish the frames that have arrived; a signal grants them a few seconds."""
         if self._state == "running":
             self._state = "draining"
-        deadline = (
-            time.monotonic() + _DRAIN_SECONDS if self._state == "stopped" else None
-        )
+        deadline = math.inf
         while self._in_flight:
-            late = deadline is not None and time.monotonic() > deadline
-            if late or self._stop.urgent:
+            if deadline == math.inf and self._stop.signal_name is not None:
+                self._stopped()
+                deadline = time.monotonic() + _DRAIN_SECONDS
+            if self._stop.urgent or time.monotonic() > deadline:
                 _log.warning("%d frames were not finished", self._in_flight)
                 break
             self._poll(listen=False, timeout=_SHORT)
@@ -306,9 +330,21 @@ class Service:
             return True
         if self._stop.signal_name is None:
             return False
-        self._message = f"stopped by {self._stop.signal_name}; start again to continue"
-        self._state = "stopped"
+        self._stopped()
         return True
+
+    def _stopped(self) -> None:
+        if self._failure is None:
+            name = self._stop.signal_name
+            self._message = f"stopped by {name}; start again to continue"
+            self._state = "stopped"
+
+    def _take(self, error: MimyriaError) -> None:
+        """What ended the loop; after a signal the evaluator may be gone, too."""
+        if isinstance(error, EvaluatorError) and self._stop.signal_name is not None:
+            self._stopped()
+        else:
+            self._failure = self._failure or error
 
     def _check_patience(self) -> None:
         patience = self._settings.run.patience
@@ -330,6 +366,8 @@ class Service:
             self._conclude()
         except MimyriaError as error:
             self._failure = self._failure or error
+        except MemoryError:
+            self._failure = self._failure or ResourceError(_NO_MEMORY)
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
             self._monitor.say(report(self._session.diagnostics))
@@ -340,7 +378,8 @@ class Service:
             return
         self._sync(session)
         path = session.write_result(self._state)
-        if path is not None and self._settings.spectrum.plots:
+        drawn = self._settings.spectrum.plots and self._stop.signal_name is None
+        if path is not None and drawn:
             draw_plots(path)
         exit_file = self._settings.convergence.exit_file
         if exit_file is not None and session.progress.reason:
@@ -366,12 +405,18 @@ class Service:
         return self._session.show(snapshot, self._in_flight)
 
 
-def run(settings: Settings, *, source: Source | None = None) -> int:
+def run(
+    settings: Settings,
+    *,
+    source: Source | None = None,
+    stop: StopRequest | None = None,
+) -> int:
     """Run the service as the command does, with signals and a view of the progress.
 
     Args:
         settings: of the run.
         source: another source than that of the settings.
+        stop: tells when to end before the end; by default signals do.
 
     Returns:
         The exit code: 0, or `STOPPED`.
@@ -384,5 +429,7 @@ def run(settings: Settings, *, source: Source | None = None) -> int:
     def make_source() -> Source:
         return build_source(settings) if source is None else source
 
+    if stop is not None:
+        return Service(settings, make_source, monitor, stop).run()
     with StopRequest() as stop:
         return Service(settings, make_source, monitor, stop).run()

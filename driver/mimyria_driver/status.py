@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mimyria.errors import OutputError
 
-__all__ = ["LIVE", "STATUS_NAME", "read_status", "write_status"]
+__all__ = ["LIVE", "STATUS_NAME", "leave_status", "read_status", "write_status"]
 
 STATUS_NAME: Final = "status.json"
 LIVE: Final = ("loading", "waiting", "running", "draining")
@@ -27,6 +27,20 @@ def write_status(directory: Path, document: Mapping[str, Any]) -> None:
     path = directory / STATUS_NAME
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    beside.replace(path)
+
+
+def leave_status(directory: Path, state: str, message: str) -> None:
+    """Change the last status to the state that a driver is left in.
+
+    For a process that ends without its loop; it waits for nothing.
+    """
+    path = directory / STATUS_NAME
+    document = json.loads(path.read_text())
+    document |= {"state": state, "message": message, "time": time.time()}
+    # Not the name that `write_status` may be writing to just now.
+    beside = path.with_name(path.name + ".last")
+    beside.write_text(json.dumps(document, indent=1) + "\n")
     beside.replace(path)
 
 

@@ -27,6 +27,7 @@ from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria_driver.evaluator import messages
 from mimyria_driver.settings import ModelsSettings
+from mimyria_driver.signals import held_back
 
 __all__ = ["Evaluator"]
 
@@ -147,6 +148,10 @@ class Evaluator:
             self._replace(f"gave no answer in {self._deadline():.0f} s")
         return samples
 
+    def kill(self) -> None:
+        """End the child at once; it holds nothing worth keeping."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the child: by closing its socket, and if that is ignored by SIGKILL."""
         self._socket.close()
@@ -161,7 +166,7 @@ class Evaluator:
         environment = dict(os.environ)
         # Bit-identical sums on CUDA need this before CUDA wakes up.
         environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        with theirs, self._log_path.open("ab") as log:
+        with theirs, self._log_path.open("ab") as log, held_back():
             self._process = subprocess.Popen(
                 [
                     sys.executable,
