@@ -10,19 +10,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import math
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.live import Live
 
+from mimyria import __version__
+from mimyria.errors import one_line
+from mimyria_driver.conditions import Limits, conditions
+from mimyria_driver.course import Course
+from mimyria_driver.events import EventLog
 from mimyria_driver.snapshot import Snapshot
-from mimyria_driver.status import STATUS_NAME, read_status, write_status
+from mimyria_driver.status import (
+    SCHEMA_VERSION,
+    STATUS_NAME,
+    read_status,
+    write_status,
+)
+from mimyria_driver.surroundings import Surroundings
 from mimyria_driver.views import describe, describe_status, table
 
 __all__ = [
@@ -36,13 +44,16 @@ __all__ = [
 
 _STATUS_SECONDS: Final = 2.0
 _REDRAW_SECONDS: Final = 0.25
-_RATE_SECONDS: Final = 15.0
 
 _log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Shows snapshots; asks for one only when it is due."""
+    """Shows snapshots; asks for one only when it is due.
+
+    Attributes:
+        state: the last one that was shown.
+    """
 
     def __init__(
         self,
@@ -50,6 +61,9 @@ class Monitor:
         *,
         report: float = 10.0,
         console: Console | None = None,
+        events: EventLog | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        watchers: Sequence[Callable[[dict[str, Any]], None]] = (),
     ) -> None:
         """Nothing is shown before the first `tick`.
 
@@ -57,16 +71,28 @@ class Monitor:
             directory: run folder, which must exist when the first tick comes.
             report: seconds between two lines where there is no terminal.
             console: where to show; by default stderr.
+            events: what has happened, for the status.
+            limits: where something is not as it should be.
+            watchers: called with each status that is written.
         """
+        self.state = ""
         self._directory = directory
+        self._events = events
+        self._limits = limits
+        self._watchers = watchers
+        self._course = Course(directory, Surroundings.look())
+        self._facts: dict[str, Any] = {}
         self._console = console or Console(stderr=True)
         self._terminal = self._console.is_terminal
         self._report = _REDRAW_SECONDS if self._terminal else report
         self._live: Live | None = None
         self._next_report = 0.0
         self._next_status = 0.0
-        self._state = ""
-        self._history: deque[tuple[float, int]] = deque()
+
+    def begin(self) -> None:
+        """The run folder is ours from now on."""
+        if self._events is not None:
+            self._events.start()
 
     def tick(self, snapshot: Callable[[], Snapshot], *, force: bool = False) -> None:
         """Show the present state, if it is time to.
@@ -79,14 +105,12 @@ class Monitor:
         if not force and now < min(self._next_report, self._next_status):
             return
         present = snapshot()
-        changed = present.state != self._state
-        if changed and present.state == "running":
-            self._history.clear()  # the rate is that of the run, not of the wait
-        rate = self._rate(now, present.durable)
-        self._state = present.state
+        changed = present.state != self.state
+        rate = self._course.look(now, present)
+        self.state = present.state
         if force or changed or now >= self._next_status:
             self._next_status = now + _STATUS_SECONDS
-            self._write_status(present, rate)
+            self._publish(now, present)
         if force or changed or now >= self._next_report:
             self._next_report = now + self._report
             self._show(present, rate)
@@ -104,31 +128,33 @@ class Monitor:
                 self._live.stop()
             self._live = None
 
-    def _rate(self, now: float, durable: int) -> float:
-        """Frames per second over the last seconds."""
-        history = self._history
-        history.append((now, durable))
-        while len(history) > 2 and now - history[0][0] > _RATE_SECONDS:
-            history.popleft()
-        elapsed = now - history[0][0]
-        return max(0.0, (durable - history[0][1]) / elapsed) if elapsed > 0 else 0.0
-
-    def _write_status(self, snapshot: Snapshot, rate: float) -> None:
-        document = {
-            **dataclasses.asdict(snapshot),
-            "temperature": snapshot.temperature
-            if math.isfinite(snapshot.temperature)
-            else None,
-            "rate": rate,
-            "process": os.getpid(),
-            "time": time.time(),
-        }
+    def _publish(self, now: float, snapshot: Snapshot) -> None:
+        """Write the status, and hand it to those who watch; none can end a run."""
+        status = self._compose(now, snapshot)
         try:
-            write_status(self._directory, document)
+            write_status(self._directory, status)
         except OSError as error:
             # Not worth a run; the journal will notice a full disk soon enough.
             path = self._directory / STATUS_NAME
             _log.warning("%s could not be written: %s", path, error)
+        self._facts = status
+        for watcher in self._watchers:
+            try:
+                watcher(status)
+            except Exception as error:
+                _log.warning("%s: %s", type(watcher).__name__, one_line(error))
+
+    def _compose(self, now: float, snapshot: Snapshot) -> dict[str, Any]:
+        status = {
+            "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            **dataclasses.asdict(snapshot),
+            **self._course.facts(now, snapshot),
+            "warnings": [] if self._events is None else list(self._events.warnings),
+            "events": {} if self._events is None else dict(self._events.counts),
+        }
+        status["conditions"] = conditions(status, self._limits)
+        return status
 
     def _show(self, snapshot: Snapshot, rate: float) -> None:
         """Show it; a terminal that was closed is no reason to end a run."""
@@ -144,4 +170,4 @@ class Monitor:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        self._live.update(table(snapshot, rate), refresh=True)
+        self._live.update(table(snapshot, rate, self._facts), refresh=True)

@@ -10,6 +10,7 @@ record is safe on disk, and not before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -30,9 +31,11 @@ from mimyria.errors import (
     ResourceError,
 )
 from mimyria_driver.assembly import build_source
+from mimyria_driver.durations import Acknowledgements, Durations
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor
+from mimyria_driver.operation import watched
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
@@ -107,12 +110,17 @@ class Service:
         self._state = "loading"
         self._message = ""
         self._received = 0
+        self._evaluated = 0
+        self._published = False
+        self._syncs = Durations()
+        self._acknowledgements = Acknowledgements()
         self._busy_source = True
         self._described = False
         self._failure: MimyriaError | None = None
         self._last_arrival = time.monotonic()
         self._next_result = time.monotonic() + settings.spectrum.refresh
         self._lock = lock_folder(directory)
+        monitor.begin()
         path = directory / JOURNAL_NAME
         log_path = directory / "evaluator.log"
         try:
@@ -183,6 +191,7 @@ class Service:
         self._last_arrival = time.monotonic()
         if self._state == "loading":
             self._state = "waiting"
+            _log.info("the networks are loaded", extra={"code": "networks_ready"})
 
     def _serve(self) -> None:
         """Until the run is over or has to end."""
@@ -203,7 +212,11 @@ class Service:
                 self._stopped()
                 deadline = time.monotonic() + _DRAIN_SECONDS
             if self._stop.urgent or time.monotonic() > deadline:
-                _log.warning("%d frames were not finished", self._in_flight)
+                _log.warning(
+                    "%d frames were not finished",
+                    self._in_flight,
+                    extra={"code": "frames_unfinished"},
+                )
                 break
             self._poll(listen=False, timeout=_SHORT)
             self._advance(idle=False)
@@ -238,6 +251,7 @@ class Service:
         return bool(events)
 
     def _start(self, description: RunDescription) -> None:
+        new = self._session is None
         try:
             if self._session is None:
                 assert self._evaluator.ready is not None
@@ -256,7 +270,13 @@ class Service:
         self._state = "running"
         self._last_arrival = time.monotonic()
         self._source.accept(self._session.journal.durable_step)
-        _log.info("%s, %d atoms", description.engine, len(description.numbers))
+        code = "engine_connected" if new else "engine_back"
+        _log.info(
+            "%s, %d atoms",
+            description.engine,
+            len(description.numbers),
+            extra={"code": code},
+        )
 
     def _arrive(self, arrived: Arrived) -> None:
         assert self._session is not None
@@ -264,6 +284,7 @@ class Service:
         self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
         if pending is not None:
+            self._acknowledgements.arrived(arrived.frame.step)
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
@@ -278,6 +299,7 @@ class Service:
     def _end(self, ended: Ended) -> None:
         self._message = ended.reason
         self._state = "draining"
+        _log.info("%s", ended.reason, extra={"code": "engine_ended"})
 
     def _converged(self, reason: str) -> None:
         """End the run here: frames that were not kept belong to no result."""
@@ -304,6 +326,7 @@ class Service:
         if session is not None:
             for sample in samples:
                 session.keep(self._submitted.popleft(), sample)
+                self._evaluated += 1
                 if session.progress.reason and self._state == "running":
                     self._converged(session.progress.reason)
                     break
@@ -314,11 +337,28 @@ class Service:
         self._monitor.tick(self._snapshot)
 
     def _sync(self, session: Session) -> None:
-        self._source.acknowledge(session.journal.sync())
+        begun = time.monotonic()
+        step = session.journal.sync()
+        self._syncs.append(time.monotonic() - begun)
+        self._acknowledgements.durable(step)
+        self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:
-        session.write_result(status)
+        self._write_result(session, status, told=self._published)
         self._next_result = time.monotonic() + self._settings.spectrum.refresh
+
+    def _write_result(
+        self, session: Session, status: str, *, told: bool
+    ) -> Path | None:
+        """Publish; the first and the last result are worth a line."""
+        path = session.write_result(status)
+        if path is not None and not told:
+            self._published = True
+            frames = session.pipeline.n_frames
+            _log.info(
+                "%s with %d frames", path, frames, extra={"code": "result_written"}
+            )
+        return path
 
     def _stopping(self) -> bool:
         """Whether somebody asked for the end; remembers it as the state."""
@@ -377,7 +417,7 @@ class Service:
         if session is None or isinstance(self._failure, JournalError):
             return
         self._sync(session)
-        path = session.write_result(self._state)
+        path = self._write_result(session, self._state, told=False)
         drawn = self._settings.spectrum.plots and self._stop.signal_name is None
         if path is not None and drawn:
             draw_plots(path)
@@ -395,6 +435,15 @@ class Service:
         snapshot = Snapshot(
             state=self._state,
             received=self._received,
+            evaluated=self._evaluated,
+            timings={
+                "evaluate": self._evaluator.seconds.summary(),
+                "acknowledge": self._acknowledgements.seconds.summary(),
+                "sync": self._syncs.summary(),
+            },
+            models={}
+            if ready is None
+            else {name: str(doc["sha256"]) for name, doc in ready["models"].items()},
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
@@ -424,12 +473,12 @@ def run(
     Raises:
         MimyriaError: why the run ended; its `exit_code` is that of the command.
     """
-    monitor = Monitor(settings.run.directory, report=settings.run.report)
 
     def make_source() -> Source:
         return build_source(settings) if source is None else source
 
-    if stop is not None:
-        return Service(settings, make_source, monitor, stop).run()
-    with StopRequest() as stop:
+    with contextlib.ExitStack() as stack:
+        if stop is None:
+            stop = stack.enter_context(StopRequest())
+        monitor = stack.enter_context(watched(settings, stop))
         return Service(settings, make_source, monitor, stop).run()

@@ -166,12 +166,14 @@ class Session:
                 "frames between are replaced",
                 before,
                 frame.step,
+                extra=_event("rollback", before=before, step=frame.step),
             )
         elif place.previous_step < 0 <= before:
             _log.warning(
                 "frames are missing between step %d and %d; a new segment begins",
                 before,
                 frame.step,
+                extra=_event("gap", before=before, step=frame.step),
             )
         return Pending(frame, place, digest)
 
@@ -330,7 +332,7 @@ class Session:
             self.pipeline.kinetic_temperature, self._settings.spectrum.temperature
         )
         if self.warning:
-            _log.warning("%s", self.warning)
+            _log.warning("%s", self.warning, extra=_event("temperature"))
 
     def _provenance(self, status: str) -> dict[str, str | int | float]:
         names = {
@@ -349,3 +351,8 @@ class Session:
             **self.progress.provenance(),
             **names,
         }
+
+
+def _event(code: str, **fields: int) -> dict[str, object]:
+    """What a line of the log says to programs."""
+    return {"code": code, "fields": fields}

@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Snapshot"]
+__all__ = ["GOAL", "Snapshot"]
+
+GOAL: Final = 0.05
+"""Relative error for which the remaining time is shown, where there is no target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,12 @@ class Snapshot:
         restarts: evaluators that had to be replaced.
         device: where the networks run.
         message: a warning, or why the run is over.
+        evaluated: frames whose currents came back since the start of this process.
+        run_id: of the run folder, empty where it has none.
+        models: digest of the model of each target.
+        engine_alive: whether the engine was heard of lately; None: not known.
+        timings: durations by name ("evaluate", "acknowledge", "sync") in s, each as
+            `Durations.summary` gives them.
         progress: part of the frames that were read, 0 to 1; None: not known.
     """
 
@@ -67,3 +76,26 @@ class Snapshot:
     device: str = ""
     message: str = ""
     progress: float | None = None
+    evaluated: int = 0
+    run_id: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
+    engine_alive: bool | None = None
+    timings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def seconds_to_target(self, rate: float) -> dict[str, float]:
+        """How long each error still takes to its target, for those that are above it.
+
+        N' = N (r / r')²
+
+        Args:
+            rate: frames per second.
+        """
+        if rate <= 0 or self.state != "running":
+            return {}
+        seconds: dict[str, float] = {}
+        for name, error in self.errors.items():
+            target = self.targets.get(name, GOAL)
+            wanted = self.durable * (error / target) ** 2 - self.durable
+            if wanted > 0:
+                seconds[name] = wanted / rate
+        return seconds

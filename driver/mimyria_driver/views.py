@@ -8,17 +8,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from mimyria_driver.snapshot import Snapshot
+from mimyria_driver.snapshot import GOAL, Snapshot
 
-__all__ = ["describe", "describe_status", "duration", "table"]
+__all__ = ["describe", "describe_status", "duration", "table", "table_of_status"]
 
-_GOAL: Final = 0.05
-"""Relative error for which the remaining time is shown, where there is no target."""
+
+def table_of_status(status: Mapping[str, Any]) -> Table:
+    """The view for a terminal, from a status that `read_status` gave."""
+    view = table(_snapshot(status), status["rate"], status)
+    age = duration(status["age"])
+    view.caption = f"not heard of for {age}" if status["stale"] else f"{age} ago"
+    return view
 
 
 def describe(snapshot: Snapshot, rate: float) -> str:
@@ -51,19 +56,23 @@ def describe(snapshot: Snapshot, rate: float) -> str:
 
 def describe_status(status: Mapping[str, Any]) -> str:
     """The line for a log, from a status that `read_status` gave."""
-    names = {entry.name for entry in dataclasses.fields(Snapshot)}
-    values = {name: status[name] for name in names & status.keys()}
-    if values["temperature"] is None:
-        values["temperature"] = math.nan
-    line = describe(Snapshot(**values), status["rate"])
+    line = describe(_snapshot(status), status["rate"])
     age = duration(status["age"])
     if status["stale"]:
         return f"not heard of for {age}; it was: {line}"
     return f"{line} · {age} ago"
 
 
-def table(snapshot: Snapshot, rate: float) -> Table:
-    """The view for a terminal."""
+def table(
+    snapshot: Snapshot, rate: float, facts: Mapping[str, Any] | None = None
+) -> Table:
+    """The view for a terminal.
+
+    Args:
+        snapshot: the state.
+        rate: frames per second.
+        facts: the status, where there is one: more rows.
+    """
     view = Table(title=f"mimyria-driver · {snapshot.state}", show_header=False)
     view.add_column(style="bold")
     view.add_column()
@@ -90,11 +99,39 @@ def table(snapshot: Snapshot, rate: float) -> Table:
         )
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
+    rows |= _surroundings(facts or {})
     if snapshot.message:
         rows["note"] = snapshot.message
     for name, text in rows.items():
         view.add_row(name, text)
     return view
+
+
+def _snapshot(status: Mapping[str, Any]) -> Snapshot:
+    names = {entry.name for entry in dataclasses.fields(Snapshot)}
+    values = {name: status[name] for name in names & status.keys()}
+    if values["temperature"] is None:
+        values["temperature"] = math.nan
+    return Snapshot(**values)
+
+
+def _surroundings(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Rows of what the status knows beyond the snapshot."""
+    rows: dict[str, str] = {}
+    if facts.get("time_per_day"):
+        rows["speed"] = f"{facts['time_per_day']:.3g} ns of the run in a day"
+    job = facts.get("job")
+    if job is not None:
+        left = job["seconds_left"]
+        end = "" if left is None else f", ends in {duration(max(0.0, left))}"
+        rows["job"] = f"{job['id']}{end}"
+    hours = (facts.get("disk") or {}).get("hours_to_full")
+    if hours is not None:
+        size = facts["journal_bytes"] / 1e6
+        rows["disk"] = f"journal {size:.1f} MB, full in {duration(3600 * hours)}"
+    for entry in facts.get("warnings", ()):
+        rows[f"warning {len(rows)}"] = entry["text"]
+    return rows
 
 
 def _lag(snapshot: Snapshot) -> str:
@@ -107,13 +144,13 @@ def _lag(snapshot: Snapshot) -> str:
 def _errors(snapshot: Snapshot, rate: float) -> list[str]:
     """Each error, with the time until it reaches its target."""
     texts: list[str] = []
+    left = snapshot.seconds_to_target(rate)
     for name, error in snapshot.errors.items():
         digits = 0 if error >= 0.1 else 1
         text = f"{name} ±{100 * error:.{digits}f} %" if error < 1 else f"{name} ±>100 %"
-        target = snapshot.targets.get(name, _GOAL)
-        wanted = snapshot.durable * (error / target) ** 2 - snapshot.durable
-        if rate > 0 and wanted > 0 and snapshot.state == "running":
-            text += f" ({100 * target:g} % in {duration(wanted / rate)})"
+        if name in left:
+            target = snapshot.targets.get(name, GOAL)
+            text += f" ({100 * target:g} % in {duration(left[name])})"
         texts.append(text)
     return texts
 

@@ -25,6 +25,7 @@ from mimyria.contributions import Sample
 from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import messages
 from mimyria_driver.settings import ModelsSettings
 from mimyria_driver.signals import held_back
@@ -69,7 +70,7 @@ class Evaluator:
         """
         self.ready: dict[str, Any] | None = None
         self.restarts = 0
-        self.seconds: deque[float] = deque(maxlen=50)
+        self.seconds = Durations(recent=50)
         self._settings = messages.pack_json(
             {
                 "apt": settings.apt,
@@ -258,7 +259,11 @@ class Evaluator:
                 f"{' again' if self._deaths >= _DEATHS else ' while loading'}. "
                 f"Its last words: {self._last_words()} (more in {self._log_path})."
             )
-        _log.warning("the evaluator process %s; starting another", cause)
+        _log.warning(
+            "the evaluator process %s; starting another",
+            cause,
+            extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
+        )
         self.restarts += 1
         self._start()
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mimyria.targets import target_by_name
 from mimyria.tensorsources import ConvertedSource, source_document
+from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator.worker import evaluate
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.pipeline import rebuild
@@ -33,7 +34,7 @@ class InstantEvaluator:
     def __init__(self, delay=0.0):
         self.delay = delay
         self.restarts = 0
-        self.seconds = deque(maxlen=50)
+        self.seconds = Durations()
         self.killed = False
         self._near, self._far = socket.socketpair()
         self._far.send(b"x")  # always something to read: the loop need not wait
