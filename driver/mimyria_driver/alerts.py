@@ -46,7 +46,7 @@ class _Active:
     """A condition that holds."""
 
     def __init__(self) -> None:
-        self.told_at = 0.0
+        self.told = False
         self.calm = 0
         self.text = ""
 
@@ -81,7 +81,7 @@ class AlertRules:
             self._active.setdefault(name, _Active()).calm = 0
             if self._may_tell(now, name):
                 alerts.append(Alert(name, each["level"], each["text"]))
-                self._active[name].told_at = now
+                self._active[name].told = True
             self._active[name].text = each["text"]
         for name, active in list(self._active.items()):
             if name in present:
@@ -89,7 +89,7 @@ class AlertRules:
             active.calm += 1
             if active.calm >= _CALM_STATUSES or status["state"] in _FINAL:
                 del self._active[name]
-                if active.told_at:
+                if active.told:
                     alerts.append(Alert(name, "info", f"over: {active.text}", True))
         return alerts + self._ends(status)
 

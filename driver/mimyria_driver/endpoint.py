@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from mimyria.errors import SettingsError
 from mimyria_driver.metrics import metrics_text
 from mimyria_driver.privatefiles import create_private, read_private
 
@@ -80,7 +81,7 @@ class Endpoint:
         try:
             token = _token(self._directory / TOKEN_NAME)
             self._server = _Server((host, port), token, lambda: self._text)
-        except OSError as error:
+        except (OSError, SettingsError) as error:
             _log.warning(
                 "no metrics at %s:%d: %s", host, port, error, extra={"code": "endpoint"}
             )
