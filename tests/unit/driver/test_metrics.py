@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -206,7 +207,18 @@ def test_endpoint_outlives_peers_that_misbehave(endpoint, tmp_path, status):
             peer.sendall(raw)
     for peer in idle:
         peer.close()
-    assert ask(endpoint, token=token_of(tmp_path))[0] == 200
+    # Those who hang on are let go after a few seconds; then there is room again.
+    assert until_answered(endpoint, token_of(tmp_path)) == 200
+
+
+def until_answered(endpoint, token):
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return ask(endpoint, token=token)[0]
+        except (OSError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_token_is_kept_over_a_restart_and_must_be_private(status, tmp_path, caplog):
