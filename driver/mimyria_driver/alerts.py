@@ -21,6 +21,8 @@ _ONCE: Final = {
     "quarantine": "a frame was put aside",
 }
 """Codes of events that are worth an alert as such."""
+_QUIET: Final = ("checks",)
+"""Conditions that a night's sleep does not change; the status shows them."""
 _CALM_STATUSES: Final = 3
 """So many statuses without a condition end it: what flickers has not ended."""
 
@@ -74,7 +76,11 @@ class AlertRules:
             status: of the monitor.
         """
         alerts = self._events(now, status)
-        present = {each["name"]: each for each in status["conditions"]}
+        present = {
+            each["name"]: each
+            for each in status["conditions"]
+            if each["name"] not in _QUIET
+        }
         if status["state"] in _FINAL:
             present = {}
         for name, each in present.items():

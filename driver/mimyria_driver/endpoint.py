@@ -29,6 +29,8 @@ _PATH: Final = "/metrics"
 _KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = 5.0
 _CONVERSATIONS: Final = 4
+_TURN: Final = 0.1
+"""Seconds after which the thread notices that it should end."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +89,10 @@ class Endpoint:
             )
             return
         threading.Thread(
-            target=self._server.serve_forever, name="metrics", daemon=True
+            target=self._server.serve_forever,
+            args=(_TURN,),
+            name="metrics",
+            daemon=True,
         ).start()
         text = "metrics at http://%s:%d%s, token in %s"
         _log.info(text, host, self.port, _PATH, TOKEN_NAME, extra={"code": "endpoint"})
