@@ -15,7 +15,6 @@ __all__ = ["Alert", "AlertRules"]
 _FINAL: Final = {"ended": "finished", "failed": "failed"}
 _ONCE: Final = {
     "gap": "frames are missing in the series; a new segment begins",
-    "disk_full": "the disk is full; the engine waits",
     "io_error": "the disk gave an error",
     "canary_failed": "the networks gave other numbers than before for the same frame",
     "quarantine": "a frame was put aside",

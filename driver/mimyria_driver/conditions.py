@@ -53,6 +53,9 @@ def _silence(status: Mapping[str, Any], limits: Limits) -> dict[str, str] | None
 
 
 def _disk(status: Mapping[str, Any], limits: Limits) -> dict[str, str] | None:
+    if status["state"] == "disk full":
+        text = "the disk is full; the engine waits until there is room"
+        return _condition("disk_full", "critical", text)
     hours = status["disk"]["hours_to_full"]
     if hours is None or hours >= limits.disk_hours:
         return None

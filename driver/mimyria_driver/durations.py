@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["Acknowledgements", "Durations"]
+__all__ = ["Durations"]
 
 _BORDERS: Final = (
     1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
 )  # fmt: skip
 """Upper borders of the histogram in s, the same for ever: plots rely on them."""
-
-_UNDER_WAY: Final = 10_000
 
 
 class Durations:
@@ -55,6 +54,13 @@ class Durations:
                 self._bins[index] += 1
                 break
 
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Take in how long the block takes."""
+        begun = time.monotonic()
+        yield
+        self.append(time.monotonic() - begun)
+
     def summary(self) -> dict[str, Any]:
         """All in plain values: `count`, `sum`, `p50`, `p99`, `buckets` (cumulative)."""
         ordered = sorted(self._recent)
@@ -69,25 +75,6 @@ class Durations:
             "p99": _quantile(ordered, 0.99),
             "buckets": buckets,
         }
-
-
-class Acknowledgements:
-    """Time of each frame from its arrival until it is safe on disk."""
-
-    def __init__(self) -> None:
-        """No frame yet."""
-        self.seconds = Durations()
-        self._arrived: deque[tuple[int, float]] = deque(maxlen=_UNDER_WAY)
-
-    def arrived(self, step: int) -> None:
-        """A frame has come."""
-        self._arrived.append((step, time.monotonic()))
-
-    def durable(self, step: int) -> None:
-        """All frames up to this step are safe."""
-        now = time.monotonic()
-        while self._arrived and self._arrived[0][0] <= step:
-            self.seconds.append(now - self._arrived.popleft()[1])
 
 
 def _quantile(ordered: list[float], part: float) -> float | None:

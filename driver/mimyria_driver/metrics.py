@@ -14,7 +14,8 @@ from typing import Any, Final
 __all__ = ["STATES", "MetricsFile", "metrics_text"]
 
 STATES: Final = (
-    "loading", "waiting", "running", "draining", "ended", "stopped", "failed",
+    "loading", "waiting", "running", "disk full", "draining", "ended", "stopped",
+    "failed",
 )  # fmt: skip
 
 _COUNTERS: Final = {

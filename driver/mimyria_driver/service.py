@@ -31,7 +31,7 @@ from mimyria.errors import (
     ResourceError,
 )
 from mimyria_driver.assembly import build_source
-from mimyria_driver.durations import Acknowledgements, Durations
+from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor
@@ -50,6 +50,7 @@ from mimyria_driver.sources import (
     Started,
 )
 from mimyria_driver.status import leave_status
+from mimyria_driver.timedsource import TimedSource
 
 __all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
 
@@ -110,10 +111,8 @@ class Service:
         self._state = "loading"
         self._message = ""
         self._received = 0
-        self._evaluated = 0
-        self._published = False
+        self._drain_until = math.inf
         self._syncs = Durations()
-        self._acknowledgements = Acknowledgements()
         self._busy_source = True
         self._described = False
         self._failure: MimyriaError | None = None
@@ -125,7 +124,7 @@ class Service:
         log_path = directory / "evaluator.log"
         try:
             self._journal = Journal.open(path) if path.exists() else None
-            self._source = make_source()
+            self._source = TimedSource(make_source())
             self._evaluator = (
                 make_evaluator(log_path)
                 if make_evaluator
@@ -206,12 +205,8 @@ class Service:
         """Finish the frames that have arrived; a signal grants them a few seconds."""
         if self._state == "running":
             self._state = "draining"
-        deadline = math.inf
         while self._in_flight:
-            if deadline == math.inf and self._stop.signal_name is not None:
-                self._stopped()
-                deadline = time.monotonic() + _DRAIN_SECONDS
-            if self._stop.urgent or time.monotonic() > deadline:
+            if self._no_time_left():
                 _log.warning(
                     "%d frames were not finished",
                     self._in_flight,
@@ -251,7 +246,6 @@ class Service:
         return bool(events)
 
     def _start(self, description: RunDescription) -> None:
-        new = self._session is None
         try:
             if self._session is None:
                 assert self._evaluator.ready is not None
@@ -270,13 +264,6 @@ class Service:
         self._state = "running"
         self._last_arrival = time.monotonic()
         self._source.accept(self._session.journal.durable_step)
-        code = "engine_connected" if new else "engine_back"
-        _log.info(
-            "%s, %d atoms",
-            description.engine,
-            len(description.numbers),
-            extra={"code": code},
-        )
 
     def _arrive(self, arrived: Arrived) -> None:
         assert self._session is not None
@@ -284,7 +271,6 @@ class Service:
         self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
         if pending is not None:
-            self._acknowledgements.arrived(arrived.frame.step)
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
@@ -326,7 +312,6 @@ class Service:
         if session is not None:
             for sample in samples:
                 session.keep(self._submitted.popleft(), sample)
-                self._evaluated += 1
                 if session.progress.reason and self._state == "running":
                     self._converged(session.progress.reason)
                     break
@@ -337,28 +322,13 @@ class Service:
         self._monitor.tick(self._snapshot)
 
     def _sync(self, session: Session) -> None:
-        begun = time.monotonic()
-        step = session.journal.sync()
-        self._syncs.append(time.monotonic() - begun)
-        self._acknowledgements.durable(step)
+        with self._syncs.measured():
+            step = session.journal.sync()
         self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:
-        self._write_result(session, status, told=self._published)
+        session.write_result(status)
         self._next_result = time.monotonic() + self._settings.spectrum.refresh
-
-    def _write_result(
-        self, session: Session, status: str, *, told: bool
-    ) -> Path | None:
-        """Publish; the first and the last result are worth a line."""
-        path = session.write_result(status)
-        if path is not None and not told:
-            self._published = True
-            frames = session.pipeline.n_frames
-            _log.info(
-                "%s with %d frames", path, frames, extra={"code": "result_written"}
-            )
-        return path
 
     def _stopping(self) -> bool:
         """Whether somebody asked for the end; remembers it as the state."""
@@ -378,6 +348,16 @@ class Service:
             name = self._stop.signal_name
             self._message = f"stopped by {name}; start again to continue"
             self._state = "stopped"
+
+    def _no_time_left(self) -> bool:
+        """While frames are finished: whether a signal forbids to wait for more."""
+        if self._stop.signal_name is None:
+            return False
+        now = time.monotonic()
+        if self._drain_until == math.inf:
+            self._stopped()
+            self._drain_until = now + _DRAIN_SECONDS
+        return self._stop.urgent or now > self._drain_until
 
     def _take(self, error: MimyriaError) -> None:
         """What ended the loop; after a signal the evaluator may be gone, too."""
@@ -417,7 +397,7 @@ class Service:
         if session is None or isinstance(self._failure, JournalError):
             return
         self._sync(session)
-        path = self._write_result(session, self._state, told=False)
+        path = session.write_result(self._state)
         drawn = self._settings.spectrum.plots and self._stop.signal_name is None
         if path is not None and drawn:
             draw_plots(path)
@@ -435,10 +415,9 @@ class Service:
         snapshot = Snapshot(
             state=self._state,
             received=self._received,
-            evaluated=self._evaluated,
             timings={
                 "evaluate": self._evaluator.seconds.summary(),
-                "acknowledge": self._acknowledgements.seconds.summary(),
+                "acknowledge": self._source.seconds.summary(),
                 "sync": self._syncs.summary(),
             },
             models={}
@@ -447,7 +426,7 @@ class Service:
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
-            progress=getattr(self._source, "progress", None),
+            progress=self._source.progress,
         )
         if self._session is None:
             return snapshot

@@ -30,7 +30,7 @@ __all__ = [
 STATUS_NAME: Final = "status.json"
 SCHEMA_VERSION: Final = 1
 """Of status.json; status.schema.json beside this module says what stands in it."""
-LIVE: Final = ("loading", "waiting", "running", "draining")
+LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
 """States of a driver that is there; in all others it has gone."""
 
 _STALE_SECONDS: Final = 30.0

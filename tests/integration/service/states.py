@@ -18,8 +18,8 @@ from mimyria_driver import service
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 
-N_FRAMES = 40
-MIDDLE = 20
+N_FRAMES = 24
+MIDDLE = 12
 
 
 def there():

@@ -19,8 +19,8 @@ from mimyria_driver.records import read_journal
 from mimyria_driver.signals import StopRequest, held_back
 from mimyria_driver.sources import Ended, Started
 
-N_FRAMES = 40
-MIDDLE = 20
+N_FRAMES = 24
+MIDDLE = 12
 LONGEST = 5.0
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP", "SIGXCPU")
 STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
@@ -31,10 +31,15 @@ def script(n_frames=N_FRAMES):
     return [Started(description()), *frames, Ended("the end")]
 
 
+def calm(directory):
+    """Settings that write no result in between."""
+    return make_settings(directory, spectrum={"refresh": 1000.0})
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reference")
-    assert serve_here(make_settings(directory), ScriptedSource(script())) == 0
+    assert serve_here(calm(directory), ScriptedSource(script())) == 0
     return fold_of(directory)
 
 
@@ -119,9 +124,7 @@ def test_signal_leaves_all_durable_and_the_run_goes_on(
 ):
     scene = Scene(state, lambda: signal.raise_signal(signal.Signals[name]), monkeypatch)
     with StopRequest() as stop:
-        code = serve_here(
-            make_settings(tmp_path), scene.source, scene.evaluator, stop=stop
-        )
+        code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None, "the state never came"
     assert scene.seen == STATE_THEN[state]
     assert time.monotonic() - scene.acted_at < LONGEST
@@ -139,7 +142,7 @@ def test_signal_leaves_all_durable_and_the_run_goes_on(
         found = read_result(tmp_path / "spectrum.h5").provenance
         assert (found["frames"], found["status"]) == (len(steps), "stopped")
     monkeypatch.undo()
-    assert serve_here(make_settings(tmp_path), ScriptedSource(script())) == 0
+    assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
 
 
@@ -159,9 +162,7 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
 
     scene.evaluator.submit = never
     with StopRequest() as stop:
-        code = serve_here(
-            make_settings(tmp_path), scene.source, scene.evaluator, stop=stop
-        )
+        code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert stop.urgent
     assert code == 75
@@ -181,9 +182,7 @@ def test_limit_of_processor_time_that_is_told_again_is_no_impatience():
 def test_sigcont_changes_nothing(tmp_path, reference, monkeypatch):
     scene = Scene("running", lambda: signal.raise_signal(signal.SIGCONT), monkeypatch)
     with StopRequest() as stop:
-        code = serve_here(
-            make_settings(tmp_path), scene.source, scene.evaluator, stop=stop
-        )
+        code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert (code, stop.signal_name) == (0, None)
     assert fold_of(tmp_path) == reference
@@ -235,7 +234,7 @@ def test_process_that_gets_a_signal_ends_within_seconds(
     code, seconds, errors = end_of(process, sent_at)
     assert code == 75, errors
     assert seconds < LONGEST
-    assert serve_here(make_settings(tmp_path), ScriptedSource(script())) == 0
+    assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
 
 
@@ -248,7 +247,7 @@ def test_disk_that_hangs_cannot_hold_the_process(tmp_path, reference):
     assert "could not finish in time" in errors
     assert 4.0 < seconds < LONGEST + 0.5
     assert read_status(tmp_path)["state"] == "stopped"
-    assert serve_here(make_settings(tmp_path), ScriptedSource(script())) == 0
+    assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
 
 
@@ -279,5 +278,5 @@ def test_memory_limit_ends_with_75_and_the_run_goes_on(tmp_path, reference):
     assert status["state"] == "failed"
     assert len(list(read_journal(tmp_path / "journal"))) >= MIDDLE - 1
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
-    assert serve_here(make_settings(tmp_path), ScriptedSource(script())) == 0
+    assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference

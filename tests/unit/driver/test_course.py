@@ -10,9 +10,11 @@ import pytest
 from mimyria_driver import course as module
 from mimyria_driver.conditions import Limits, conditions
 from mimyria_driver.course import Course, Trend
-from mimyria_driver.durations import Acknowledgements, Durations
+from mimyria_driver.durations import Durations
 from mimyria_driver.snapshot import Snapshot
+from mimyria_driver.sources import Arrived
 from mimyria_driver.surroundings import Surroundings
+from mimyria_driver.timedsource import TimedSource
 
 HERE = Surroundings("host", 1, "boot", None, 0, None)
 RUNNING = Snapshot(state="running", engine="e", sampled=2.0, durable=1000)
@@ -127,14 +129,26 @@ def test_durations_have_quantiles_and_cumulative_buckets():
 
 
 def test_acknowledgement_takes_from_arrival_to_disk():
-    waiting = Acknowledgements()
-    for step in (0, 4, 8):
-        waiting.arrived(step)
-    waiting.durable(4)
-    assert waiting.seconds.count == 2
-    waiting.durable(8)
-    assert waiting.seconds.count == 3
-    assert all(0 <= seconds < 5 for seconds in waiting.seconds)
+    class Scripted:
+        progress = 0.5
+        told = ()
+
+        def receive(self):
+            return [Arrived(SimpleNamespace(step=step), -1) for step in (0, 4, 8)]
+
+        def acknowledge(self, step):
+            self.told = (*self.told, step)
+
+    inner = Scripted()
+    source = TimedSource(inner)
+    assert len(source.receive()) == 3
+    source.acknowledge(4)
+    assert source.seconds.count == 2
+    source.acknowledge(8)
+    assert source.seconds.count == 3
+    assert all(0 <= seconds < 5 for seconds in source.seconds)
+    assert inner.told == (4, 8)
+    assert source.progress == 0.5
 
 
 # -- conditions -----------------------------------------------------------------------
@@ -162,6 +176,7 @@ JOB = {"id": "1", "restarts": 0, "seconds_left": 300.0}
         ({"progress_age": 901.0, "state": "waiting"}, []),
         ({"disk": {"hours_to_full": 1.9, "free_bytes": 1}}, ["disk"]),
         ({"disk": {"hours_to_full": 2.1, "free_bytes": 1}}, []),
+        ({"state": "disk full"}, ["disk_full"]),
         ({"restarts_last_hour": 3}, []),
         ({"restarts_last_hour": 4}, ["restarts"]),
         ({"job": JOB}, []),
