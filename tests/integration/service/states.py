@@ -76,7 +76,17 @@ def limit_memory():
         raise
 
 
-def run(state, directory):
+def listen(directory, endpoint):
+    """A driver for an engine at a socket."""
+    settings = make_settings(directory, source={"endpoint": endpoint})
+    service.Evaluator = lambda *arguments: InstantEvaluator()
+    with StopRequest() as stop:
+        return service.run(settings, stop=stop)
+
+
+def run(state, directory, *more):
+    if state == "socket":
+        return listen(directory, *more)
     settings = make_settings(directory)
     frames = [Started(description()), *arrivals(trajectory(N_FRAMES)), Ended("the end")]
     evaluator = InstantEvaluator()
