@@ -29,7 +29,9 @@ In the run folder (run.directory):
   spectrum.h5        the result, complete at every moment, renewed during the run
   ir.png raman.png   drawn at the end, with vdos.png if velocities are kept
   journal            one checksummed record for each frame; the truth, keep it
-  status.json        for `mimyria-driver status`
+  status.json        for `mimyria-driver status` and `watch`
+  events.jsonl       a line for everything that happens
+  metrics.prom       numbers for Prometheus
   evaluator.log      what the networks' process said
 
 To end early: Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or a file EXIT in the run

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +169,12 @@ def test_loggers_are_left_as_they_were(tmp_path):
     with EventLog(tmp_path):
         assert logger.isEnabledFor(logging.INFO)
     assert (logger.level, list(logger.handlers)) == before
+
+
+def test_every_code_is_in_the_manual():
+    manual = Path(__file__).parents[3] / "docs" / "operation.md"
+    text = manual.read_text()
+    assert [code for code in CODES if f"`{code}`" not in text] == []
 
 
 # -- stderr ---------------------------------------------------------------------------

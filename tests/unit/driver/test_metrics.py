@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -119,6 +120,26 @@ def test_prometheus_own_parser_reads_them(status):
     assert info.labels["apt_sha256"] == "ab"
     n_samples = sum(len(family.samples) for family in families)
     assert n_samples == len(samples(metrics_text(status)))
+
+
+def test_every_metric_of_the_manual_is_there(status):
+    manual = (Path(__file__).parents[3] / "docs" / "operation.md").read_text()
+    full = {
+        **status,
+        "result_age": 1.0,
+        "temperature": 300.0,
+        "job": {"id": "1", "restarts": 0, "seconds_left": 60.0},
+        "disk": {"free_bytes": 1, "hours_to_full": 1.0},
+        "conditions": [{"name": "disk", "level": "warning", "text": "."}],
+        "events": {"gap": 1},
+        "timings": dict.fromkeys(
+            ("evaluate", "acknowledge", "sync"), status["timings"]["evaluate"]
+        ),
+    }
+    families = set(re.findall(r"# TYPE (\w+)", metrics_text(full)))
+    named = set(re.findall(r"`(mimyria_[a-z_]+)[`{]", manual))
+    assert len(named) > 20
+    assert named <= families
 
 
 def test_file_is_whole_for_every_reader_and_private(status, tmp_path):
