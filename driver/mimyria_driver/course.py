@@ -28,6 +28,8 @@ _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 _LEAST_STEP: Final = 1.0
 _DISK_SECONDS: Final = 600.0
+_LEAST_SECONDS: Final = 60.0
+"""What a run does in its first seconds says nothing about its days."""
 _PS_PER_NS: Final = 1000.0
 _RESULT: Final = "spectrum.h5"
 _JOURNAL: Final = "journal*"
@@ -140,7 +142,9 @@ class Course:
         journal = folder_bytes(self._directory, _JOURNAL)
         free = free_bytes(self._directory)
         self._journal.add(now, journal)
-        loss = self._journal.per_second(now, journal, _DISK_SECONDS)
+        loss = 0.0
+        if self._journal.span(now) >= _LEAST_SECONDS:
+            loss = self._journal.per_second(now, journal, _DISK_SECONDS)
         if free is not None:
             self._free.add(now, free)
             # Others write to the disk, too; a few minutes would say little of them.

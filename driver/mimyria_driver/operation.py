@@ -90,7 +90,8 @@ def _told(monitor: Monitor, events: EventLog) -> Iterator[None]:
             last = Snapshot(state="failed", message=reason)
             monitor.tick(lambda: last, force=True)
         raise
-    _log.info("the driver: %s", monitor.state, extra={"code": "driver_stopped"})
+    text = "the driver leaves; the run has %s"
+    _log.info(text, monitor.state, extra={"code": "driver_stopped"})
 
 
 def _limits(settings: Settings) -> Limits:

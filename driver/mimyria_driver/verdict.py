@@ -45,10 +45,17 @@ def judge(status: Mapping[str, Any]) -> tuple[int, str]:
     if status["state"] not in (*LIVE, "ended", "stopped"):
         return UNKNOWN, line
     for level, code in (("critical", CRITICAL), ("warning", WARNING)):
-        texts = [c["text"] for c in status.get("conditions", ()) if c["level"] == level]
-        if texts and status["state"] in LIVE:
+        texts = [c["text"] for c in _present(status) if c["level"] == level]
+        if texts:
             return code, f"{'; '.join(texts)} · {line}"
     return OK, line
+
+
+def _present(status: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    """Conditions that still mean something: of a run that has gone, its checks."""
+    live = status["state"] in LIVE
+    found = status.get("conditions", ())
+    return [each for each in found if live or each["name"] == "checks"]
 
 
 def is_gone(status: Mapping[str, Any]) -> bool:

@@ -112,6 +112,9 @@ def test_status_has_the_last_warnings_and_the_counts_of_events(tmp_path):
 SILENT = {
     "conditions": [{"name": "no_progress", "level": "critical", "text": "nothing"}]
 }
+WRONG = {
+    "conditions": [{"name": "checks", "level": "warning", "text": "checks: wrong"}]
+}
 FULL = {"conditions": [{"name": "disk", "level": "warning", "text": "soon full"}]}
 
 
@@ -126,6 +129,9 @@ FULL = {"conditions": [{"name": "disk", "level": "warning", "text": "soon full"}
         ("stopped", {}, 0, "OK"),
         ("running", FULL, 1, "WARN: soon full"),
         ("running", SILENT, 2, "CRIT: nothing"),
+        ("ended", FULL, 0, "OK"),
+        ("ended", WRONG, 1, "WARN: checks: wrong"),
+        ("disk full", {}, 2, "CRIT: the disk is full"),
         ("failed", {}, 2, "CRIT"),
         ("failed", FULL, 2, "CRIT"),
         ("running", {"age": 31.0}, 3, "UNKNOWN: not heard of for 31 s"),
