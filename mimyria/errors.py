@@ -18,6 +18,7 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── OutputError              73  a result that cannot be created
     ├── JournalError             74  a damaged or unwritable journal
     ├── EngineError              75  the engine went away; try again
+    ├── ResourceError            75  memory ran out; try again
     └── ProtocolError            76  a peer broke the protocol
 
 The codes follow sysexits.h, so that a job script can tell "queue me again" (75) from
@@ -42,6 +43,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "ProtocolError",
+    "ResourceError",
     "SettingsError",
     "ShapeError",
     "UnitError",
@@ -135,6 +137,12 @@ class JournalError(MimyriaError, OSError):
 
 class EngineError(MimyriaError, RuntimeError):
     """The MD engine went away or did not come."""
+
+    exit_code = 75
+
+
+class ResourceError(MimyriaError, RuntimeError):
+    """A resource of the machine ran out, such as memory; nothing kept is lost."""
 
     exit_code = 75
 

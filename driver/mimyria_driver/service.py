@@ -10,7 +10,9 @@ record is safe on disk, and not before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -21,15 +23,24 @@ from typing import Final
 import zmq
 
 from mimyria.diagnostics import report
-from mimyria.errors import EngineError, JournalError, MimyriaError
+from mimyria.errors import (
+    EngineError,
+    EvaluatorError,
+    JournalError,
+    MimyriaError,
+    ResourceError,
+)
 from mimyria_driver.assembly import build_source
+from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.journal import Journal, lock_folder
-from mimyria_driver.monitor import Monitor, Snapshot
+from mimyria_driver.monitor import Monitor
+from mimyria_driver.operation import watched
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
-from mimyria_driver.signals import StopRequest
+from mimyria_driver.signals import STOPPED, StopRequest
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import (
     Arrived,
     Ended,
@@ -38,20 +49,26 @@ from mimyria_driver.sources import (
     Source,
     Started,
 )
+from mimyria_driver.status import leave_status
+from mimyria_driver.timedsource import TimedSource
 
 __all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
 
 EXIT_NAME: Final = "EXIT"
 """A file of this name in the run folder ends the run, as in i-PI."""
 
-STOPPED: Final = 75
-"""Exit code of a run that a signal stopped before its end: start it again."""
-
 _TICK: Final = 0.2
 _SHORT: Final = 0.02
-_DRAIN_SECONDS: Final = 5.0
+_DRAIN_SECONDS: Final = 2.5
+"""For frames under way after a signal; saving them must fit into the rest of 5 s."""
 _BATCHES: Final = 2
 """Batches with the evaluator: one is calculated while the next one travels."""
+
+_LEFT: Final = "stopped by a signal before all was finished; start again to continue"
+_NO_MEMORY: Final = (
+    "the memory that the driver may use is full. All acknowledged frames are safe; "
+    "start again, with more memory if this repeats."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -94,22 +111,29 @@ class Service:
         self._state = "loading"
         self._message = ""
         self._received = 0
+        self._drain_until = math.inf
+        self._syncs = Durations()
         self._busy_source = True
         self._described = False
         self._failure: MimyriaError | None = None
         self._last_arrival = time.monotonic()
         self._next_result = time.monotonic() + settings.spectrum.refresh
         self._lock = lock_folder(directory)
+        monitor.begin()
         path = directory / JOURNAL_NAME
         log_path = directory / "evaluator.log"
         try:
             self._journal = Journal.open(path) if path.exists() else None
-            self._source = make_source()
+            self._source = TimedSource(make_source())
             self._evaluator = (
                 make_evaluator(log_path)
                 if make_evaluator
                 else Evaluator(settings.models, log_path)
             )
+            stop.last_words += [
+                self._evaluator.kill,
+                lambda: leave_status(directory, "stopped", _LEFT),
+            ]
         except BaseException:
             self._release()
             raise
@@ -130,15 +154,23 @@ class Service:
                 self._serve()
                 self._drain()
             except MimyriaError as error:
-                self._failure = self._failure or error
+                self._take(error)
+            except MemoryError:
+                self._take(ResourceError(_NO_MEMORY))
             self._finish()
         finally:
             self._evaluator.close()
-            self._source.close(coming_back=self._state == "stopped")
+            self._source.close(coming_back=self._exit_code == STOPPED)
             self._release()
             self._monitor.close()
         if self._failure is not None:
             raise self._failure
+        return self._exit_code
+
+    @property
+    def _exit_code(self) -> int:
+        if self._failure is not None:
+            return self._failure.exit_code
         return STOPPED if self._state == "stopped" else 0
 
     @property
@@ -158,6 +190,7 @@ class Service:
         self._last_arrival = time.monotonic()
         if self._state == "loading":
             self._state = "waiting"
+            _log.info("the networks are loaded", extra={"code": "networks_ready"})
 
     def _serve(self) -> None:
         """Until the run is over or has to end."""
@@ -172,13 +205,13 @@ class Service:
         """Finish the frames that have arrived; a signal grants them a few seconds."""
         if self._state == "running":
             self._state = "draining"
-        deadline = (
-            time.monotonic() + _DRAIN_SECONDS if self._state == "stopped" else None
-        )
         while self._in_flight:
-            late = deadline is not None and time.monotonic() > deadline
-            if late or self._stop.urgent:
-                _log.warning("%d frames were not finished", self._in_flight)
+            if self._no_time_left():
+                _log.warning(
+                    "%d frames were not finished",
+                    self._in_flight,
+                    extra={"code": "frames_unfinished"},
+                )
                 break
             self._poll(listen=False, timeout=_SHORT)
             self._advance(idle=False)
@@ -231,7 +264,6 @@ class Service:
         self._state = "running"
         self._last_arrival = time.monotonic()
         self._source.accept(self._session.journal.durable_step)
-        _log.info("%s, %d atoms", description.engine, len(description.numbers))
 
     def _arrive(self, arrived: Arrived) -> None:
         assert self._session is not None
@@ -253,6 +285,7 @@ class Service:
     def _end(self, ended: Ended) -> None:
         self._message = ended.reason
         self._state = "draining"
+        _log.info("%s", ended.reason, extra={"code": "engine_ended"})
 
     def _converged(self, reason: str) -> None:
         """End the run here: frames that were not kept belong to no result."""
@@ -289,7 +322,9 @@ class Service:
         self._monitor.tick(self._snapshot)
 
     def _sync(self, session: Session) -> None:
-        self._source.acknowledge(session.journal.sync())
+        with self._syncs.measured():
+            step = session.journal.sync()
+        self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:
         session.write_result(status)
@@ -305,9 +340,31 @@ class Service:
             return True
         if self._stop.signal_name is None:
             return False
-        self._message = f"stopped by {self._stop.signal_name}; start again to continue"
-        self._state = "stopped"
+        self._stopped()
         return True
+
+    def _stopped(self) -> None:
+        if self._failure is None:
+            name = self._stop.signal_name
+            self._message = f"stopped by {name}; start again to continue"
+            self._state = "stopped"
+
+    def _no_time_left(self) -> bool:
+        """While frames are finished: whether a signal forbids to wait for more."""
+        if self._stop.signal_name is None:
+            return False
+        now = time.monotonic()
+        if self._drain_until == math.inf:
+            self._stopped()
+            self._drain_until = now + _DRAIN_SECONDS
+        return self._stop.urgent or now > self._drain_until
+
+    def _take(self, error: MimyriaError) -> None:
+        """What ended the loop; after a signal the evaluator may be gone, too."""
+        if isinstance(error, EvaluatorError) and self._stop.signal_name is not None:
+            self._stopped()
+        else:
+            self._failure = self._failure or error
 
     def _check_patience(self) -> None:
         patience = self._settings.run.patience
@@ -329,6 +386,8 @@ class Service:
             self._conclude()
         except MimyriaError as error:
             self._failure = self._failure or error
+        except MemoryError:
+            self._failure = self._failure or ResourceError(_NO_MEMORY)
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
             self._monitor.say(report(self._session.diagnostics))
@@ -339,7 +398,8 @@ class Service:
             return
         self._sync(session)
         path = session.write_result(self._state)
-        if path is not None and self._settings.spectrum.plots:
+        drawn = self._settings.spectrum.plots and self._stop.signal_name is None
+        if path is not None and drawn:
             draw_plots(path)
         exit_file = self._settings.convergence.exit_file
         if exit_file is not None and session.progress.reason:
@@ -355,22 +415,36 @@ class Service:
         snapshot = Snapshot(
             state=self._state,
             received=self._received,
+            timings={
+                "evaluate": self._evaluator.seconds.summary(),
+                "acknowledge": self._source.seconds.summary(),
+                "sync": self._syncs.summary(),
+            },
+            models={}
+            if ready is None
+            else {name: str(doc["sha256"]) for name, doc in ready["models"].items()},
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             message=self._message,
-            progress=getattr(self._source, "progress", None),
+            progress=self._source.progress,
         )
         if self._session is None:
             return snapshot
         return self._session.show(snapshot, self._in_flight)
 
 
-def run(settings: Settings, *, source: Source | None = None) -> int:
+def run(
+    settings: Settings,
+    *,
+    source: Source | None = None,
+    stop: StopRequest | None = None,
+) -> int:
     """Run the service as the command does, with signals and a view of the progress.
 
     Args:
         settings: of the run.
         source: another source than that of the settings.
+        stop: tells when to end before the end; by default signals do.
 
     Returns:
         The exit code: 0, or `STOPPED`.
@@ -378,10 +452,12 @@ def run(settings: Settings, *, source: Source | None = None) -> int:
     Raises:
         MimyriaError: why the run ended; its `exit_code` is that of the command.
     """
-    monitor = Monitor(settings.run.directory, report=settings.run.report)
 
     def make_source() -> Source:
         return build_source(settings) if source is None else source
 
-    with StopRequest() as stop:
+    with contextlib.ExitStack() as stack:
+        if stop is None:
+            stop = stack.enter_context(StopRequest())
+        monitor = stack.enter_context(watched(settings, stop))
         return Service(settings, make_source, monitor, stop).run()

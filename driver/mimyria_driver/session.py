@@ -25,11 +25,11 @@ from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
-from mimyria_driver.monitor import Snapshot
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UncertainFrames
 
@@ -69,6 +69,7 @@ class Session:
         journal: the truth.
         pipeline: its fold.
         progress: how well the spectra are known.
+        n_kept: frames that got their record from this process.
         warning: what the user should look at, or None.
         kinetic_temperature: of the last frame, K.
         diagnostics: of the last result that was written.
@@ -120,6 +121,8 @@ class Session:
             identity.interval,
             pipeline.n_frames,
         )
+        self.n_kept = 0
+        self._published = False
         self.warning: str | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.kinetic_temperature = pipeline.kinetic_temperature
@@ -128,6 +131,8 @@ class Session:
         )
         # Commits must not wait for more frames than an engine may have under way.
         self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
+
+        self._greet("engine_connected")
 
     @property
     def n_duplicates(self) -> int:
@@ -144,6 +149,7 @@ class Session:
         checks.check_identity(self.journal.identity, identity, str(self.journal.path))
         self.description = description
         self._sequencer.start_stream()
+        self._greet("engine_back")
 
     def place(self, arrived: Arrived) -> Pending | None:
         """Check a frame and give it its place; None: it is there already.
@@ -166,12 +172,14 @@ class Session:
                 "frames between are replaced",
                 before,
                 frame.step,
+                extra=_event("rollback", before=before, step=frame.step),
             )
         elif place.previous_step < 0 <= before:
             _log.warning(
                 "frames are missing between step %d and %d; a new segment begins",
                 before,
                 frame.step,
+                extra=_event("gap", before=before, step=frame.step),
             )
         return Pending(frame, place, digest)
 
@@ -189,6 +197,7 @@ class Session:
         """
         frame, place = pending.frame, pending.place
         assert frame.velocities is not None
+        self.n_kept += 1
         self.kinetic_temperature = kinetic_temperature(
             self.description.masses, frame.velocities
         )
@@ -241,6 +250,11 @@ class Session:
         self.progress.update(result)
         self.diagnostics = result.diagnostics
         write_result(path, result)
+        if not self._published or status != "running":  # not each
+            self._published = True
+            frames = self.pipeline.n_frames
+            extra = _event("result_written", frames=frames)
+            _log.info("%s with %d frames", path, frames, extra=extra)
         return path
 
     def show(self, snapshot: Snapshot, in_flight: int) -> Snapshot:
@@ -258,6 +272,7 @@ class Session:
             atoms=len(self.description.numbers),
             in_flight=lag,
             engine_waits=2 * lag >= self._settings.run.credit,
+            evaluated=self.n_kept,
             durable=pipeline.n_frames,
             duplicates=self.n_duplicates,
             segments=pipeline.n_segments,
@@ -274,6 +289,12 @@ class Session:
             bands=self.progress.bands(),
             message=snapshot.message or self.warning or "",
         )
+
+    def _greet(self, code: str) -> None:
+        """Say who has come."""
+        numbers = self.description.numbers
+        extra = _event(code, last_step=self.journal.last_step)
+        _log.info("%s, %d atoms", self.description.engine, len(numbers), extra=extra)
 
     def _check(self, description: RunDescription) -> Identity:
         checks.check_description(description, self._settings.spectrum.max_wavenumber)
@@ -330,7 +351,7 @@ class Session:
             self.pipeline.kinetic_temperature, self._settings.spectrum.temperature
         )
         if self.warning:
-            _log.warning("%s", self.warning)
+            _log.warning("%s", self.warning, extra=_event("temperature"))
 
     def _provenance(self, status: str) -> dict[str, str | int | float]:
         names = {
@@ -349,3 +370,8 @@ class Session:
             **self.progress.provenance(),
             **names,
         }
+
+
+def _event(code: str, **fields: int) -> dict[str, object]:
+    """What a line of the log says to programs."""
+    return {"code": code, "fields": fields}

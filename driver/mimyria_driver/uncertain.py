@@ -118,6 +118,7 @@ class UncertainFrames:
                 excess,
                 self._limit,
                 place,
+                extra={"code": "uncertain_frame"},
             )
         elif self.count == 10 ** (len(str(self.count)) - 1):
             _log.warning(
@@ -127,6 +128,7 @@ class UncertainFrames:
                 self.count,
                 self.last,
                 self.worst,
+                extra={"code": "uncertain_frame"},
             )
 
     def _keep(self, frame: Frame, excess: float) -> None:

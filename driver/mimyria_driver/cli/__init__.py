@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import logging
 from collections.abc import Sequence
 
 from mimyria import __version__
 from mimyria.cli.errors import run_command
-from mimyria_driver.cli import hook, join, replay, run, settings, status
+from mimyria_driver.cli import hook, join, replay, run, settings, status, watch
+from mimyria_driver.lines import configure
 
 __all__ = ["build_parser", "main"]
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show tracebacks and details"
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (run, replay, join, status, hook, settings):
+    for command in (run, replay, join, status, watch, hook, settings):
         command.add_parser(subparsers)
     if importlib.util.find_spec("mimyria_driver.demo"):
         importlib.import_module("mimyria_driver.demo").add_parser(subparsers)
@@ -43,8 +43,5 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(
-        format="mimyria-driver: %(message)s",
-        level=logging.DEBUG if arguments.debug else logging.WARNING,
-    )
+    configure(debug=arguments.debug)
     return run_command(arguments.run, arguments, debug=arguments.debug)

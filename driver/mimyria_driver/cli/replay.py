@@ -8,6 +8,7 @@ from typing import Any
 
 from mimyria_driver.cli.parsing import add_command
 from mimyria_driver.settings import parse_settings
+from mimyria_driver.signals import StopRequest
 
 __all__ = ["add_parser"]
 
@@ -69,8 +70,14 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from mimyria_driver.service import run
+    with StopRequest() as stop:
+        from mimyria_driver.service import run
 
+        return run(parse_settings(_document(arguments), Path.cwd()), stop=stop)
+
+
+def _document(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What a run.toml would say."""
     sections = {
         "run": {"directory": arguments.directory},
         "source": {
@@ -100,7 +107,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         },
     }
     # As a run.toml has them: paths are strings, and what is not set is absent.
-    document = {
+    return {
         name: {
             key: str(value) if isinstance(value, Path) else value
             for key, value in section.items()
@@ -108,4 +115,3 @@ def _replay(arguments: argparse.Namespace) -> int:
         }
         for name, section in sections.items()
     }
-    return run(parse_settings(document, Path.cwd()))

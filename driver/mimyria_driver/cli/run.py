@@ -8,6 +8,7 @@ from typing import Any
 
 from mimyria_driver.cli.parsing import add_command
 from mimyria_driver.settings import load_settings
+from mimyria_driver.signals import StopRequest
 
 __all__ = ["add_parser"]
 
@@ -28,11 +29,14 @@ In the run folder (run.directory):
   spectrum.h5        the result, complete at every moment, renewed during the run
   ir.png raman.png   drawn at the end, with vdos.png if velocities are kept
   journal            one checksummed record for each frame; the truth, keep it
-  status.json        for `mimyria-driver status`
+  status.json        for `mimyria-driver status` and `watch`
+  events.jsonl       a line for everything that happens
+  metrics.prom       numbers for Prometheus
   evaluator.log      what the networks' process said
 
-To end early: Ctrl-C, SIGTERM, or a file EXIT in the run folder. What has arrived is
-finished and saved. The same command goes on where the run was.
+To end early: Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or a file EXIT in the run
+folder. What has arrived is finished and saved, after a signal within 5 s. The same
+command goes on where the run was.
 
 exit codes: 0 the run is over (or EXIT), 75 stopped by a signal or the engine is gone:
 start again; others say what is wrong: 65 data, 66 model, 69 device, 70 evaluator,
@@ -48,6 +52,8 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mimyria_driver.service import run
+    # First of all: a signal while the rest is loaded shall find its handler.
+    with StopRequest() as stop:
+        from mimyria_driver.service import run
 
-    return run(load_settings(arguments.settings))
+        return run(load_settings(arguments.settings), stop=stop)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from mimyria.errors import OutputError
 from mimyria_driver.cli.parsing import add_command
 
 __all__ = ["add_parser"]
 
 _STATUS = """\
-Show what a driver is doing, from the status.json in its run folder. The exit code is 0
-while it is well or has ended well, 1 where it has not been heard of for 30 s, and 2
-where it failed.
-"""
+Show what a driver is doing, from the status.json in its run folder, in one line. The
+exit code is as Nagios has it:
 
-_BAD: Final = {"failed": 2}
+  0 OK       it is well, or has ended well, or waits to be started again
+  1 WARN     something is not as it should be: the disk will be full within 2 h, the
+             evaluator is replaced again and again, the job ends before the wanted
+             error is reached, a sum rule is wrong
+  2 CRIT     it failed, it is gone without a word, or no frame has become durable for
+             15 min while the engine is there
+  3 UNKNOWN  there is no status, or it is older than 30 s
+
+The limits are those of [alerts] in run.toml.
+"""
 
 
 def add_parser(subparsers: Any) -> None:  # noqa: ANN401
@@ -29,11 +37,17 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from mimyria_driver.monitor import describe_status, read_status
+    from mimyria_driver.status import read_status
+    from mimyria_driver.verdict import UNKNOWN, WORDS, judge
 
-    status = read_status(arguments.directory)
+    try:
+        status = read_status(arguments.directory)
+        code, reason = judge(status)
+    except OutputError as error:
+        status, code, reason = {}, UNKNOWN, " ".join(str(error).split())
     if arguments.json:
-        print(json.dumps(status, indent=1))
+        verdict = {"verdict": WORDS[code], "exit_code": code, "reason": reason}
+        print(json.dumps({**verdict, **status}, indent=1))
     else:
-        print(describe_status(status))
-    return 1 if status["stale"] else _BAD.get(status["state"], 0)
+        print(f"{WORDS[code]}: {reason}")
+    return code

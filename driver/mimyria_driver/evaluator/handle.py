@@ -25,8 +25,10 @@ from mimyria.contributions import Sample
 from mimyria.errors import EvaluatorError, MimyriaError
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import messages
 from mimyria_driver.settings import ModelsSettings
+from mimyria_driver.signals import held_back
 
 __all__ = ["Evaluator"]
 
@@ -68,7 +70,7 @@ class Evaluator:
         """
         self.ready: dict[str, Any] | None = None
         self.restarts = 0
-        self.seconds: deque[float] = deque(maxlen=50)
+        self.seconds = Durations(recent=50)
         self._settings = messages.pack_json(
             {
                 "apt": settings.apt,
@@ -147,6 +149,10 @@ class Evaluator:
             self._replace(f"gave no answer in {self._deadline():.0f} s")
         return samples
 
+    def kill(self) -> None:
+        """End the child at once; it holds nothing worth keeping."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the child: by closing its socket, and if that is ignored by SIGKILL."""
         self._socket.close()
@@ -161,7 +167,7 @@ class Evaluator:
         environment = dict(os.environ)
         # Bit-identical sums on CUDA need this before CUDA wakes up.
         environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        with theirs, self._log_path.open("ab") as log:
+        with theirs, self._log_path.open("ab") as log, held_back():
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -253,7 +259,11 @@ class Evaluator:
                 f"{' again' if self._deaths >= _DEATHS else ' while loading'}. "
                 f"Its last words: {self._last_words()} (more in {self._log_path})."
             )
-        _log.warning("the evaluator process %s; starting another", cause)
+        _log.warning(
+            "the evaluator process %s; starting another",
+            cause,
+            extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
+        )
         self.restarts += 1
         self._start()
 

@@ -35,7 +35,7 @@ _WARM_UP = 3
 def main(descriptor: int) -> None:
     """Serve on an inherited socket until the other side closes it."""
     # Ctrl-C and a scheduler's SIGTERM are for the service, which closes the socket
-    # when it has what it needs.
+    # when it has what it needs (and started this process with them held back).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)

@@ -18,12 +18,15 @@ from mimyria_driver.settings.document import (
 from mimyria_driver.settings.models import PYTHON, ModelsSettings
 from mimyria_driver.settings.run import RunSettings
 from mimyria_driver.settings.source import SourceSettings
+from mimyria_driver.settings.watching import AlertsSettings, MonitorSettings
 
 __all__ = [
     "PYTHON",
+    "AlertsSettings",
     "ConvergenceSettings",
     "GroupsSettings",
     "ModelsSettings",
+    "MonitorSettings",
     "RunSettings",
     "Settings",
     "SourceSettings",

@@ -24,6 +24,7 @@ from mimyria_driver.settings.analysis import (
 from mimyria_driver.settings.models import PYTHON, ModelsSettings
 from mimyria_driver.settings.run import RunSettings
 from mimyria_driver.settings.source import SourceSettings
+from mimyria_driver.settings.watching import AlertsSettings, MonitorSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,6 +44,8 @@ class Settings:
     spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
     convergence: ConvergenceSettings = field(default_factory=ConvergenceSettings)
     groups: GroupsSettings = field(default_factory=GroupsSettings)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    alerts: AlertsSettings = field(default_factory=AlertsSettings)
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -52,6 +55,8 @@ _SECTIONS: dict[str, type[Any]] = {
     "spectrum": SpectrumSettings,
     "convergence": ConvergenceSettings,
     "groups": GroupsSettings,
+    "monitor": MonitorSettings,
+    "alerts": AlertsSettings,
 }
 
 

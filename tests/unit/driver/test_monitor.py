@@ -85,6 +85,7 @@ def test_old_status_of_a_running_driver_is_stale(tmp_path):
     path = tmp_path / "status.json"
     document = json.loads(path.read_text())
     document["time"] -= 3600
+    document["mono"] -= 3600
     path.write_text(json.dumps(document))
     status = read_status(tmp_path)
     assert status["stale"]

@@ -1,0 +1,81 @@
+"""`mimyria-driver watch`: the view of a driver that runs elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mimyria_driver.cli.parsing import add_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["add_parser"]
+
+_WATCH = """\
+Show a driver as its own terminal does, from its run folder: a job on a cluster, a
+service in the background. Without a terminal it prints a line every 10 s. It only
+reads, and ends with the run, with the exit code of `mimyria-driver status`. Ctrl-C ends
+the watching, not the run.
+"""
+
+_SECONDS: Final = 1.0
+_LINE_SECONDS: Final = 10.0
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+    """Add the command to the parser."""
+    parser = add_command(subparsers, "watch", "show a driver that runs", _WATCH)
+    parser.add_argument("directory", type=Path, metavar="RUNDIR")
+    parser.add_argument("--once", action="store_true", help="show it once and end")
+    parser.set_defaults(run=_watch)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from mimyria.errors import OutputError
+    from mimyria_driver.status import read_status
+    from mimyria_driver.verdict import UNKNOWN, judge
+    from mimyria_driver.views import table_of_status
+
+    console = Console()
+    try:
+        status = read_status(arguments.directory)
+        if arguments.once:
+            console.print(table_of_status(status))
+        else:
+            status = _follow(arguments.directory, status, console)
+    except OutputError as error:
+        print(" ".join(str(error).split()))
+        return UNKNOWN
+    return judge(status)[0]
+
+
+def _follow(
+    directory: Path, status: dict[str, Any], console: Console
+) -> dict[str, Any]:
+    """Show it until the driver has ended or is gone; the last status."""
+    from rich.live import Live
+
+    from mimyria_driver.status import LIVE, read_status
+    from mimyria_driver.verdict import is_gone
+    from mimyria_driver.views import describe_status, table_of_status
+
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    next_line = 0.0
+    with live or contextlib.nullcontext():
+        while True:
+            over = status["state"] not in LIVE or is_gone(status)
+            if live is not None:
+                live.update(table_of_status(status), refresh=True)
+            elif over or time.monotonic() >= next_line:
+                next_line = time.monotonic() + _LINE_SECONDS
+                print(describe_status(status), flush=True)
+            if over:
+                return status
+            time.sleep(_SECONDS)
+            status = read_status(directory)

@@ -1,0 +1,88 @@
+"""Sections [monitor] and [alerts]: who is told how the run is."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import require as _require
+from mimyria.settings.fields import setting as _setting
+
+__all__ = ["AlertsSettings", "MonitorSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """What programs can read of a run."""
+
+    metrics: str = _setting(
+        "metrics.prom",
+        "File for Prometheus, in run.directory where it is no whole path; empty: none.",
+    )
+    listen: str | None = _setting(
+        None,
+        'The same by HTTP at this loopback address, as "127.0.0.1:9464", for who has '
+        "the token in metrics.token.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check the address."""
+        if self.listen is not None:
+            wanted = 'a loopback address, as "127.0.0.1:9464"'
+            _require(self._is_loopback(), "monitor.listen", wanted, self.listen)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = (self.listen or "").rpartition(":")
+        return host, int(port)
+
+    def _is_loopback(self) -> bool:
+        try:
+            host, port = self.address
+            return ipaddress.IPv4Address(host).is_loopback and 0 <= port < 65536
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsSettings:
+    """Who is woken, and by what."""
+
+    command: tuple[str, ...] = _setting(
+        (), "Program and arguments that get each alert, as JSON on stdin."
+    )
+    webhook: Path | None = field(
+        default=None,
+        metadata=_about(
+            "File of mode 0600: the https address that gets each alert as JSON by "
+            "POST, and below it a line for each header."
+        ),
+    )
+    mail: tuple[str, ...] = _setting((), "Addresses that get each alert by sendmail.")
+    sendmail: str = _setting("/usr/sbin/sendmail", "The program that sends mail.")
+    hold_off: float = _setting(60.0, "Least minutes between two alerts of a kind.")
+    silence: float = _setting(
+        15.0,
+        "Minutes without a durable frame, with an engine there, that are too many.",
+    )
+    disk_hours: float = _setting(2.0, "Hours to a full disk that are too few.")
+    restarts: int = _setting(
+        3, "Replaced evaluators in an hour that are just not too many."
+    )
+    job_minutes: float = _setting(
+        10.0,
+        "Minutes to the end of the job, without the wanted error, that are too few.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check limits."""
+        for name in ("hold_off", "silence", "disk_hours", "job_minutes"):
+            value = getattr(self, name)
+            _require(value >= 0, f"alerts.{name}", "0 or more", value)
+        _require(self.restarts >= 0, "alerts.restarts", "0 or more", self.restarts)
+        for address in self.mail:
+            plain = "@" in address and not set(address) & set(" \t\r\n,<>")
+            _require(plain, "alerts.mail", "plain addresses", address)

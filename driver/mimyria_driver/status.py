@@ -1,0 +1,100 @@
+"""Status: `status.json`, complete at every moment, for people and job scripts.
+
+It writes and reads the file; what stands in it is the monitor's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mimyria.errors import OutputError
+from mimyria_driver.surroundings import boot_id
+
+__all__ = [
+    "LIVE",
+    "SCHEMA_VERSION",
+    "STATUS_NAME",
+    "leave_status",
+    "plain",
+    "read_status",
+    "write_status",
+]
+
+STATUS_NAME: Final = "status.json"
+SCHEMA_VERSION: Final = 1
+"""Of status.json; status.schema.json beside this module says what stands in it."""
+LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
+"""States of a driver that is there; in all others it has gone."""
+
+_STALE_SECONDS: Final = 30.0
+
+
+def write_status(directory: Path, document: Mapping[str, Any]) -> None:
+    """Put a status in the place of the last one."""
+    path = directory / STATUS_NAME
+    beside = path.with_name(path.name + ".new")
+    text = json.dumps(plain(document), indent=1, allow_nan=False)
+    beside.write_text(text + "\n")
+    beside.replace(path)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 (any value of JSON)
+    """The same in the types of JSON: numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def leave_status(directory: Path, state: str, message: str) -> None:
+    """Change the last status to the state that a driver is left in.
+
+    For a process that ends without its loop; it waits for nothing.
+    """
+    path = directory / STATUS_NAME
+    document = json.loads(path.read_text())
+    now = {"time": time.time(), "mono": time.monotonic()}
+    document |= {"state": state, "message": message, **now}
+    # Not the name that `write_status` may be writing to just now.
+    beside = path.with_name(path.name + ".last")
+    beside.write_text(json.dumps(document, indent=1) + "\n")
+    beside.replace(path)
+
+
+def read_status(directory: Path) -> dict[str, Any]:
+    """The last status of a run folder, with `age` (s) and `stale`.
+
+    Raises:
+        OutputError: there is none, or it cannot be read.
+    """
+    path = directory / STATUS_NAME
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: there is no status to read. Is {directory} a run folder "
+            "(run.directory of a run.toml)?"
+        ) from error
+    document["age"] = _age(document)
+    document["stale"] = document["state"] in LIVE and document["age"] > _STALE_SECONDS
+    return document
+
+
+def _age(document: Mapping[str, Any]) -> float:
+    """Seconds since it was written; a clock that was set does not count."""
+    boot = document.get("boot", "")
+    if boot and boot == boot_id():
+        return max(0.0, time.monotonic() - float(document["mono"]))
+    return max(0.0, time.time() - float(document["time"]))
