@@ -75,6 +75,8 @@ class Snapshot:
         checks: sum rules of the run in a few words.
         restarts: evaluators that had to be replaced.
         device: where the networks run.
+        hardware: what that is, with versions.
+        unchecked: frames since the last good canary.
         message: a warning, or why the run is over.
         progress: part of the frames that were read, 0 to 1; None: not known.
     """
@@ -100,6 +102,8 @@ class Snapshot:
     checks: str = ""
     restarts: int = 0
     device: str = ""
+    hardware: str = ""
+    unchecked: int = 0
     message: str = ""
     progress: float | None = None
 
@@ -270,7 +274,7 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
         "engine": f"{snapshot.engine}, {snapshot.atoms} atoms"
         if snapshot.engine
         else "none yet",
-        "networks": f"on {snapshot.device}" if snapshot.device else "loading",
+        "networks": _networks(snapshot),
         "frames": f"{snapshot.durable} ({rate:.1f}/s), step {snapshot.step}",
         "sampled": f"{snapshot.sampled:.2f} ps in {snapshot.segments} segment(s)",
         "lag": _lag(snapshot),
@@ -294,6 +298,13 @@ def _table(snapshot: Snapshot, rate: float) -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def _networks(snapshot: Snapshot) -> str:
+    if not snapshot.device:
+        return "loading"
+    hardware = f" ({snapshot.hardware})" if snapshot.hardware else ""
+    return f"on {snapshot.device}{hardware}"
 
 
 def _lag(snapshot: Snapshot) -> str:

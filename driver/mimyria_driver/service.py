@@ -16,16 +16,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
+from mimyria.contributions import Sample
 from mimyria.diagnostics import report
 from mimyria.errors import EngineError, JournalError, MimyriaError
 from mimyria_driver.assembly import build_source
-from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.batching import take_batch
+from mimyria_driver.evaluator import Evaluator, PoisonFrame, Verdict
+from mimyria_driver.hardware import note_hardware
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor, Snapshot
+from mimyria_driver.quarantine import quarantine
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
@@ -38,6 +42,7 @@ from mimyria_driver.sources import (
     Source,
     Started,
 )
+from mimyria_driver.unchecked import Unchecked
 
 __all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
 
@@ -52,6 +57,8 @@ _SHORT: Final = 0.02
 _DRAIN_SECONDS: Final = 5.0
 _BATCHES: Final = 2
 """Batches with the evaluator: one is calculated while the next one travels."""
+_SILENCE: Final = 0.25
+"""Seconds without a frame after which a batch is not waited for any longer."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +98,10 @@ class Service:
         self._session: Session | None = None
         self._waiting: deque[Pending] = deque()  # not yet with the evaluator
         self._submitted: deque[Pending] = deque()
+        models = settings.models
+        self._unchecked = Unchecked(models.canary, models.canary_seconds)
+        self._acknowledged = -1
+        self._hardware: list[dict[str, Any]] = []
         self._state = "loading"
         self._message = ""
         self._received = 0
@@ -158,6 +169,11 @@ class Service:
         self._last_arrival = time.monotonic()
         if self._state == "loading":
             self._state = "waiting"
+            self._hardware = note_hardware(
+                self._settings.run.directory,
+                self._evaluator.ready or {},
+                -1 if self._journal is None else self._journal.last_step,
+            )
 
     def _serve(self) -> None:
         """Until the run is over or has to end."""
@@ -175,10 +191,12 @@ class Service:
         deadline = (
             time.monotonic() + _DRAIN_SECONDS if self._state == "stopped" else None
         )
-        while self._in_flight:
+        while self._in_flight or len(self._unchecked):
+            if self._unchecked.open and not self._in_flight:
+                self._check()
             late = deadline is not None and time.monotonic() > deadline
             if late or self._stop.urgent:
-                _log.warning("%d frames were not finished", self._in_flight)
+                self._say_unfinished()
                 break
             self._poll(listen=False, timeout=_SHORT)
             self._advance(idle=False)
@@ -222,6 +240,7 @@ class Service:
                     self._evaluator.ready["models"],
                     self._journal,
                 )
+                self._session.origin = self._origin()
                 self._journal = self._session.journal
             else:
                 self._session.resume(description)
@@ -230,7 +249,7 @@ class Service:
             raise
         self._state = "running"
         self._last_arrival = time.monotonic()
-        self._source.accept(self._session.journal.durable_step)
+        self._acknowledge(self._session, accept=True)
         _log.info("%s, %d atoms", description.engine, len(description.numbers))
 
     def _arrive(self, arrived: Arrived) -> None:
@@ -242,7 +261,7 @@ class Service:
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
-            self._source.acknowledge(self._session.journal.durable_step)
+            self._acknowledge(self._session)
 
     def _describe(self, session: Session) -> None:
         """Tell the evaluator, once, the groups that the first frame has settled."""
@@ -269,18 +288,16 @@ class Service:
     def _advance(self, *, idle: bool) -> None:
         """Everything but the source: evaluate, keep, sync, acknowledge, show."""
         session = self._session
-        samples = self._evaluator.results()
-        # Keep the evaluator busy before anything else is done with its answers.
-        while self._waiting and self._evaluator.n_batches < _BATCHES:
-            size = min(self._settings.models.batch, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(size)]
-            self._submitted.extend(batch)
-            self._evaluator.submit([pending.frame for pending in batch])
+        answers = self._answers()
         if session is not None:
-            for sample in samples:
-                session.keep(self._submitted.popleft(), sample)
-                if session.progress.reason and self._state == "running":
-                    self._converged(session.progress.reason)
+            trusted = not any(isinstance(a, Verdict) and a.reason for a in answers)
+            if trusted:
+                # Keep it busy before anything else is done with its answers.
+                self._submit(session)
+            for answer in answers:
+                if isinstance(answer, Verdict):
+                    self._judge(session, answer)
+                elif self._keep(session, answer):
                     break
             if session.sync_due(idle=idle and not self._in_flight):
                 self._sync(session)
@@ -288,8 +305,101 @@ class Service:
                 self._publish(session, "running")
         self._monitor.tick(self._snapshot)
 
+    def _answers(self) -> list[Sample | Verdict]:
+        try:
+            return self._evaluator.results()
+        except PoisonFrame as poison:
+            folder = self._settings.run.directory
+            raise quarantine(folder, poison.frame, poison.reason) from poison
+
+    def _submit(self, session: Session) -> None:
+        """Give the evaluator what it has time for."""
+        while self._waiting and self._evaluator.n_batches < _BATCHES:
+            silence = time.monotonic() - self._last_arrival
+            nothing_comes = (
+                self._state != "running" or not self._has_room or silence > _SILENCE
+            )
+            batch = take_batch(
+                self._waiting,
+                self._settings.models.batch,
+                session.description.stride,
+                hurry=nothing_comes and not self._evaluator.n_batches,
+            )
+            if not batch:
+                return
+            self._submitted.extend(batch)
+            self._evaluator.submit([pending.frame for pending in batch])
+            if self._unchecked.submitted(batch):
+                self._check()
+
+    def _keep(self, session: Session, sample: Sample) -> bool:
+        """Write a record; whether it was the last that the run needs."""
+        pending = self._submitted.popleft()
+        session.keep(pending, sample)
+        self._unchecked.add(pending)
+        if session.progress.reason and self._state == "running":
+            self._converged(session.progress.reason)
+            return True
+        return False
+
+    def _check(self) -> None:
+        self._evaluator.check()
+        self._unchecked.asked()
+
+    def _judge(self, session: Session, verdict: Verdict) -> None:
+        """Nothing counts that was calculated since the last good canary, if one fails.
+
+        The engine may have forgotten these frames, but they are here still.
+        """
+        again = self._unchecked.take()
+        if not verdict.reason:
+            return
+        _log.warning(
+            "the device calculates wrongly: %s; %d records are taken back and "
+            "calculated again",
+            verdict.reason,
+            len(again),
+        )
+        if again:
+            session.take_back(again[0].frame.step)
+        self._waiting.extendleft(reversed([*again, *self._submitted]))
+        self._submitted.clear()
+
+    def _say_unfinished(self) -> None:
+        if self._in_flight:
+            _log.warning("%d frames were not finished", self._in_flight)
+        else:
+            _log.warning("the last %d frames were not checked", len(self._unchecked))
+
+    def _origin(self) -> dict[str, str | int | float]:
+        now = self._hardware[-1]
+        return {
+            "device": now["device"],
+            "hardware": now["hardware"],
+            "hardware_changes": len(self._hardware) - 1,
+        }
+
     def _sync(self, session: Session) -> None:
-        self._source.acknowledge(session.journal.sync())
+        session.journal.sync()
+        self._acknowledge(session)
+
+    def _acknowledge(self, session: Session, *, accept: bool = False) -> None:
+        """Tell the engine which steps are safe.
+
+        After a canary has failed the journal ends earlier for a while, but the frames
+        between are here, and the engine may have forgotten them: it is not told fewer
+        than before. Where the engine went back itself, what it takes another way does
+        not count before it has replaced the old.
+        """
+        step = max(self._acknowledged, session.journal.durable_step)
+        for pending in (*self._waiting, *self._submitted):
+            if pending.place.rollback:
+                step = min(step, pending.frame.step - 1)
+        self._acknowledged = step
+        if accept:
+            self._source.accept(step)
+        else:
+            self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:
         session.write_result(status)
@@ -357,6 +467,8 @@ class Service:
             received=self._received,
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
+            hardware="" if ready is None else str(ready["hardware"]),
+            unchecked=len(self._unchecked),
             message=self._message,
             progress=getattr(self._source, "progress", None),
         )
