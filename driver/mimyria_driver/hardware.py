@@ -60,6 +60,7 @@ def _say(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             "the same hardware (%s); programs or kernels have changed",
             now["after_step"],
             now["hardware"],
+            extra={"code": "hardware_changed"},
         )
         return
     _log.warning(
@@ -70,6 +71,7 @@ def _say(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         now["host"],
         before.get("hardware"),
         before.get("host"),
+        extra={"code": "hardware_changed"},
     )
 
 

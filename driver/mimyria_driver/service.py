@@ -100,7 +100,7 @@ class Service:
         self._submitted: deque[Pending] = deque()
         models = settings.models
         self._unchecked = Unchecked(models.canary, models.canary_seconds)
-        self._acknowledged = -1
+        self._held = -1  # step up to which frames are here that have no record now
         self._hardware: list[dict[str, Any]] = []
         self._state = "loading"
         self._message = ""
@@ -249,7 +249,7 @@ class Service:
             raise
         self._state = "running"
         self._last_arrival = time.monotonic()
-        self._acknowledge(self._session, accept=True)
+        self._source.accept(max(self._held, self._session.journal.durable_step))
         _log.info("%s, %d atoms", description.engine, len(description.numbers))
 
     def _arrive(self, arrived: Arrived) -> None:
@@ -258,10 +258,12 @@ class Service:
         self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
         if pending is not None:
+            if pending.place.rollback:
+                self._held = min(self._held, pending.frame.step - 1)
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
-            self._acknowledge(self._session)
+            self._acknowledge(self._session.journal.durable_step)
 
     def _describe(self, session: Session) -> None:
         """Tell the evaluator, once, the groups that the first frame has settled."""
@@ -335,8 +337,8 @@ class Service:
     def _keep(self, session: Session, sample: Sample) -> bool:
         """Write a record; whether it was the last that the run needs."""
         pending = self._submitted.popleft()
-        session.keep(pending, sample)
         self._unchecked.add(pending)
+        session.keep(pending, sample)
         if session.progress.reason and self._state == "running":
             self._converged(session.progress.reason)
             return True
@@ -359,8 +361,10 @@ class Service:
             "calculated again",
             verdict.reason,
             len(again),
+            extra={"code": "device_wrong", "fields": {"records": len(again)}},
         )
         if again:
+            self._held = max(self._held, session.journal.durable_step)
             session.take_back(again[0].frame.step)
         self._waiting.extendleft(reversed([*again, *self._submitted]))
         self._submitted.clear()
@@ -369,7 +373,11 @@ class Service:
         if self._in_flight:
             _log.warning("%d frames were not finished", self._in_flight)
         else:
-            _log.warning("the last %d frames were not checked", len(self._unchecked))
+            _log.warning(
+                "the end of the run came before the last %d frames were checked",
+                len(self._unchecked),
+                extra={"code": "frames_unchecked"},
+            )
 
     def _origin(self) -> dict[str, str | int | float]:
         now = self._hardware[-1]
@@ -380,25 +388,16 @@ class Service:
         }
 
     def _sync(self, session: Session) -> None:
-        session.journal.sync()
-        self._acknowledge(session)
+        self._acknowledge(session.journal.sync())
 
-    def _acknowledge(self, session: Session, *, accept: bool = False) -> None:
-        """Tell the engine which steps are safe.
+    def _acknowledge(self, step: int) -> None:
+        """Tell the engine which steps are safe, never fewer than before.
 
         After a canary has failed the journal ends earlier for a while, but the frames
-        between are here, and the engine may have forgotten them: it is not told fewer
-        than before. Where the engine went back itself, what it takes another way does
-        not count before it has replaced the old.
+        between are here, and the engine may have forgotten them.
         """
-        step = max(self._acknowledged, session.journal.durable_step)
-        for pending in (*self._waiting, *self._submitted):
-            if pending.place.rollback:
-                step = min(step, pending.frame.step - 1)
-        self._acknowledged = step
-        if accept:
-            self._source.accept(step)
-        else:
+        if step >= self._held:
+            self._held = -1
             self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:

@@ -101,6 +101,10 @@ class Child:
     def kill(self) -> None:
         """End it now: a process in a call of CUDA hears nothing but SIGKILL."""
         self._process.kill()
+
+    def bury(self) -> None:
+        """Kill it and leave nothing of it."""
+        self._process.kill()
         self._process.wait()
         self._socket.close()
 

@@ -28,8 +28,9 @@ from mimyria.errors import ModelError
 
 __all__ = ["known_models", "require_harmless"]
 
-_MIB: Final = 1 << 20
-_MOST_OUTPUT: Final = _MIB
+_MOST_OUTPUT: Final = 1 << 20
+_START: Final = 120.0
+"""Seconds for the imports of the process; what it may calculate is counted alone."""
 
 
 def require_harmless(path: Path, seconds: float, say: Callable[[str], None]) -> None:
@@ -70,10 +71,12 @@ def known_models() -> Path:
 
 
 def _is_program(path: Path) -> bool:
+    from mimyria.models.archive import ZIP_ERRORS
+
     try:
         with zipfile.ZipFile(path) as file:
             return any(name.endswith(".py") for name in file.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except ZIP_ERRORS:
         return False
 
 
@@ -96,7 +99,7 @@ def _try(path: Path, seconds: float) -> str:
     )
     with process:
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output, _ = process.communicate(timeout=seconds + _START)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

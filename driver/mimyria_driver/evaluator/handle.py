@@ -205,6 +205,10 @@ class Evaluator:
                 raise
         return answers
 
+    def kill(self) -> None:
+        """End the child at once; it holds nothing worth keeping."""
+        self._child.kill()
+
     def close(self) -> None:
         """End the child."""
         self._child.close()
@@ -245,7 +249,7 @@ class Evaluator:
             self._fault = json.loads(body)
         else:
             self.notes.append(messages.unpack_text(body))
-            _log.warning("%s", self.notes[-1])
+            _log.warning("%s", self.notes[-1], extra={"code": "device_note"})
         return []
 
     def _take_samples(self, body: bytes) -> list[Sample]:
@@ -294,7 +298,7 @@ class Evaluator:
                 f"since the last good check were taken back. {self._advice()}"
             )
             return Verdict(reason)
-        self._child.kill()
+        self._child.bury()
         self.restarts += 1
         self._start()
         return Verdict(reason)
@@ -312,7 +316,7 @@ class Evaluator:
 
     def _replace(self, cause: str) -> None:
         """Kill what is left of the child and start another with the same batches."""
-        self._child.kill()
+        self._child.bury()
         words = self._child.last_words()
         if self._fault is not None:
             words = self._fault["text"]
@@ -322,7 +326,12 @@ class Evaluator:
                 f"(more in {self._log_path})."
             )
         self._blame(cause, words)
-        _log.warning("the evaluator process %s: %s; starting another", cause, words)
+        _log.warning(
+            "the evaluator process %s: %s; starting another",
+            cause,
+            words,
+            extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
+        )
         self.restarts += 1
         self._start()
 
@@ -364,6 +373,7 @@ class Evaluator:
             cause,
             len(suspect.frames),
             suspect.frames[0].step,
+            extra={"code": "batch_split"},
         )
         self._work.popleft()
         self._work.extendleft(

@@ -68,7 +68,8 @@ def _lower_limits(seconds: float) -> None:
     """No file grows, no process starts, memory and processor time are bounded."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     memory = pages * resource.getpagesize() + _MEMORY
-    cpu = max(1, math.ceil(seconds))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = math.ceil(used.ru_utime + used.ru_stime + seconds)
     for what, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, cpu),
