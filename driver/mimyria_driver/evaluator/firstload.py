@@ -46,7 +46,11 @@ def require_harmless(path: Path, seconds: float, say: Callable[[str], None]) -> 
     """
     if seconds <= 0 or not _is_program(path):
         return
-    entry = f"{hashlib.sha256(path.read_bytes()).hexdigest()} {__version__}"
+    from mimyria.models.screening import require_arithmetic
+
+    content = path.read_bytes()
+    require_arithmetic(content, path)
+    entry = f"{hashlib.sha256(content).hexdigest()} {__version__}"
     known = known_models()
     with contextlib.suppress(OSError):
         if entry in known.read_text().splitlines():

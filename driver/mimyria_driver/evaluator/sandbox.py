@@ -70,15 +70,15 @@ def _lower_limits(seconds: float) -> None:
     memory = pages * resource.getpagesize() + _MEMORY
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = math.ceil(used.ru_utime + used.ru_stime + seconds)
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, cpu),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),
+    for what, soft, hard in (
+        (resource.RLIMIT_AS, memory, memory),
+        (resource.RLIMIT_CPU, cpu, cpu + 1),  # SIGXCPU at the first, which has a name
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_NPROC, 0, 0),
     ):
         with contextlib.suppress(OSError, ValueError):  # a lower limit is there
-            resource.setrlimit(what, (most, most))
+            resource.setrlimit(what, (soft, hard))
 
 
 def _is_equivariant(model: TensorModel) -> str:
