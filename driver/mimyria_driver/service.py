@@ -32,6 +32,7 @@ from mimyria_driver.monitor import Monitor, Snapshot
 from mimyria_driver.quarantine import quarantine
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
+from mimyria_driver.setaside import SetAside
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import (
@@ -100,7 +101,7 @@ class Service:
         self._submitted: deque[Pending] = deque()
         models = settings.models
         self._unchecked = Unchecked(models.canary, models.canary_seconds)
-        self._held = -1  # step up to which frames are here that have no record now
+        self._aside = SetAside(directory)
         self._hardware: list[dict[str, Any]] = []
         self._state = "loading"
         self._message = ""
@@ -241,6 +242,7 @@ class Service:
                     self._journal,
                 )
                 self._session.origin = self._origin()
+                self._take_over(self._session)
                 self._journal = self._session.journal
             else:
                 self._session.resume(description)
@@ -249,7 +251,7 @@ class Service:
             raise
         self._state = "running"
         self._last_arrival = time.monotonic()
-        self._source.accept(max(self._held, self._session.journal.durable_step))
+        self._source.accept(max(self._aside.held, self._session.journal.durable_step))
         _log.info("%s, %d atoms", description.engine, len(description.numbers))
 
     def _arrive(self, arrived: Arrived) -> None:
@@ -259,7 +261,7 @@ class Service:
         pending = self._session.place(arrived)
         if pending is not None:
             if pending.place.rollback:
-                self._held = min(self._held, pending.frame.step - 1)
+                self._aside.went_back(pending.frame.step)
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
@@ -355,6 +357,7 @@ class Service:
         """
         again = self._unchecked.take()
         if not verdict.reason:
+            self._aside.checked()
             return
         _log.warning(
             "the device calculates wrongly: %s; %d records are taken back and "
@@ -364,7 +367,7 @@ class Service:
             extra={"code": "device_wrong", "fields": {"records": len(again)}},
         )
         if again:
-            self._held = max(self._held, session.journal.durable_step)
+            self._aside.put(again, session.journal.durable_step)
             session.take_back(again[0].frame.step)
         self._waiting.extendleft(reversed([*again, *self._submitted]))
         self._submitted.clear()
@@ -378,6 +381,13 @@ class Service:
                 len(self._unchecked),
                 extra={"code": "frames_unchecked"},
             )
+
+    def _take_over(self, session: Session) -> None:
+        """Frames that an earlier driver had to leave come before the engine's."""
+        again = self._aside.restore(session)
+        if again:
+            self._waiting.extend(again)
+            self._describe(session)
 
     def _origin(self) -> dict[str, str | int | float]:
         now = self._hardware[-1]
@@ -396,8 +406,7 @@ class Service:
         After a canary has failed the journal ends earlier for a while, but the frames
         between are here, and the engine may have forgotten them.
         """
-        if step >= self._held:
-            self._held = -1
+        if self._aside.safe(step):
             self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:

@@ -60,9 +60,23 @@ class Faulty(Model):
             time.sleep(600)
         if kind == "slow":
             time.sleep(0.1)
+        if kind in ("assert", "fill"):
+            on_the_gpu(kind)
         if kind == "drift":
             self.drift = 1e-3
         return spoilt(fault, frames, answers)
+
+
+def on_the_gpu(kind):
+    """The real thing, where there is one."""
+    import torch
+
+    if kind == "assert":
+        index = torch.tensor([7], device="cuda")
+        torch.zeros(3, device="cuda")[index].cpu()
+    held = []
+    while True:
+        held.append(torch.empty(1 << 28, device="cuda"))
 
 
 def spoilt(fault, frames, answers):

@@ -320,7 +320,7 @@ def test_engine_that_goes_back_before_a_bad_canary_changes_nothing(run, undistur
     assert run.bits() == undisturbed
 
 
-def test_device_that_is_wrong_again_is_given_up(run):
+def test_device_that_is_wrong_again_is_given_up_and_no_frame_is_lost(run, undisturbed):
     run.plan({"kind": "drift", "step": LATE, "behind": True})
     with pytest.raises(DeviceLostError, match="wrong again") as raised:
         run.serve(models={"canary": 10})
@@ -330,14 +330,16 @@ def test_device_that_is_wrong_again_is_given_up(run):
     assert run.steps[-1] < LATE
     told = run.source.acknowledged[-1]
     assert told >= LATE
-    # An engine that kept nothing it was told is safe: a gap, and it is counted.
+    # The engine has forgotten what it was told to be safe; the run folder has not.
     run.plan()
-    frames = [f for f in trajectory(N_FRAMES) if f.step > told]
-    source = ScriptedSource([Started(description()), *arrivals(frames), Ended("end")])
+    frames = trajectory(N_FRAMES)
+    begin = told // STRIDE
+    rest = arrivals(frames[begin + 1 :], previous=frames[begin].step)
+    source = ScriptedSource([Started(description()), *rest, Ended("the end")])
     assert run.serve(source) == 0
-    result = read_result(run.folder / "spectrum.h5")
-    assert result.provenance["segments"] == 2
-    assert result.provenance["missing_frames"] > 0
+    assert source.accepted == [told]
+    assert run.bits() == undisturbed
+    assert not (run.folder / "set-aside.npz").exists()
 
 
 def test_canary_can_be_left_away(run):
@@ -346,3 +348,33 @@ def test_canary_can_be_left_away(run):
     assert len(run.happened) == 1
     assert run.status["unchecked"] == 0
     assert len(run.steps) == N_FRAMES
+
+
+# -- which device it was --------------------------------------------------------------
+
+
+def test_demanded_gpu_that_is_not_there_ends_with_69(run, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DeviceError, match="torch finds no CUDA device") as raised:
+        run.serve(models={"device": "cuda"})
+    assert raised.value.exit_code == 69
+    assert not run.source.accepted
+    assert not (run.folder / "journal").exists()
+
+
+def test_hardware_is_told_and_its_change_is_noted(run, caplog):
+    frames = trajectory(N_FRAMES)
+    assert run.serve(ScriptedSource(whole_run(frames[:20]))) == 0
+    path = run.folder / "hardware.json"
+    (entry,) = json.loads(path.read_text())
+    assert (entry["device"], entry["after_step"]) == ("cpu", -1)
+    assert run.status["hardware"] == entry["hardware"] != ""
+    path.write_text(json.dumps([{**entry, "hardware": "NVIDIA T4", "host": "node7"}]))
+    with caplog.at_level(logging.WARNING):
+        assert run.serve() == 0
+    before, now = json.loads(path.read_text())
+    assert (before["host"], now["after_step"]) == ("node7", 19 * STRIDE)
+    assert "before NVIDIA T4 on node7; the last digits may differ" in caplog.text
+    provenance = read_result(run.folder / "spectrum.h5").provenance
+    assert provenance["hardware"] == entry["hardware"]
+    assert provenance["hardware_changes"] == 1
