@@ -12,7 +12,8 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── IncompatibleError        65  data that do not belong together
     ├── CalculationError         70  an electronic-structure calculation failed
     ├── ModelError               66  a model missing, altered or asked too much
-    ├── DeviceError              69  no such compute device
+    ├── DeviceError              69  no such compute device, or it is too small
+    ├── DeviceLostError          75  the device fails: try again, on another node
     ├── KernelError              69  the C++ kernel is demanded and cannot be built
     ├── EvaluatorError           70  the evaluator died or gave no finite numbers
     ├── OutputError              73  a result that cannot be created
@@ -32,6 +33,7 @@ from typing import ClassVar
 __all__ = [
     "CalculationError",
     "DeviceError",
+    "DeviceLostError",
     "EngineError",
     "EvaluatorError",
     "FormatError",
@@ -106,9 +108,15 @@ class ModelError(MimyriaError, ValueError):
 
 
 class DeviceError(MimyriaError, RuntimeError):
-    """The compute device asked for is not there."""
+    """The compute device asked for is not there, or has too little memory."""
 
     exit_code = 69
+
+
+class DeviceLostError(MimyriaError, RuntimeError):
+    """The compute device fails again and again; that of another node may not."""
+
+    exit_code = 75
 
 
 class KernelError(MimyriaError, RuntimeError):

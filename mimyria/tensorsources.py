@@ -25,6 +25,7 @@ from mimyria.uncertainty import Uncertainty
 
 __all__ = [
     "ConvertedSource",
+    "ExamplePredictor",
     "Predictor",
     "PredictorDescription",
     "SourceDescription",
@@ -83,6 +84,21 @@ class UncertainPredictor(Predictor, Protocol):
         self, frames: Sequence[Frame]
     ) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
         """As `predict`, with the uncertainty of each target by name, where known."""
+        ...
+
+
+@runtime_checkable
+class ExamplePredictor(Predictor, Protocol):
+    """A predictor that may have an example with a known answer."""
+
+    def examine(self) -> Array | None:
+        """What it answers now to its example: the columns of all targets.
+
+        None: it has no example.
+
+        Raises:
+            ModelError: not what is stored with it.
+        """
         ...
 
 

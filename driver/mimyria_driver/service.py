@@ -18,10 +18,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
+from mimyria.contributions import Sample
 from mimyria.diagnostics import report
 from mimyria.errors import (
     EngineError,
@@ -31,13 +32,17 @@ from mimyria.errors import (
     ResourceError,
 )
 from mimyria_driver.assembly import build_source
+from mimyria_driver.batching import take_batch
 from mimyria_driver.durations import Durations
-from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.evaluator import Evaluator, PoisonFrame, Verdict
+from mimyria_driver.hardware import note_hardware
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.operation import watched
+from mimyria_driver.quarantine import quarantine
 from mimyria_driver.results import draw_plots, make_exit_file
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
+from mimyria_driver.setaside import SetAside
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.snapshot import Snapshot
@@ -51,6 +56,7 @@ from mimyria_driver.sources import (
 )
 from mimyria_driver.status import leave_status
 from mimyria_driver.timedsource import TimedSource
+from mimyria_driver.unchecked import Unchecked
 
 __all__ = ["EXIT_NAME", "STOPPED", "Service", "build_source", "run"]
 
@@ -63,6 +69,8 @@ _DRAIN_SECONDS: Final = 2.5
 """For frames under way after a signal; saving them must fit into the rest of 5 s."""
 _BATCHES: Final = 2
 """Batches with the evaluator: one is calculated while the next one travels."""
+_SILENCE: Final = 0.25
+"""Seconds without a frame after which a batch is not waited for any longer."""
 
 _LEFT: Final = "stopped by a signal before all was finished; start again to continue"
 _NO_MEMORY: Final = (
@@ -108,6 +116,10 @@ class Service:
         self._session: Session | None = None
         self._waiting: deque[Pending] = deque()  # not yet with the evaluator
         self._submitted: deque[Pending] = deque()
+        models = settings.models
+        self._unchecked = Unchecked(models.canary, models.canary_seconds)
+        self._aside = SetAside(directory)
+        self._hardware: list[dict[str, Any]] = []
         self._state = "loading"
         self._message = ""
         self._received = 0
@@ -191,6 +203,11 @@ class Service:
         if self._state == "loading":
             self._state = "waiting"
             _log.info("the networks are loaded", extra={"code": "networks_ready"})
+            self._hardware = note_hardware(
+                self._settings.run.directory,
+                self._evaluator.ready or {},
+                -1 if self._journal is None else self._journal.last_step,
+            )
 
     def _serve(self) -> None:
         """Until the run is over or has to end."""
@@ -205,13 +222,11 @@ class Service:
         """Finish the frames that have arrived; a signal grants them a few seconds."""
         if self._state == "running":
             self._state = "draining"
-        while self._in_flight:
+        while self._in_flight or len(self._unchecked):
+            if self._unchecked.open and not self._in_flight:
+                self._check()
             if self._no_time_left():
-                _log.warning(
-                    "%d frames were not finished",
-                    self._in_flight,
-                    extra={"code": "frames_unfinished"},
-                )
+                self._say_unfinished()
                 break
             self._poll(listen=False, timeout=_SHORT)
             self._advance(idle=False)
@@ -255,6 +270,8 @@ class Service:
                     self._evaluator.ready["models"],
                     self._journal,
                 )
+                self._session.origin = self._origin()
+                self._take_over(self._session)
                 self._journal = self._session.journal
             else:
                 self._session.resume(description)
@@ -263,7 +280,7 @@ class Service:
             raise
         self._state = "running"
         self._last_arrival = time.monotonic()
-        self._source.accept(self._session.journal.durable_step)
+        self._source.accept(max(self._aside.held, self._session.journal.durable_step))
 
     def _arrive(self, arrived: Arrived) -> None:
         assert self._session is not None
@@ -271,10 +288,12 @@ class Service:
         self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
         if pending is not None:
+            if pending.place.rollback:
+                self._aside.went_back(pending.frame.step)
             self._describe(self._session)
             self._waiting.append(pending)
         elif arrived.frame.step <= self._session.journal.durable_step:
-            self._source.acknowledge(self._session.journal.durable_step)
+            self._acknowledge(self._session.journal.durable_step)
 
     def _describe(self, session: Session) -> None:
         """Tell the evaluator, once, the groups that the first frame has settled."""
@@ -302,18 +321,16 @@ class Service:
     def _advance(self, *, idle: bool) -> None:
         """Everything but the source: evaluate, keep, sync, acknowledge, show."""
         session = self._session
-        samples = self._evaluator.results()
-        # Keep the evaluator busy before anything else is done with its answers.
-        while self._waiting and self._evaluator.n_batches < _BATCHES:
-            size = min(self._settings.models.batch, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(size)]
-            self._submitted.extend(batch)
-            self._evaluator.submit([pending.frame for pending in batch])
+        answers = self._answers()
         if session is not None:
-            for sample in samples:
-                session.keep(self._submitted.popleft(), sample)
-                if session.progress.reason and self._state == "running":
-                    self._converged(session.progress.reason)
+            trusted = not any(isinstance(a, Verdict) and a.reason for a in answers)
+            if trusted:
+                # Keep it busy before anything else is done with its answers.
+                self._submit(session)
+            for answer in answers:
+                if isinstance(answer, Verdict):
+                    self._judge(session, answer)
+                elif self._keep(session, answer):
                     break
             if session.sync_due(idle=idle and not self._in_flight):
                 self._sync(session)
@@ -321,10 +338,107 @@ class Service:
                 self._publish(session, "running")
         self._monitor.tick(self._snapshot)
 
+    def _answers(self) -> list[Sample | Verdict]:
+        try:
+            return self._evaluator.results()
+        except PoisonFrame as poison:
+            folder = self._settings.run.directory
+            raise quarantine(folder, poison.frame, poison.reason) from poison
+
+    def _submit(self, session: Session) -> None:
+        """Give the evaluator what it has time for."""
+        while self._waiting and self._evaluator.n_batches < _BATCHES:
+            silence = time.monotonic() - self._last_arrival
+            nothing_comes = (
+                self._state != "running" or not self._has_room or silence > _SILENCE
+            )
+            batch = take_batch(
+                self._waiting,
+                self._settings.models.batch,
+                session.description.stride,
+                hurry=nothing_comes and not self._evaluator.n_batches,
+            )
+            if not batch:
+                return
+            self._submitted.extend(batch)
+            self._evaluator.submit([pending.frame for pending in batch])
+            if self._unchecked.submitted(batch):
+                self._check()
+
+    def _keep(self, session: Session, sample: Sample) -> bool:
+        """Write a record; whether it was the last that the run needs."""
+        pending = self._submitted.popleft()
+        self._unchecked.add(pending)
+        session.keep(pending, sample)
+        if session.progress.reason and self._state == "running":
+            self._converged(session.progress.reason)
+            return True
+        return False
+
+    def _check(self) -> None:
+        self._evaluator.check()
+        self._unchecked.asked()
+
+    def _judge(self, session: Session, verdict: Verdict) -> None:
+        """Nothing counts that was calculated since the last good canary, if one fails.
+
+        The engine may have forgotten these frames, but they are here still.
+        """
+        again = self._unchecked.take()
+        if not verdict.reason:
+            self._aside.checked()
+            return
+        _log.warning(
+            "the device calculates wrongly: %s; %d records are taken back and "
+            "calculated again",
+            verdict.reason,
+            len(again),
+            extra={"code": "device_wrong", "fields": {"records": len(again)}},
+        )
+        if again:
+            self._aside.put(again, session.journal.durable_step)
+            session.take_back(again[0].frame.step)
+        self._waiting.extendleft(reversed([*again, *self._submitted]))
+        self._submitted.clear()
+
+    def _say_unfinished(self) -> None:
+        if self._in_flight:
+            _log.warning("%d frames were not finished", self._in_flight)
+        else:
+            _log.warning(
+                "the end of the run came before the last %d frames were checked",
+                len(self._unchecked),
+                extra={"code": "frames_unchecked"},
+            )
+
+    def _take_over(self, session: Session) -> None:
+        """Frames that an earlier driver had to leave come before the engine's."""
+        again = self._aside.restore(session)
+        if again:
+            self._waiting.extend(again)
+            self._describe(session)
+
+    def _origin(self) -> dict[str, str | int | float]:
+        now = self._hardware[-1]
+        return {
+            "device": now["device"],
+            "hardware": now["hardware"],
+            "hardware_changes": len(self._hardware) - 1,
+        }
+
     def _sync(self, session: Session) -> None:
         with self._syncs.measured():
             step = session.journal.sync()
-        self._source.acknowledge(step)
+        self._acknowledge(step)
+
+    def _acknowledge(self, step: int) -> None:
+        """Tell the engine which steps are safe, never fewer than before.
+
+        After a canary has failed the journal ends earlier for a while, but the frames
+        between are here, and the engine may have forgotten them.
+        """
+        if self._aside.safe(step):
+            self._source.acknowledge(step)
 
     def _publish(self, session: Session, status: str) -> None:
         session.write_result(status)
@@ -425,6 +539,8 @@ class Service:
             else {name: str(doc["sha256"]) for name, doc in ready["models"].items()},
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
+            hardware="" if ready is None else str(ready["hardware"]),
+            unchecked=len(self._unchecked),
             message=self._message,
             progress=self._source.progress,
         )

@@ -74,6 +74,7 @@ class Session:
         kinetic_temperature: of the last frame, K.
         diagnostics: of the last result that was written.
         uncertain: frames that the networks are not sure of.
+        origin: what else the result has to say of where its numbers come from.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Session:
         self._published = False
         self.warning: str | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
+        self.origin: dict[str, str | int | float] = {}
         self.kinetic_temperature = pipeline.kinetic_temperature
         self._sequencer = Sequencer(
             description.stride, journal.last_step, pipeline.digests
@@ -213,11 +215,7 @@ class Session:
             sample.excess,
         )
         if place.rollback:
-            self.journal.roll_back(frame.step)
-            self.pipeline = rebuild(
-                self.journal.path, self.journal.identity, self._settings.spectrum
-            )
-            self.uncertain.recount(self.journal.path)
+            self.take_back(frame.step)
         # First, since a frame that has its record never comes again.
         self.uncertain.look(frame, sample.excess)
         self.journal.append(record)
@@ -226,6 +224,18 @@ class Session:
             self._check_temperature()
         if self.progress.due(self.pipeline.n_frames):
             self.progress.look(self.pipeline.result({}))
+
+    def take_back(self, step: int) -> None:
+        """Void every record of a step or later.
+
+        Raises:
+            JournalError: that cannot be written.
+        """
+        self.journal.roll_back(step)
+        self.pipeline = rebuild(
+            self.journal.path, self.journal.identity, self._settings.spectrum
+        )
+        self.uncertain.recount(self.journal.path)
 
     def sync_due(self, *, idle: bool) -> bool:
         """Whether the written records should be made durable now.
@@ -368,6 +378,7 @@ class Session:
             "uncertain_frames": self.uncertain.count,
             "python": platform.python_version(),
             **self.progress.provenance(),
+            **self.origin,
             **names,
         }
 

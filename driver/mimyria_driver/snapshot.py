@@ -43,6 +43,8 @@ class Snapshot:
         checks: sum rules of the run in a few words.
         restarts: evaluators that had to be replaced.
         device: where the networks run.
+        hardware: what that is, with versions.
+        unchecked: frames since the last good canary.
         message: a warning, or why the run is over.
         evaluated: frames whose currents came back since the start of this process.
         run_id: of the run folder, empty where it has none.
@@ -74,6 +76,8 @@ class Snapshot:
     checks: str = ""
     restarts: int = 0
     device: str = ""
+    hardware: str = ""
+    unchecked: int = 0
     message: str = ""
     progress: float | None = None
     evaluated: int = 0

@@ -80,7 +80,7 @@ def table(
         "engine": f"{snapshot.engine}, {snapshot.atoms} atoms"
         if snapshot.engine
         else "none yet",
-        "networks": f"on {snapshot.device}" if snapshot.device else "loading",
+        "networks": _networks(snapshot),
         "frames": f"{snapshot.durable} ({rate:.1f}/s), step {snapshot.step}",
         "sampled": f"{snapshot.sampled:.2f} ps in {snapshot.segments} segment(s)",
         "lag": _lag(snapshot),
@@ -132,6 +132,13 @@ def _surroundings(facts: Mapping[str, Any]) -> dict[str, str]:
     for entry in facts.get("warnings", ()):
         rows[f"warning {len(rows)}"] = entry["text"]
     return rows
+
+
+def _networks(snapshot: Snapshot) -> str:
+    if not snapshot.device:
+        return "loading"
+    hardware = f" ({snapshot.hardware})" if snapshot.hardware else ""
+    return f"on {snapshot.device}{hardware}"
 
 
 def _lag(snapshot: Snapshot) -> str:

@@ -8,19 +8,37 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from mimyria.errors import ModelError
 from mimyria.models.keys import DIGESTS
 
 __all__ = [
+    "ZIP_ERRORS",
     "add_members",
     "content_digest",
     "open_archive",
     "read_members",
 ]
+
+ZIP_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the standard library raises for a damaged archive."""
+
+_MOST_PACKED: Final = 32 << 20
 
 # The earliest time a zip archive can hold: equal content gives equal bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
@@ -90,14 +108,9 @@ def read_members(content: bytes, path: Path) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
+            _require_size(file)
             members = {name: file.read(name) for name in file.namelist()}
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-    ) as error:
+    except ZIP_ERRORS as error:
         raise _altered(path, str(error)) from error
     listings = [name for name in members if name.split("/")[-1] == DIGESTS]
     if len(listings) != 1:
@@ -122,6 +135,14 @@ def read_members(content: bytes, path: Path) -> dict[str, bytes]:
         for name, data in members.items()
         if name.startswith(prefix)
     }
+
+
+def _require_size(file: zipfile.ZipFile) -> None:
+    """Refuse what grows when it is read: torch packs the text of programs, no more."""
+    packed = [m for m in file.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    size = sum(member.file_size for member in packed)
+    if size > _MOST_PACKED:
+        raise zipfile.BadZipFile(f"{size >> 20} MiB are packed in it")
 
 
 def _altered(path: Path, detail: str) -> ModelError:

@@ -1,9 +1,10 @@
 """The deployed file: TorchScript of a fused network, with the model's metadata inside.
 
 A TorchScript archive is a zip; metadata, example and the digests of all members lie in
-the folder that torch keeps for files of other programs. All digests are checked before
-torch sees a byte. It needs mimyria's operator and no e3nn; files from before there was
-the operator hold e3nn's own products and keep loading.
+the folder that torch keeps for files of other programs. All digests are checked, and
+the program is read for what is no arithmetic, before torch sees a byte. It needs
+mimyria's operator and no e3nn; files from before there was the operator hold e3nn's own
+products and keep loading.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from mimyria.models.modelfile import (
     parse_members,
     read_model,
 )
+from mimyria.models.screening import require_arithmetic
 
 __all__ = ["export_model", "load_deployed", "script_network"]
 
@@ -96,12 +98,13 @@ def load_deployed(
     """Read and check a deployed file, then let torch load it.
 
     Raises:
-        ModelError: the file is missing, altered, no deployed model, or needs another
-            version of the operator.
+        ModelError: the file is missing, altered, no deployed model, does more than
+            calculate, or needs another version of the operator.
     """
     register_operator()
     content = open_archive(path)
     metadata, example = parse_members(read_members(content, path), path)
+    require_arithmetic(content, path)
     try:
         with _silent_torchscript():
             scripted: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]

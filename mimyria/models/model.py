@@ -7,6 +7,7 @@ against the example that came with the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,7 @@ __all__ = [
 # Largest deviation from the stored answer, relative to its largest component. Single
 # precision on another processor or with another summation order gives about 1e-6.
 _SELF_TEST_TOLERANCE: Final = 1e-4
+_EXAMPLE_REPLICA: Final = -1
 
 Network = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -53,6 +55,7 @@ class TensorModel:
         metadata: what the model is.
         device: where it computes.
         charge: total charge of frames, e, where none is given.
+        example: a frame with its answer, where the model came with one.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class TensorModel:
         self.metadata = metadata
         self.device = device
         self.charge = 0.0
+        self.example: Example | None = None
         self._network = network
         self._dtype = getattr(torch, metadata.dtype)
         self._calibrations = {
@@ -166,6 +170,7 @@ class TensorModel:
                 torch.from_numpy(graph.senders).to(self.device),
                 torch.from_numpy(graph.vectors).to(self.device, self._dtype),
             )
+            self._require_shape(tensors, len(graph.species))
             values = tensors.flatten(1).double().cpu()
             parts = list(values.chunk(self.metadata.members, dim=1))
             if self.metadata.settings.sum_rule != "report":
@@ -173,6 +178,18 @@ class TensorModel:
                 parts = [self._with_sums(part, graph, charges) for part in parts]
         members = np.stack([part.numpy() for part in parts])
         return np.split(members, np.cumsum(graph.sizes)[:-1], axis=1)
+
+    def _require_shape(self, tensors: Tensor, n_atoms: int) -> None:
+        """Refuse what is no answer: a program may be anything."""
+        columns = sum(target.n_components for target in self.targets)
+        wanted = (n_atoms, columns * self.metadata.members)
+        shape = tuple(tensors.shape)
+        found = (*shape[:1], int(np.prod(shape[1:])))
+        if found != wanted or tensors.dtype != self._dtype:
+            raise ModelError(
+                f"The network of '{self.metadata.name}' must give {self._dtype} of the "
+                f"shape {wanted}, but gave {tensors.dtype} of the shape {found}."
+            )
 
     def _with_sums(
         self, values: Tensor, graph: Graph, charges: Sequence[float]
@@ -185,13 +202,29 @@ class TensorModel:
             torch.from_numpy(wanted_sums(charges, self.targets)),
         )
 
-    def self_test(self, example: Example) -> None:
-        """Predict the example that came with the model.
+    def examine(self) -> Array | None:
+        """Answer the example that came with the model, as `self_test` does.
+
+        Returns:
+            (n_atoms, n_components) — the answer; None where there is no example.
+
+        Raises:
+            ModelError: it differs from the stored one.
+        """
+        return None if self.example is None else self.self_test(self.example)
+
+    def self_test(self, example: Example) -> Array:
+        """Predict an example.
+
+        Returns:
+            (n_atoms, n_components) — the answer.
 
         Raises:
             ModelError: the answer differs from the stored one.
         """
-        (answer,) = self.predict([example.frame], [example.charge])
+        # Another replica: the neighbour lists of a run's frames stay as they are.
+        frame = replace(example.frame, replica=_EXAMPLE_REPLICA)
+        (answer,) = self.predict([frame], [example.charge])
         stored = Tensors.from_columns(example.columns, self.targets)
         for target in self.targets:
             found, wanted = getattr(answer, target.name), getattr(stored, target.name)
@@ -205,6 +238,7 @@ class TensorModel:
                     f"accepted). It was made with {self.metadata.versions}; this is "
                     f"torch {torch.__version__}."
                 )
+        return answer.columns(self.targets)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -260,8 +294,23 @@ def load_model(
                 f"again with `mimyria export --dtype {dtype}`."
             )
     model = TensorModel(network, metadata, place)
-    model.self_test(example)
+    model.example = example
+    try:
+        model.examine()
+    except (RuntimeError, AttributeError, TypeError) as error:
+        # What CUDA cannot do says nothing of the file.
+        if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error):
+            raise
+        raise ModelError(
+            f"{path} cannot answer its own example: {_last_line(error)}."
+        ) from error
     return model
+
+
+def _last_line(error: BaseException) -> str:
+    """What a program says at last, after where it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
 def resolve_device(name: str) -> torch.device:

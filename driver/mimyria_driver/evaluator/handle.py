@@ -1,54 +1,102 @@
 """The service's side of the evaluator: never blocks, restarts a dead or stuck child.
 
 Batches are answered in the order in which they were submitted. A child that dies or
-misses its deadline is replaced and gets its batches again; if it dies a second time
-without a result in between, that is an error.
+misses its deadline is replaced and gets its batches again; `deaths` says when that has
+to end. A child that answers its canary otherwise than before is replaced, too, and then
+it is for the caller to submit all frames again since the last good canary.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mimyria.contributions import Sample
-from mimyria.errors import EvaluatorError, MimyriaError
+from mimyria.errors import (
+    DeviceLostError,
+    EvaluatorError,
+    FrameError,
+    MimyriaError,
+)
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import messages
+from mimyria_driver.evaluator.child import Child
+from mimyria_driver.evaluator.deaths import TWICE, Deaths
+from mimyria_driver.evaluator.faults import GONE
 from mimyria_driver.settings import ModelsSettings
-from mimyria_driver.signals import held_back
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "PoisonFrame", "Verdict"]
 
 _FIRST_DEADLINE: Final = 900.0
 """Seconds for loading and for the first batch, in which kernels are compiled."""
 _DEADLINE: Final = 60.0
 _DEADLINE_FACTOR: Final = 20.0
-_DEATHS: Final = 2
-_PIECE: Final = 1 << 20
+_MOST_MISMATCHES: Final = 2
 
 _log = logging.getLogger(__name__)
+
+
+class PoisonFrame(FrameError):  # noqa: N818 - the frame is wrong, not the program
+    """A frame that no evaluator gets through.
+
+    Attributes:
+        frame: the frame.
+        reason: what happened, as a sentence without its full stop.
+    """
+
+    def __init__(self, frame: Frame, reason: str) -> None:
+        """Say both."""
+        super().__init__(f"step {frame.step}: {reason}.")
+        self.frame = frame
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a canary said about all samples since the last good one.
+
+    Attributes:
+        reason: why they are void; empty: they are good.
+    """
+
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """Frames of one message, or none for a canary; those without an answer yet."""
+
+    frames: list[Frame]
+    story: int
+    deaths: int = 0
+
+    @property
+    def message(self) -> bytes:
+        if not self.frames:
+            return messages.wrap(messages.CANARY, b"")
+        return messages.wrap(messages.BATCH, messages.pack_batch(self.frames))
 
 
 class Evaluator:
     """A child process with the networks.
 
     Attributes:
-        ready: what the child said when it was ready: `device`, and `models` with the
-            metadata of each target; None before.
+        ready: what the child said when it was ready: `device`, `hardware`, `canary`
+            (digest of its answers to the examples) and `models` with the metadata of
+            each target; None before.
         restarts: children that had to be replaced.
+        mismatches: canaries that were not as before.
+        notes: what children had to say about the device, the latest last.
         seconds: duration of the last batches.
     """
 
@@ -70,6 +118,8 @@ class Evaluator:
         """
         self.ready: dict[str, Any] | None = None
         self.restarts = 0
+        self.mismatches = 0
+        self.notes: deque[str] = deque(maxlen=10)
         self.seconds = Durations(recent=50)
         self._settings = messages.pack_json(
             {
@@ -79,162 +129,180 @@ class Evaluator:
                 "threads": settings.threads,
                 "charge": settings.charge,
                 "search": str(settings.search),
+                "first_load": settings.first_load,
             }
         )
         self._log_path = log_path
         self._first_deadline = first_deadline
         self._least_deadline = deadline
         self._grouping: bytes | None = None
-        self._batches: deque[bytes] = deque()
-        self._deaths = 0
+        self._work: deque[_Work] = deque()
+        self._n_stories = 0
+        self._deaths = Deaths()
         self._error: MimyriaError | None = None
         self._start()
 
     @property
     def pollable(self) -> int:
         """Descriptor to wait on; changes when the child is replaced."""
-        return self._socket.fileno()
+        return self._child.pollable
 
     @property
     def wants_write(self) -> bool:
         """Whether to wait until the descriptor can be written, too."""
-        return bool(self._outgoing)
+        return self._child.wants_write
 
     @property
     def process_id(self) -> int:
         """Of the present child."""
-        return self._process.pid
+        return self._child.process_id
 
     @property
     def n_batches(self) -> int:
         """Batches without an answer."""
-        return len(self._batches)
+        return sum(1 for work in self._work if work.frames)
 
     def describe(self, grouping: Grouping) -> None:
         """Tell which groups the atoms are in, before the first batch."""
         self._grouping = messages.pack_json(grouping.as_dict())
-        self._outgoing += messages.wrap(messages.ATOMS, self._grouping)
+        self._child.send(messages.wrap(messages.ATOMS, self._grouping))
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Hand over a batch; `results` gives its samples later."""
-        message = messages.wrap(messages.BATCH, messages.pack_batch(frames))
-        if not self._batches:
-            self._clock = time.monotonic()
-        self._batches.append(message)
-        self._outgoing += message
-        self._write()  # a dead child is noticed by `results`
+        self._hand_over(list(frames))
 
-    def results(self) -> list[Sample]:
-        """Move bytes without waiting; samples of all frames answered since.
+    def check(self) -> None:
+        """Ask for a canary; `results` gives its verdict behind the samples before."""
+        self._hand_over([])
+
+    def results(self) -> list[Sample | Verdict]:
+        """Move bytes without waiting; what was answered since, in order.
+
+        After a verdict that is not good, all frames without a result are forgotten.
 
         Raises:
+            PoisonFrame: a frame has no sample.
+            DeviceLostError: the device fails again and again.
             MimyriaError: what the child could not do.
-            EvaluatorError: the child died or hung twice in a row.
         """
         if self._error is not None:
             raise self._error
-        alive = self._write()
-        received, open_ = self._read()
-        samples: list[Sample] = []
-        for kind, body in received:
-            if kind == messages.ERROR:
-                self._error = messages.unpack_error(body)
-                if samples:
-                    return samples  # what was answered before counts
-                raise self._error
-            samples += self._understand(kind, body)
-        if not (alive and open_):
-            self._replace(f"died ({_ending(self._process)})")
-        elif self._overdue():
-            self._replace(f"gave no answer in {self._deadline():.0f} s")
-        return samples
+        alive = self._child.write()
+        received, open_ = self._child.read()
+        answers: list[Sample | Verdict] = []
+        child = self._child
+        try:
+            for kind, body in received:
+                answers += self._understand(kind, body)
+                if self._child is not child or self._error is not None:
+                    return answers  # what a distrusted one says later does not count
+            if not (alive and open_):
+                self._replace(f"died ({self._child.ending()})")
+            elif self._overdue():
+                self._replace(f"gave no answer in {self._deadline():.0f} s")
+        except MimyriaError as error:
+            self._error = error
+            if not answers:  # what was answered before counts, and comes first
+                raise
+        return answers
 
     def kill(self) -> None:
         """End the child at once; it holds nothing worth keeping."""
-        self._process.kill()
+        self._child.kill()
 
     def close(self) -> None:
-        """End the child: by closing its socket, and if that is ignored by SIGKILL."""
-        self._socket.close()
-        try:
-            self._process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End the child."""
+        self._child.close()
+
+    def _hand_over(self, frames: list[Frame]) -> None:
+        if not self._work:
+            self._clock = time.monotonic()
+        self._n_stories += 1
+        work = _Work(frames, self._n_stories)
+        self._work.append(work)
+        self._child.send(work.message)
+        self._child.write()  # a dead child is noticed by `results`
 
     def _start(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        environment = dict(os.environ)
-        # Bit-identical sums on CUDA need this before CUDA wakes up.
-        environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        with theirs, self._log_path.open("ab") as log, held_back():
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "mimyria_driver.evaluator.worker",
-                    str(theirs.fileno()),
-                ],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the service
-            )
-        self._socket.setblocking(False)
-        self._splitter = messages.Splitter()
-        self._outgoing = bytearray(messages.wrap(messages.SETTINGS, self._settings))
+        self._child = Child(self._log_path)
+        self._child.send(messages.wrap(messages.SETTINGS, self._settings))
         if self._grouping is not None:
-            self._outgoing += messages.wrap(messages.ATOMS, self._grouping)
+            self._child.send(messages.wrap(messages.ATOMS, self._grouping))
         self._clock = time.monotonic()
         self._loaded = False
         self._answered = False
-        for batch in self._batches:
-            self._outgoing += batch
+        self._fault: dict[str, str] | None = None
+        for work in self._work:
+            self._child.send(work.message)
 
-    def _write(self) -> bool:
-        try:
-            while self._outgoing:
-                # A copy: bytearray must not change its size under a memoryview.
-                sent = self._socket.send(bytes(self._outgoing[:_PIECE]))
-                del self._outgoing[:sent]
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def _read(self) -> tuple[list[tuple[bytes, bytes]], bool]:
-        received: list[tuple[bytes, bytes]] = []
-        try:
-            while data := self._socket.recv(_PIECE):
-                received += self._splitter.feed(data)
-        except BlockingIOError:
-            return received, True
-        except OSError:
-            pass
-        return received, False
-
-    def _understand(self, kind: bytes, body: bytes) -> list[Sample]:
-        now = time.monotonic()
+    def _understand(self, kind: bytes, body: bytes) -> list[Sample | Verdict]:
+        if kind == messages.RESULT:
+            return [*self._take_samples(body)]
+        if kind == messages.CANARY:
+            return [self._judge(messages.unpack_text(body))]
         if kind == messages.READY:
-            ready = json.loads(body)
-            if self.ready not in (None, ready):
-                raise EvaluatorError(
-                    "the models or the device changed while the run went on; start the "
-                    "driver again with the models it began with."
-                )
-            self.ready = ready
-            self._loaded = True
-            self._clock = now
-            return []
-        self._batches.popleft()
-        self.seconds.append(now - self._clock)
-        self._clock = now
-        self._deaths = 0
+            return self._take_ready(json.loads(body))
+        if kind == messages.POISON:
+            raise PoisonFrame(self._work[0].frames[0], messages.unpack_text(body))
+        if kind == messages.ERROR:
+            raise messages.unpack_error(body)
+        if kind == messages.FAULT:
+            self._fault = json.loads(body)
+        else:
+            self.notes.append(messages.unpack_text(body))
+            _log.warning("%s", self.notes[-1], extra={"code": "device_note"})
+        return []
+
+    def _take_samples(self, body: bytes) -> list[Sample]:
+        work = self._work[0]
+        samples = messages.unpack_samples(body)
+        if len(samples) < len(work.frames):
+            del work.frames[: len(samples)]  # why it is not all comes next
+            return samples
+        self._done()
+        self.seconds.append(self._took)
         self._answered = True
-        return messages.unpack_samples(body)
+        return samples
+
+    def _judge(self, reason: str) -> Verdict:
+        self._done()
+        return self._distrust(reason) if reason else Verdict("")
+
+    def _done(self) -> None:
+        now = time.monotonic()
+        self._took = now - self._clock
+        self._clock = now
+        self._work.popleft()
+
+    def _take_ready(self, ready: dict[str, Any]) -> list[Sample | Verdict]:
+        self._loaded = True
+        self._clock = time.monotonic()
+        if self.ready is None:
+            self.ready = ready
+        if self.ready == ready:
+            return []
+        if {**self.ready, "canary": ready["canary"]} == ready:
+            reason = "a new process gave other answers to the stored examples"
+            return [self._distrust(reason)]
+        raise EvaluatorError(
+            "the models or the device changed while the run went on; start the driver "
+            "again with the models it began with."
+        )
+
+    def _distrust(self, reason: str) -> Verdict:
+        """Replace a child whose numbers cannot be trusted; once."""
+        self.mismatches += 1
+        self._work.clear()
+        if self.mismatches >= _MOST_MISMATCHES:
+            self._error = DeviceLostError(
+                f"numbers of {self._where()} are wrong again: {reason}. The records "
+                f"since the last good check were taken back. {self._advice()}"
+            )
+            return Verdict(reason)
+        self._child.bury()
+        self.restarts += 1
+        self._start()
+        return Verdict(reason)
 
     def _deadline(self) -> float:
         if not self._answered or not self.seconds:
@@ -244,40 +312,81 @@ class Evaluator:
         )
 
     def _overdue(self) -> bool:
-        busy = bool(self._batches) or not self._loaded
+        busy = bool(self._work) or not self._loaded
         return busy and time.monotonic() - self._clock > self._deadline()
 
     def _replace(self, cause: str) -> None:
         """Kill what is left of the child and start another with the same batches."""
-        self._process.kill()
-        self._process.wait()
-        self._socket.close()
-        self._deaths += 1
-        if self._deaths >= _DEATHS or self.ready is None:
+        self._child.bury()
+        words = self._child.last_words()
+        if self._fault is not None:
+            words = self._fault["text"]
+        elif self.ready is None:
             raise EvaluatorError(
-                f"the evaluator process {cause}"
-                f"{' again' if self._deaths >= _DEATHS else ' while loading'}. "
-                f"Its last words: {self._last_words()} (more in {self._log_path})."
+                f"the evaluator process {cause} while loading. Its last words: {words} "
+                f"(more in {self._log_path})."
             )
+        self._blame(cause, words)
         _log.warning(
-            "the evaluator process %s; starting another",
+            "the evaluator process %s: %s; starting another",
             cause,
+            words,
             extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
         )
         self.restarts += 1
         self._start()
 
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = self._log_path.read_text(errors="replace").split("\n")
-            said = [line.strip() for line in lines if line.strip()]
-            return said[-1] if said else "none"
-        return "none"
+    def _blame(self, cause: str, words: str) -> None:
+        """Decide whether there is a next child.
 
+        Raises:
+            PoisonFrame: a single frame was the end of two of them.
+            DeviceLostError: it makes no sense to go on here.
+        """
+        suspect = self._work[0] if self._loaded and self._work else None
+        alone = suspect is None or not suspect.frames
+        if alone:
+            self._n_stories += 1
+        story = self._n_stories if suspect is None or alone else suspect.story
+        self._deaths.add(time.monotonic(), story)
+        if self._fault is not None and self._fault["fault"] == GONE:
+            raise DeviceLostError(f"{self._where()} is gone: {words}. {self._advice()}")
+        if suspect is not None and suspect.frames:
+            suspect.deaths += 1
+            if suspect.deaths >= TWICE:
+                self._suspect(suspect, cause, words)
+        if self._deaths.too_many:
+            raise DeviceLostError(
+                f"evaluators on {self._where()} ended {self._deaths.total} times, and "
+                f"not by one frame; the last {cause}: {words}. {self._advice()}"
+            )
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    try:
-        code = process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        return "closed its connection"
-    return f"signal {-code}" if code < 0 else f"code {code}"
+    def _suspect(self, suspect: _Work, cause: str, words: str) -> None:
+        if len(suspect.frames) == 1:
+            raise PoisonFrame(
+                suspect.frames[0],
+                f"the evaluator process {cause} with this frame, and again with it "
+                f"alone. Its last words: {words}",
+            )
+        _log.warning(
+            "the evaluator process %s twice with the %d frames from step %d; they are "
+            "tried one by one",
+            cause,
+            len(suspect.frames),
+            suspect.frames[0].step,
+            extra={"code": "batch_split"},
+        )
+        self._work.popleft()
+        self._work.extendleft(
+            _Work([frame], suspect.story) for frame in reversed(suspect.frames)
+        )
+
+    def _where(self) -> str:
+        device = "the device" if self.ready is None else str(self.ready["device"])
+        return f"{device} of {socket.gethostname()}"
+
+    def _advice(self) -> str:
+        return (
+            "Everything in the journal is safe. Start again on another node (Slurm: "
+            f"--exclude={socket.gethostname()})."
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,22 @@ from mimyria.tensorsources import (
     source_document,
 )
 from mimyria.userfunctions import UserFunction
+from mimyria_driver.evaluator.determinism import prepare_torch
+from mimyria_driver.evaluator.firstload import require_harmless
+from mimyria_driver.evaluator.hardware import describe_hardware
 from mimyria_driver.settings import PYTHON
 
 __all__ = ["load_sources"]
 
 
 def load_sources(
-    settings: dict[str, Any],
+    settings: dict[str, Any], say: Callable[[str], None] = lambda text: None
 ) -> tuple[dict[str, Predictor], dict[str, Any]]:
     """Load what the settings name.
 
     Args:
         settings: those of `[models]`, as the handle sends them.
+        say: takes a note for people.
 
     Returns:
         The sources by target, and what the service has to know of them.
@@ -47,7 +52,7 @@ def load_sources(
     if foreign and settings["device"] == "cpu":
         device = "cpu"  # torch may never be needed, and takes seconds
     else:
-        device = _prepare_torch(settings["device"], settings["threads"])
+        device = prepare_torch(settings["device"], settings["threads"])
     sources: dict[str, Predictor] = {}
     ready: dict[str, Any] = {"device": device, "models": {}}
     for target, name in names.items():
@@ -55,7 +60,7 @@ def load_sources(
         known = [sources[other] for other in sources if names[other] == name]
         source = next(
             (each for each in known if target in _given(each)), None
-        ) or _load(target, name, device, settings)
+        ) or _load(target, name, device, settings, say)
         if target not in _given(source):
             raise ModelError(
                 f"{name}: is a model of '{' and '.join(_given(source))}', but "
@@ -64,7 +69,8 @@ def load_sources(
         sources[target] = source
         ready["models"][target] = source_document(source.metadata, TARGETS[target])
     if foreign and "torch" in sys.modules:
-        _prepare_torch(device, settings["threads"])
+        prepare_torch(device, settings["threads"])
+    ready["hardware"] = describe_hardware(device)
     return sources, ready
 
 
@@ -73,10 +79,17 @@ def _given(source: Predictor) -> list[str]:
     return [target.name for target in source.metadata.targets]
 
 
-def _load(target: str, name: str, device: str, settings: dict[str, Any]) -> Predictor:
+def _load(
+    target: str,
+    name: str,
+    device: str,
+    settings: dict[str, Any],
+    say: Callable[[str], None],
+) -> Predictor:
     if not name.startswith(PYTHON):
-        from mimyria.models import load_model
+        from mimyria.models import load_model, resolve_model
 
+        require_harmless(resolve_model(name), settings.get("first_load", 0.0), say)
         model = load_model(name, device=device)
         model.charge = settings["charge"]
         return model
@@ -99,19 +112,3 @@ def _digest(function: UserFunction) -> str | None:
     if text is None:
         return None
     return hashlib.sha256(f"{function.text} {text}".encode()).hexdigest()
-
-
-def _prepare_torch(device: str, threads: int) -> str:
-    """Set torch up; it is imported here and nowhere else.
-
-    Returns:
-        The device of this name.
-    """
-    import torch
-
-    from mimyria.models import resolve_device
-
-    if threads:
-        torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    return str(resolve_device(device))

@@ -5,7 +5,12 @@ message   kind (1 byte) · body
 
 C  settings (JSON), to the child, first      Y  ready: models and device (JSON)
 A  groups of the atoms (JSON), to the child
-B  a batch of frames, to the child           R  samples of a batch
+B  a batch of frames, to the child           R  samples of a batch, or of its first
+                                                frames, where Q comes next
+K  evaluate the canaries, to the child       K  why they are not as before; "" (JSON)
+                                             Q  why the next frame has no sample (JSON)
+                                             N  a note for people (JSON)
+                                             F  the device failed; the child ends (JSON)
                                              E  an error (JSON)
 """
 
@@ -27,7 +32,11 @@ from mimyria.frame import Array, Frame
 __all__ = [
     "ATOMS",
     "BATCH",
+    "CANARY",
     "ERROR",
+    "FAULT",
+    "NOTE",
+    "POISON",
     "READY",
     "RESULT",
     "SETTINGS",
@@ -36,9 +45,11 @@ __all__ = [
     "pack_error",
     "pack_json",
     "pack_samples",
+    "pack_text",
     "unpack_batch",
     "unpack_error",
     "unpack_samples",
+    "unpack_text",
     "wrap",
 ]
 
@@ -47,6 +58,10 @@ ATOMS: Final = b"A"
 BATCH: Final = b"B"
 READY: Final = b"Y"
 RESULT: Final = b"R"
+CANARY: Final = b"K"
+POISON: Final = b"Q"
+NOTE: Final = b"N"
+FAULT: Final = b"F"
 ERROR: Final = b"E"
 
 _LENGTH: Final = struct.Struct("<Q")
@@ -84,6 +99,16 @@ class Splitter:
 def pack_json(document: dict[str, Any]) -> bytes:
     """A small table."""
     return json.dumps(document).encode()
+
+
+def pack_text(text: str) -> bytes:
+    """A sentence."""
+    return pack_json({"text": text})
+
+
+def unpack_text(body: bytes) -> str:
+    """The inverse of `pack_text`."""
+    return str(json.loads(body)["text"])
 
 
 def pack_batch(frames: Sequence[Frame]) -> bytes:

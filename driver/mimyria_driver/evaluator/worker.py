@@ -1,35 +1,32 @@
 """The evaluator process: loads the networks, then answers batches until told to stop.
 
-It writes nothing to disk and holds nothing worth keeping: killed at any moment, it
-costs time only. Errors that say something to the user travel back as one line; all
-others end the process, since after a failed GPU call nothing can be trusted.
+It holds nothing worth keeping: killed at any moment, it costs time only. Errors that
+say something to the user travel back as one line; all others end the process, since
+after a failed GPU call nothing can be trusted.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from typing import Any, Final, NoReturn
 
-import numpy as np
-
-from mimyria.contributions import Sample, contributions
-from mimyria.currents import currents
-from mimyria.errors import EvaluatorError, MimyriaError
-from mimyria.frame import Array, Frame
+from mimyria.errors import MimyriaError
 from mimyria.groups import Grouping
-from mimyria.tensors import Tensors
-from mimyria.tensorsources import Predictor, UncertainPredictor
-from mimyria.uncertainty import Uncertainty
 from mimyria_driver.evaluator import messages
+from mimyria_driver.evaluator.canary import WARM_UP, Canary
+from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite
+from mimyria_driver.evaluator.faults import FAILED, GONE, fault_of
 from mimyria_driver.evaluator.loading import load_sources
 
 __all__ = ["main"]
 
-_WARM_UP = 3
-"""Calls before the first answer: TorchScript takes other kernels in its first two."""
+_DEVICE_FAILED: Final = 3
+"""Exit code after a fatal error of the device."""
 
 
 def main(descriptor: int) -> None:
@@ -39,77 +36,97 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
+    worker = _Worker(connection)
     splitter = messages.Splitter()
-    models: Mapping[str, Predictor] = {}
-    grouping: Grouping | None = None
-    warm = False
     while data := connection.recv(1 << 20):
         for kind, body in splitter.feed(data):
             try:
-                if kind == messages.SETTINGS:
-                    models, ready = load_sources(json.loads(body))
-                    answer = messages.wrap(messages.READY, messages.pack_json(ready))
-                elif kind == messages.ATOMS:
-                    grouping = Grouping.from_dict(json.loads(body))
-                    continue
-                else:
-                    frames = messages.unpack_batch(body)
-                    if not warm:
-                        for _ in range(_WARM_UP):
-                            evaluate(models, frames[:1])
-                        warm = True
-                    samples = evaluate(models, frames, grouping)
-                    answer = messages.wrap(
-                        messages.RESULT, messages.pack_samples(samples)
-                    )
-            except MimyriaError as error:
-                answer = messages.wrap(messages.ERROR, messages.pack_error(error))
-            connection.sendall(answer)
+                worker.answer(kind, body)
+            except Exception as error:
+                worker.end_if_lost(error)
+                if not isinstance(error, MimyriaError):
+                    raise
+                worker.send(messages.ERROR, messages.pack_error(error))
 
 
-def evaluate(
-    models: Mapping[str, Predictor],
-    frames: Sequence[Frame],
-    grouping: Grouping | None = None,
-) -> list[Sample]:
-    """Currents of each frame, and what its groups of atoms add to them.
+class _Worker:
+    """What the process knows, and its answer to each message."""
 
-    Raises:
-        EvaluatorError: a network gave a number that is not finite.
-    """
-    different = {id(model): model for model in models.values()}
-    answers = {key: _predicted(model, frames) for key, model in different.items()}
-    samples = []
-    for index, frame in enumerate(frames):
-        named: dict[str, Array] = {
-            target: getattr(answers[id(model)][index][0], target)
-            for target, model in models.items()
-        }
-        for target, value in named.items():
-            finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
-            if not finite.all():
-                raise EvaluatorError(
-                    f"step {frame.step}: the {target} model gave numbers that are not "
-                    f"finite, first for atom {int(np.argmin(finite))}. The frame is "
-                    "probably far from what the model was trained for."
-                )
-        present = Tensors(**named)
-        parts = None if grouping is None else contributions(frame, present, grouping)
-        excess = 0.0
-        for target, model in models.items():
-            known = answers[id(model)][index][1]
-            if target in known:
-                excess = max(excess, known[target].excess)
-        samples.append(Sample(currents(frame, present), parts, excess))
-    return samples
+    def __init__(self, connection: socket.socket) -> None:
+        """Nothing is loaded yet."""
+        self._connection = connection
+        self._evaluation: Evaluation | None = None
+        self._canary: Canary | None = None
+        self._warm = False
 
+    def send(self, kind: bytes, body: bytes) -> None:
+        """One message to the service."""
+        self._connection.sendall(messages.wrap(kind, body))
 
-def _predicted(
-    model: Predictor, frames: Sequence[Frame]
-) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
-    if isinstance(model, UncertainPredictor):
-        return model.predict_uncertain(frames)
-    return [(tensors, {}) for tensors in model.predict(frames)]
+    def end_if_lost(self, error: BaseException) -> None:
+        """End the process if what is behind an error is the end of the device."""
+        cause: BaseException | None = error
+        while cause is not None:
+            fault = fault_of(cause)
+            if fault in (FAILED, GONE):
+                self._end(fault, cause)
+            cause = cause.__cause__
+
+    def _end(self, fault: str, error: BaseException) -> NoReturn:
+        """Say why and leave at once: nothing may touch the dead device again."""
+        traceback.print_exc()
+        sys.stderr.flush()
+        text = " ".join(str(error).split())
+        document = {"fault": fault, "text": text}
+        self.send(messages.FAULT, messages.pack_json(document))
+        os._exit(_DEVICE_FAILED)
+
+    def answer(self, kind: bytes, body: bytes) -> None:
+        """Do what a message asks for."""
+        if kind == messages.SETTINGS:
+            self._load(json.loads(body))
+            return
+        assert self._evaluation is not None
+        assert self._canary is not None
+        if kind == messages.ATOMS:
+            self._evaluation.grouping = Grouping.from_dict(json.loads(body))
+        elif kind == messages.CANARY:
+            self.send(messages.CANARY, messages.pack_text(self._canary.check()))
+        else:
+            self._evaluate(self._evaluation, self._canary, body)
+
+    def _load(self, settings: dict[str, Any]) -> None:
+        """Load, and compile: no engine waits for it, and its deadline is long."""
+        sources, ready = load_sources(settings, self._say)
+        self._canary = Canary(sources)
+        ready["canary"] = self._canary.digest
+        other = {**settings, "device": "cpu"}
+        self._evaluation = Evaluation(
+            sources,
+            ready["device"],
+            self._say,
+            None
+            if ready["device"] == "cpu"
+            else lambda: load_sources(other, self._say)[0],
+        )
+        self.send(messages.READY, messages.pack_json(ready))
+
+    def _evaluate(self, evaluation: Evaluation, canary: Canary, body: bytes) -> None:
+        frames = messages.unpack_batch(body)
+        if not self._warm:
+            evaluation.warm_up(frames[:1], WARM_UP)
+            canary.begin(frames)
+            self._warm = True
+        try:
+            samples = evaluation.samples(frames)
+        except NotFinite as poison:
+            self.send(messages.RESULT, messages.pack_samples(poison.before))
+            self.send(messages.POISON, messages.pack_text(poison.reason))
+            return
+        self.send(messages.RESULT, messages.pack_samples(samples))
+
+    def _say(self, text: str) -> None:
+        self.send(messages.NOTE, messages.pack_text(text))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ class ModelsSettings:
     )
     batch: int = _setting(
         1,
-        "Most frames evaluated at once; more is faster on a GPU, but then the last "
-        "digits depend on how frames arrive.",
+        "Frames evaluated at once, by step: k B to k B + B - 1 strides; more is faster "
+        "on a GPU. A batch is cut short only where nothing more comes.",
     )
     charge: float = _setting(
         0.0, "Total charge of the system in e, for models that keep the sum rule."
@@ -61,6 +61,19 @@ class ModelsSettings:
         50,
         "Most uncertain frames to keep in uncertain.extxyz, at least 0.5 ps apart; 0: "
         "none.",
+    )
+    canary: int = _setting(
+        1000,
+        "Batches after which the example of each model has to come out as before, to "
+        "the bit; 0: never.",
+    )
+    canary_seconds: float = _setting(
+        300.0, "Longest time between two such checks, while there are frames."
+    )
+    first_load: float = _setting(
+        300.0,
+        "Seconds that a deployed file unknown to this machine gets to answer its "
+        "example in a sandbox; 0: none is tried there.",
     )
 
     def __post_init__(self) -> None:
@@ -91,6 +104,10 @@ class ModelsSettings:
         _choice("models.device", device, _DEVICES)
         _require(self.threads >= 0, "models.threads", "0 or more", self.threads)
         _require(1 <= self.batch <= 4096, "models.batch", "from 1 to 4096", self.batch)
+        seconds, first = self.canary_seconds, self.first_load
+        _require(self.canary >= 0, "models.canary", "0 or more", self.canary)
+        _require(seconds > 0, "models.canary_seconds", "a positive time in s", seconds)
+        _require(first >= 0, "models.first_load", "0 or more seconds", first)
         above, most = self.uncertain_above, self.keep_uncertain
         _require(above > 0, "models.uncertain_above", "positive", above)
         _require(most >= 0, "models.keep_uncertain", "0 or more", most)

@@ -1,5 +1,7 @@
-"""An evaluator without a child, and what a run folder holds, for tests that need many
-runs of the service."""
+"""The service with an evaluator in its own process, for tests of everything else.
+
+No child has to start, so a run takes a part of a second.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +14,64 @@ from pathlib import Path
 import analytic
 from rich.console import Console
 
-from mimyria.targets import target_by_name
-from mimyria.tensorsources import ConvertedSource, source_document
+from mimyria.contributions import Sample, contributions
+from mimyria.currents import currents
+from mimyria.tensors import Tensors
 from mimyria_driver.durations import Durations
-from mimyria_driver.evaluator.worker import evaluate
+from mimyria_driver.evaluator import Verdict
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import read_header
 from mimyria_driver.service import Service
 from mimyria_driver.signals import StopRequest
 
-__all__ = ["InstantEvaluator", "fold_of", "serve_here"]
+__all__ = ["InstantEvaluator", "exact_sample", "fold_of", "serve_here"]
+
+
+def exact_sample(frame, grouping):
+    """What the tensors of `analytic` make of a frame."""
+    exact = Tensors(*(analytic.tensor(target, frame) for target in ("apt", "pgt")))
+    parts = grouping and contributions(frame, exact, grouping)
+    return Sample(currents(frame, exact), parts)
 
 
 class InstantEvaluator:
-    """Answers in this process, `delay` seconds after a batch was handed over."""
+    """The interface of the evaluator's handle, answered by a function.
 
-    wants_write = False
-    process_id = -1
+    Attributes:
+        largest: most frames that were with it at one time.
+        killed: whether it was told to end at once.
+    """
 
-    def __init__(self, delay=0.0):
+    restarts, wants_write, process_id = 0, False, -1
+
+    def __init__(self, sample=exact_sample, *, delay=0.0, species=(1, 8)):
+        """Ready from the beginning.
+
+        Args:
+            sample: makes the sample of a frame, given the grouping.
+            delay: seconds from a batch to its samples.
+            species: atomic numbers that the models know.
+        """
+        document = {"name": "instant", "sha256": "c" * 64, "species": list(species)}
+        self.ready = {
+            "device": "cpu",
+            "hardware": "none",
+            "models": {target: dict(document) for target in ("apt", "pgt")},
+        }
         self.delay = delay
-        self.restarts = 0
         self.seconds = Durations()
+        self.largest = 0
         self.killed = False
-        self._near, self._far = socket.socketpair()
-        self._far.send(b"x")  # always something to read: the loop need not wait
-        self._batches = deque()
+        self._sample = sample
         self._grouping = None
-        self._models = {
-            target: ConvertedSource(analytic.Model(target), "the test", None)
-            for target in ("apt", "pgt")
-        }
-        documents = {
-            target: source_document(model.metadata, target_by_name(target))
-            for target, model in self._models.items()
-        }
-        self.ready = {"device": "cpu", "models": documents}
+        self._batches = deque()  # when it is due, and its frames; of a canary None
+        self._here, self._there = socket.socketpair()
+        self._here.setblocking(False)
 
     @property
     def pollable(self):
-        return self._near.fileno()
+        return self._here.fileno()
 
     @property
     def n_batches(self):
@@ -62,30 +81,46 @@ class InstantEvaluator:
         self._grouping = grouping
 
     def submit(self, frames):
-        self._batches.append((time.monotonic() + self.delay, frames))
+        self._take(list(frames))
+        self.largest = max(self.largest, sum(len(b or ()) for _, b in self._batches))
+
+    def check(self):
+        self._take(None)
 
     def results(self):
-        samples = []
+        answers = []
         while self._batches and self._batches[0][0] <= time.monotonic():
             _, frames = self._batches.popleft()
+            self._here.recv(1)
+            if frames is None:
+                answers.append(Verdict(""))
+                continue
             self.seconds.append(self.delay)
-            samples += evaluate(self._models, frames, self._grouping)
-        return samples
+            answers += [self._sample(frame, self._grouping) for frame in frames]
+        return answers
 
     def kill(self):
         self.killed = True
 
     def close(self):
-        self._near.close()
-        self._far.close()
+        self._here.close()
+        self._there.close()
+
+    def _take(self, frames):
+        self._batches.append((time.monotonic() + self.delay, frames))
+        self._there.send(b"x")
 
 
 def serve_here(settings, source, evaluator=None, *, stop=None, monitor=None):
-    """Run the service without a child; its exit code."""
+    """Run the service without a child; its exit code.
+
+    Args:
+        source: a source, or what opens one.
+    """
     view = Console(file=io.StringIO(), width=100)
     return Service(
         settings,
-        lambda: source,
+        source if callable(source) else lambda: source,
         monitor or Monitor(settings.run.directory, report=1000.0, console=view),
         stop or StopRequest(),
         lambda path: evaluator or InstantEvaluator(),

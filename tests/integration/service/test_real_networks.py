@@ -31,6 +31,8 @@ from mimyria.models.network import target_irreps
 from mimyria.storage import read_result
 from mimyria.targets import APT, TARGET_SETS
 from mimyria.tensors import joined
+from mimyria_driver import service
+from mimyria_driver.evaluator.canary import Canary
 from mimyria_driver.evaluator.loading import load_sources
 from mimyria_driver.sources import Ended, Started
 
@@ -156,6 +158,36 @@ def test_absent_model_is_named(tmp_path):
     settings = make_settings(tmp_path, models={"apt": "no-such-model", "pgt": None})
     with pytest.raises(ModelError, match="no-such-model"):
         serve(settings, ScriptedSource(whole_run()))
+
+
+def test_one_bit_of_a_weight_is_seen_by_the_canary(networks):
+    model = load_model(networks["joint"])
+    canary = Canary({"apt": model, "pgt": model})
+    model.predict(trajectory(3))
+    assert canary.check() == ""
+    state = model._network.state_dict()
+    weight = max(
+        (value for value in state.values() if value.is_floating_point()),
+        key=lambda value: value.numel(),
+    )
+    bits = weight.view(torch.int32).flatten()
+    bits ^= 1 << 22  # the first digit of each, as numbers, not as bits
+    assert "example" in canary.check()
+    bits ^= 1 << 22
+    assert canary.check() == ""
+
+
+@pytest.mark.slow
+def test_batches_do_not_depend_on_how_frames_arrive(tmp_path, networks, monkeypatch):
+    """Batches are those of the steps: an engine that is slow gives the same bits."""
+    monkeypatch.setattr(service, "_SILENCE", 60.0)
+    models = {**models_section(networks, ("joint",)), "batch": 4}
+    for name, pause in (("fast", 0.0), ("slow", 0.1)):
+        settings = make_settings(tmp_path / name, models=models)
+        source = ScriptedSource(whole_run(), pause=pause)
+        assert serve(settings, source) == 0
+    fast, slow = (tmp_path / name / "journal" for name in ("fast", "slow"))
+    assert fast.read_bytes() == slow.read_bytes()
 
 
 @pytest.mark.gpu

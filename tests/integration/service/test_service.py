@@ -23,7 +23,6 @@ from mimyria.correlators import Correlator
 from mimyria.currents import currents
 from mimyria.errors import (
     EngineError,
-    EvaluatorError,
     FrameError,
     IncompatibleError,
     JournalError,
@@ -179,10 +178,10 @@ def test_evaluator_that_hangs_is_replaced(tmp_path, reference, monkeypatch):
     assert bits(run) == bits(reference)
 
 
-def test_evaluator_that_dies_at_the_same_frame_again_is_an_error(tmp_path, monkeypatch):
+def test_frame_that_the_evaluator_dies_of_again_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMYRIA_TEST_FAULT", '{"kind": "crash", "step": 40}')
     source = ScriptedSource(whole_run(trajectory(40)))
-    with pytest.raises(EvaluatorError, match=r"died .* again.*illegal memory access"):
+    with pytest.raises(FrameError, match=r"died .* again.*illegal memory access"):
         serve(make_settings(tmp_path), source)
     assert len(list(read_journal(tmp_path / "journal"))) == 10
     assert source.acknowledged[-1] == 36
@@ -191,7 +190,7 @@ def test_evaluator_that_dies_at_the_same_frame_again_is_an_error(tmp_path, monke
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
     source = ScriptedSource(whole_run(trajectory(40)))
-    with pytest.raises(EvaluatorError, match="step 40: the apt model gave numbers"):
+    with pytest.raises(FrameError, match="step 40: the apt model gave numbers"):
         serve(make_settings(tmp_path, models=models("nan_model")), source)
     assert len(list(read_journal(tmp_path / "journal"))) == 10
 

@@ -51,7 +51,7 @@ class Scene:
         self.act = act
         self.acted_at = None
         self.seen = ""
-        self.evaluator = InstantEvaluator(0.03 if state == "draining" else 0.0)
+        self.evaluator = InstantEvaluator(delay=0.03 if state == "draining" else 0.0)
         self.source = ScriptedSource([] if state == "waiting" else script())
         if state == "loading":
             self.evaluator.ready = None

@@ -26,7 +26,7 @@ from mimyria.spectra.elements import VelocitySpectra
 from mimyria.storage import read_result
 from mimyria.tensorsources import ConvertedSource
 from mimyria_driver.checks import frame_digest
-from mimyria_driver.evaluator.worker import evaluate
+from mimyria_driver.evaluator.evaluation import Evaluation
 from mimyria_driver.grouping import build_grouping
 from mimyria_driver.joining import join_runs
 from mimyria_driver.journal import Journal
@@ -156,10 +156,12 @@ def folder_with(directory, groups, n_frames, seed):
     shas = {target: model.metadata.sha256 for target, model in models.items()}
     identity = Identity(tuple(NUMBERS.tolist()), TIME_STEP, STRIDE, shas, {}, grouping)
     directory.mkdir()
+    evaluation = Evaluation(models, "cpu", print)
+    evaluation.grouping = grouping
     journal = Journal.create(directory / "journal", identity)
     previous = -1
     for frame in frames:
-        (sample,) = evaluate(models, [frame], grouping)
+        (sample,) = evaluation.samples([frame])
         time, digest = frame.step * TIME_STEP, frame_digest(frame)
         kept = (time, frame.volume, 8.0, sample.currents, digest, sample.contributions)
         journal.append(Record(frame.step, previous, *kept))

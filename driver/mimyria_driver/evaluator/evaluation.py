@@ -1,0 +1,249 @@
+"""Evaluation: samples of frames from networks that may run short of memory or fail.
+
+Too little memory: the same frames in smaller pieces, in the same process. Numbers that
+are not finite: once more, and a second opinion on the CPU; a number that is not finite
+leaves this module in no case. It knows no socket, and torch only if it is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mimyria.contributions import Sample, contributions
+from mimyria.currents import currents
+from mimyria.errors import DeviceError
+from mimyria.frame import Array, Frame
+from mimyria.groups import Grouping
+from mimyria.tensors import Tensors
+from mimyria.tensorsources import Predictor, UncertainPredictor
+from mimyria.uncertainty import Uncertainty
+from mimyria_driver.evaluator.faults import MEMORY, fault_of, wanted_memory
+
+__all__ = ["Evaluation", "NotFinite"]
+
+Sources = Mapping[str, Predictor]
+
+_TOLERANCE: Final = 1e-4
+"""Between the device and the CPU, relative to the largest component of a frame."""
+
+
+class NotFinite(Exception):  # noqa: N818 - a frame is wrong, not the program
+    """A frame without a sample.
+
+    Attributes:
+        before: samples of the frames before it.
+        reason: what was found, as a sentence without its full stop.
+    """
+
+    def __init__(self, before: list[Sample], reason: str) -> None:
+        """Keep both."""
+        super().__init__(reason)
+        self.before = before
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """Tensors of one frame by target, and how uncertain they are."""
+
+    named: Mapping[str, Array]
+    excess: float
+
+    @property
+    def not_finite(self) -> str | None:
+        """The first target, and the first atom, whose tensor is not finite."""
+        for target, value in self.named.items():
+            finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
+            if not finite.all():
+                return (
+                    f"the {target} model gave numbers that are not finite, first for "
+                    f"atom {int(np.argmin(finite))}"
+                )
+        return None
+
+    def equals(self, other: _Answer, tolerance: float) -> bool:
+        """Whether both are finite and the same, within a part of the largest number."""
+        return all(
+            bool(
+                np.abs(value - other.named[target]).max(initial=0.0)
+                <= tolerance * np.abs(value).max(initial=0.0)
+            )
+            for target, value in self.named.items()
+        )
+
+
+class Evaluation:
+    """The sources of one process.
+
+    Attributes:
+        grouping: groups of the atoms, if their parts are kept.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        device: str,
+        say: Callable[[str], None],
+        second_opinion: Callable[[], Sources] | None = None,
+    ) -> None:
+        """Take the sources.
+
+        Args:
+            sources: by target.
+            device: where they compute.
+            say: takes a note for people.
+            second_opinion: gives the same sources on the CPU, where `device` is not
+                that; the same ones are asked again if left out.
+        """
+        self.grouping: Grouping | None = None
+        self._sources = sources
+        self._device = device
+        self._say = say
+        self._second_opinion = second_opinion
+        self._others: Sources | None = None
+        self._most = 1 << 30  # frames that fit into the memory at once
+
+    def warm_up(self, frames: Sequence[Frame], times: int) -> None:
+        """Compile what depends on the size of frames."""
+        for _ in range(times):
+            self._predict_in_pieces(frames)
+
+    def samples(self, frames: Sequence[Frame]) -> list[Sample]:
+        """Currents of each frame, and what its groups of atoms add to them.
+
+        Raises:
+            NotFinite: a source gave numbers that are not finite, twice.
+            DeviceError: the memory of the device is too small for one frame.
+        """
+        answers = self._predict_in_pieces(frames)
+        wrong = [index for index, answer in enumerate(answers) if answer.not_finite]
+        if not wrong:
+            return self._sampled(frames, answers)
+        again = self._predict_in_pieces(frames)
+        for index in wrong:
+            reason = self._doubt(frames[index], answers[index], again[index])
+            if reason:
+                raise NotFinite(self._sampled(frames[:index], again), reason)
+        return self._sampled(frames, again)
+
+    def _doubt(self, frame: Frame, first: _Answer, again: _Answer) -> str:
+        """Why a frame whose first answer was not finite gets no sample; else empty."""
+        other = self._ask_the_others(frame)
+        finite = f"on the CPU {'not ' * bool(other.not_finite)}finite"
+        if again.not_finite:
+            return f"{again.not_finite}, and again when asked again ({finite})"
+        tolerance = _TOLERANCE if self._second_opinion else 0.0
+        if other.not_finite or not again.equals(other, tolerance):
+            return f"{first.not_finite}; asked again, it gave other numbers ({finite})"
+        self._say(
+            f"step {frame.step}: {first.not_finite}; asked again, it gave finite ones "
+            "and a second opinion agrees. They count; look at the health of the device"
+        )
+        return ""
+
+    def _ask_the_others(self, frame: Frame) -> _Answer:
+        if self._others is None:
+            give = self._second_opinion
+            self._others = self._sources if give is None else give()
+        return _predict(self._others, [frame])[0]
+
+    def _predict_in_pieces(self, frames: Sequence[Frame]) -> list[_Answer]:
+        tried = False
+        while True:
+            size = min(self._most, len(frames))
+            try:
+                return [
+                    answer
+                    for start in range(0, len(frames), size)
+                    for answer in _predict(self._sources, frames[start : start + size])
+                ]
+            except Exception as error:
+                if fault_of(error) != MEMORY:
+                    raise
+                wanted = wanted_memory(error)
+            # Only here: the traceback had held what takes the memory.
+            _release_memory()
+            if size == 1 and tried:
+                raise DeviceError(self._too_large(frames[0], wanted))
+            tried = size == 1
+            self._halve(size, wanted)
+
+    def _halve(self, size: int, wanted: str) -> None:
+        self._most = max(1, size // 2)
+        self._say(
+            f"{self._device} has too little memory for {size} frame(s) at once "
+            f"({wanted} more wanted, {_free_memory(self._device)}); trying "
+            f"{self._most} at once from now on"
+        )
+
+    def _too_large(self, frame: Frame, wanted: str) -> str:
+        return (
+            f"{self._device} has too little memory for one frame of {frame.n_atoms} "
+            f"atoms: {wanted} more wanted, {_free_memory(self._device)}. End other "
+            "programs there, or take a device with more memory; all frames before are "
+            "safe."
+        )
+
+    def _sampled(
+        self, frames: Sequence[Frame], answers: Sequence[_Answer]
+    ) -> list[Sample]:
+        samples: list[Sample] = []
+        for frame, answer in zip(frames, answers, strict=False):
+            present = Tensors(**answer.named)
+            parts = None
+            if self.grouping is not None:
+                parts = contributions(frame, present, self.grouping)
+            sample = Sample(currents(frame, present), parts, answer.excess)
+            if not _is_finite(sample):
+                raise NotFinite(samples, "the sum over its atoms is not finite")
+            samples.append(sample)
+        return samples
+
+
+def _is_finite(sample: Sample) -> bool:
+    parts = (sample.currents.dipole, sample.currents.polarizability)
+    return all(part is None or bool(np.isfinite(part).all()) for part in parts)
+
+
+def _predict(sources: Sources, frames: Sequence[Frame]) -> list[_Answer]:
+    """What each source says of each frame; one that gives two targets is asked once."""
+    different = {id(source): source for source in sources.values()}
+    said = {key: _predicted(source, frames) for key, source in different.items()}
+    answers = []
+    for index in range(len(frames)):
+        named: dict[str, Array] = {}
+        excess = 0.0
+        for target, source in sources.items():
+            tensors, known = said[id(source)][index]
+            named[target] = getattr(tensors, target)
+            if target in known:
+                excess = max(excess, known[target].excess)
+        answers.append(_Answer(named, excess))
+    return answers
+
+
+def _predicted(
+    source: Predictor, frames: Sequence[Frame]
+) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
+    if isinstance(source, UncertainPredictor):
+        return source.predict_uncertain(frames)
+    return [(tensors, {}) for tensors in source.predict(frames)]
+
+
+def _release_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _free_memory(device: str) -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return "free memory unknown"
+    free, total = torch.cuda.mem_get_info(device)
+    return f"{free >> 20} MiB of {total >> 20} MiB free"

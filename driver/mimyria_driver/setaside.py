@@ -1,0 +1,170 @@
+"""Set aside: frames whose records were taken back, until they have records again.
+
+The engine was told that they are safe and may have forgotten them. So before their
+records are void they go into a file of the run folder, and a driver that is started
+again takes them from there first: neither a kill nor a second failure of the device
+costs one of them. The file has no program in it and is read without pickle.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mimyria.errors import MimyriaError
+from mimyria.files import replace_file
+from mimyria.frame import Frame
+from mimyria_driver.session import Pending, Session
+from mimyria_driver.sources import Arrived
+
+__all__ = ["SET_ASIDE_NAME", "SetAside"]
+
+SET_ASIDE_NAME: Final = "set-aside.npz"
+
+_UNREADABLE: Final = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MimyriaError,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class SetAside:
+    """The frames of one run folder that are set aside.
+
+    Attributes:
+        held: step up to which all frames are with the driver, though not all have a
+            record; −1: none is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Look at nothing yet.
+
+        Args:
+            folder: the run folder.
+        """
+        self.held = -1
+        self._path = folder / SET_ASIDE_NAME
+        self._frames: list[Arrived] = []
+
+    def put(self, pendings: Sequence[Pending], told: int) -> None:
+        """Keep frames whose records will be void.
+
+        Args:
+            pendings: in rising order.
+            told: step that the engine was told to be safe.
+        """
+        self.held = max(self.held, told)
+        self._frames = [Arrived(p.frame, p.place.previous_step) for p in pendings]
+        self._write()
+
+    def restore(self, session: Session) -> list[Pending]:
+        """Frames that an earlier driver set aside and that have no record still."""
+        last = session.journal.last_step
+        self._frames = [each for each in self._read() if each.frame.step > last]
+        pendings = [session.place(each) for each in self._frames]
+        placed = [pending for pending in pendings if pending is not None]
+        if not placed:
+            self._forget()
+            return []
+        self.held = placed[-1].frame.step
+        _log.warning(
+            "%d frames from step %d on were set aside by an earlier driver, whose "
+            "device calculated wrongly; they come first",
+            len(placed),
+            placed[0].frame.step,
+            extra={"code": "frames_set_aside"},
+        )
+        return placed
+
+    def went_back(self, step: int) -> None:
+        """The engine takes another way from this step on."""
+        self.held = min(self.held, step - 1)
+        kept = [each for each in self._frames if each.frame.step < step]
+        if len(kept) < len(self._frames):
+            self._frames = kept
+            self._write()
+
+    def safe(self, step: int) -> bool:
+        """Whether the engine may hear that this step is durable."""
+        if step < self.held:
+            return False
+        self.held = -1
+        return True
+
+    def checked(self) -> None:
+        """A canary was good: what has its records again is needed no longer."""
+        if self.held < 0 and self._frames:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._frames = []
+        self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        frames = [each.frame for each in self._frames]
+        if not frames:
+            self._forget()
+            return
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            numbers=frames[0].numbers,
+            pbc=np.array(frames[0].pbc),
+            steps=np.array([frame.step for frame in frames]),
+            replicas=np.array([frame.replica for frame in frames]),
+            previous=np.array([each.previous_step for each in self._frames]),
+            cells=np.array([frame.cell for frame in frames]),
+            positions=np.array([frame.positions for frame in frames]),
+            velocities=np.array([frame.velocities for frame in frames]),
+        )
+        try:
+            replace_file(self._path, stream.getvalue())
+        except MimyriaError as error:
+            _log.warning("%s They are in memory only", error)
+
+    def _read(self) -> list[Arrived]:
+        try:
+            content = io.BytesIO(self._path.read_bytes())
+            with np.load(content, allow_pickle=False) as file:
+                return _arrived({name: file[name] for name in file.files})
+        except FileNotFoundError:
+            return []
+        except _UNREADABLE as error:
+            _log.warning(
+                "%s cannot be read (%s): its frames will be missing", self._path, error
+            )
+            return []
+
+
+def _arrived(arrays: dict[str, Any]) -> list[Arrived]:
+    x, y, z = (bool(flag) for flag in arrays["pbc"])
+    return [
+        Arrived(
+            Frame(
+                arrays["numbers"],
+                arrays["positions"][index],
+                arrays["cells"][index],
+                arrays["velocities"][index],
+                int(arrays["steps"][index]),
+                int(arrays["replicas"][index]),
+                (x, y, z),
+            ),
+            int(arrays["previous"][index]),
+        )
+        for index in range(len(arrays["steps"]))
+    ]
