@@ -8,22 +8,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
 from instant import InstantEvaluator, fold_of, serve_here
 
 from mimyria.storage import read_result
+from mimyria_driver import cli
 from mimyria_driver.monitor import read_status
 from mimyria_driver.records import read_journal
 from mimyria_driver.signals import StopRequest, held_back
 from mimyria_driver.sources import Ended, Started
 
+STATES = str(Path(__file__).with_name("states.py"))
 N_FRAMES = 24
 MIDDLE = 12
 LONGEST = 5.0
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP", "SIGXCPU")
-STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
+ALL_STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
 
 
 def script(n_frames=N_FRAMES):
@@ -117,7 +120,7 @@ STATE_THEN = {
 }
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", ALL_STATES)
 @pytest.mark.parametrize("name", SIGNALS)
 def test_signal_leaves_all_durable_and_the_run_goes_on(
     name, state, tmp_path, reference, monkeypatch
@@ -207,7 +210,7 @@ def test_handlers_are_given_back_and_a_hangup_that_is_ignored_stays_so():
 def start(state, directory, **limits):
     """A driver of its own in a state; returns when it says that it is there."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("states.py")), state, directory],
+        [sys.executable, STATES, state, directory],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -236,6 +239,40 @@ def test_process_that_gets_a_signal_ends_within_seconds(
     assert seconds < LONGEST
     assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_reader_or_terminal_that_goes_away_ends_no_run(terminal, tmp_path, reference):
+    """As with `mimyria-driver run ... 2>&1 | head`, or a terminal that is closed."""
+    theirs, ours = os.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, STATES, "slow", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=ours,
+        text=True,
+        env={**os.environ, "MIMYRIA_TEST_REPORT": "0.01", "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(ours)
+    assert process.stdout.readline() == "there\n"
+    assert os.read(theirs, 10)
+    os.close(theirs)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert read_status(tmp_path)["state"] == "ended"
+    assert fold_of(tmp_path) == reference
+
+
+def test_command_listens_to_signals_before_it_loads_the_rest(tmp_path, monkeypatch):
+    path = tmp_path / "run.toml"
+    path.write_text('[source]\nkind = "lammps"\n[models]\napt = "python:a:b"\n')
+
+    def run(settings, *, stop):
+        signal.raise_signal(signal.SIGUSR1)
+        return 75 if stop.signal_name == "SIGUSR1" else 1
+
+    monkeypatch.setitem(sys.modules, "mimyria_driver.service", SimpleNamespace(run=run))
+    assert cli.main(["run", str(path)]) == 75
 
 
 def test_disk_that_hangs_cannot_hold_the_process(tmp_path, reference):
