@@ -1,6 +1,7 @@
 """Every signal in every state: all is durable within 5 s, exit 75, and the run that is
 continued equals the undisturbed one to the bit."""
 
+import math
 import os
 import resource
 import signal
@@ -44,6 +45,11 @@ def reference(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reference")
     assert serve_here(calm(directory), ScriptedSource(script())) == 0
     return fold_of(directory)
+
+
+def patient():
+    """Without the thread's way out, which would end the tests with their process."""
+    return StopRequest(grace=math.inf)
 
 
 class Scene:
@@ -126,7 +132,7 @@ def test_signal_leaves_all_durable_and_the_run_goes_on(
     name, state, tmp_path, reference, monkeypatch
 ):
     scene = Scene(state, lambda: signal.raise_signal(signal.Signals[name]), monkeypatch)
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None, "the state never came"
     assert scene.seen == STATE_THEN[state]
@@ -164,7 +170,7 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
             scene.evaluator._batches[-1] = (1e9 + time.monotonic(), frames)
 
     scene.evaluator.submit = never
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert stop.urgent
@@ -174,7 +180,7 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
 
 
 def test_limit_of_processor_time_that_is_told_again_is_no_impatience():
-    with StopRequest() as stop:
+    with patient() as stop:
         signal.raise_signal(signal.SIGXCPU)
         signal.raise_signal(signal.SIGXCPU)
         assert not stop.urgent
@@ -184,7 +190,7 @@ def test_limit_of_processor_time_that_is_told_again_is_no_impatience():
 
 def test_sigcont_changes_nothing(tmp_path, reference, monkeypatch):
     scene = Scene("running", lambda: signal.raise_signal(signal.SIGCONT), monkeypatch)
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert (code, stop.signal_name) == (0, None)
@@ -195,7 +201,7 @@ def test_handlers_are_given_back_and_a_hangup_that_is_ignored_stays_so():
     before = {name: signal.getsignal(signal.Signals[name]) for name in SIGNALS}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with StopRequest() as stop:
+        with patient() as stop:
             signal.raise_signal(signal.SIGHUP)
             assert stop.signal_name is None
             assert signal.getsignal(signal.SIGTERM) != before["SIGTERM"]
