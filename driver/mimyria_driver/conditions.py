@@ -44,9 +44,9 @@ def conditions(status: Mapping[str, Any], limits: Limits) -> list[dict[str, str]
 
 
 def _silence(status: Mapping[str, Any], limits: Limits) -> dict[str, str] | None:
-    there = status["state"] == "running" and status["engine_alive"] is not False
+    served = status["state"] == "running" and status["engine_alive"] is not False
     age = status["progress_age"]
-    if not there or age <= limits.silence:
+    if not (served or status["state"] == "draining") or age <= limits.silence:
         return None
     text = f"no frame has become durable for {age / 60:.0f} min"
     return _condition("no_progress", "critical", text)
@@ -89,7 +89,7 @@ def _job(status: Mapping[str, Any], limits: Limits) -> dict[str, str] | None:
 def _rules(status: Mapping[str, Any]) -> dict[str, str] | None:
     if "wrong" not in status["checks"]:
         return None
-    return _condition("checks", "warning", f"checks: {status['checks']}")
+    return _condition("checks", "warning", "a sum rule is wrong")
 
 
 def _condition(name: str, level: str, text: str) -> dict[str, str]:

@@ -6,15 +6,16 @@ there were.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mimyria_driver.events import code_of
 
-__all__ = ["Lines", "configure"]
+__all__ = ["Lines", "shown"]
 
 _EVERY: Final = 60.0
 _KINDS: Final = 256
@@ -92,22 +93,25 @@ class _Kind:
         self.text = ""
 
 
-def configure(*, debug: bool) -> Lines:
-    """Let a command say what is logged; once more replaces the first time."""
+@contextlib.contextmanager
+def shown(*, debug: bool) -> Iterator[None]:
+    """Inside, what is logged is shown."""
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, Lines):
-            root.removeHandler(handler)
+    before = root.level
     lines = Lines(logging.DEBUG if debug else logging.WARNING)
     root.addHandler(lines)
     root.setLevel(lines.level)
-    return lines
+    try:
+        yield
+    finally:
+        root.removeHandler(lines)
+        root.setLevel(before)
+        lines.close()
 
 
 def _say(text: str) -> None:
     """As `logging` does, to the stderr of this moment: a live view may stand there."""
-    try:
+    # Where the terminal is gone, events.jsonl has the line.
+    with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # the terminal is gone; events.jsonl has the line

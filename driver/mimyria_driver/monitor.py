@@ -48,6 +48,13 @@ _REDRAW_SECONDS: Final = 0.25
 _log = logging.getLogger(__name__)
 
 
+class _Console(Console):
+    """A console whose reader may go, as with `| head`; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Monitor:
     """Shows snapshots; asks for one only when it is due.
 
@@ -82,7 +89,7 @@ class Monitor:
         self._watchers = watchers
         self._course = Course(directory, Surroundings.look())
         self._facts: dict[str, Any] = {}
-        self._console = console or Console(stderr=True)
+        self._console = console or _Console(stderr=True)
         self._terminal = self._console.is_terminal
         self._report = _REDRAW_SECONDS if self._terminal else report
         self._live: Live | None = None

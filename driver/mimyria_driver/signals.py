@@ -9,6 +9,7 @@ acknowledged is on disk, and all else the engine sends again.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -50,7 +51,8 @@ class StopRequest:
         """No request.
 
         Args:
-            grace: seconds after a signal when the process is left in any case.
+            grace: seconds after a signal when the process is left in any case;
+                infinite: never.
         """
         self.signal_name: str | None = None
         self.urgent = False
@@ -102,7 +104,9 @@ class StopRequest:
         """In a thread of its own: leave the process when the time is over."""
         deadline: float | None = None
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = None
+            if deadline is not None and self._grace < math.inf:
+                left = max(0.0, deadline - time.monotonic())
             if not select.select([self._reader], [], [], left)[0]:
                 self._leave()
             numbers = self._reader.recv(64)

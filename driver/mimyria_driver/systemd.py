@@ -51,7 +51,8 @@ class Notifier:
         )
         moved = present != self._last
         self._last = present
-        return moved or status["state"] != "running" or not status["in_flight"]
+        busy = status["state"] in ("running", "draining") and status["in_flight"]
+        return moved or not busy
 
     def _say(self, lines: list[str]) -> None:
         with (

@@ -106,6 +106,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(tmp_path):
     assert "mimyria/models/fused/kernel.cpp" in names
     assert any(name.startswith("mimyria/models/shipped/") for name in names)
     assert any(name.startswith("mimyria_driver/inputs/lammps/") for name in names)
+    assert "mimyria_driver/status.schema.json" in names
+    assert "mimyria_driver/inputs/slurm/mimyria.sbatch" in names
+    assert "mimyria_driver/inputs/systemd/mimyria-driver@.service" in names
 
 
 @pytest.mark.parametrize("command", ["mimyria", "mimyria_driver"])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mimyria import __version__
 from mimyria.cli.errors import run_command
 from mimyria_driver.cli import hook, join, replay, run, settings, status, watch
-from mimyria_driver.lines import configure
+from mimyria_driver.lines import shown
 
 __all__ = ["build_parser", "main"]
 
@@ -43,5 +43,5 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    configure(debug=arguments.debug)
-    return run_command(arguments.run, arguments, debug=arguments.debug)
+    with shown(debug=arguments.debug):
+        return run_command(arguments.run, arguments, debug=arguments.debug)

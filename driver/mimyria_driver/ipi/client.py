@@ -308,11 +308,12 @@ class IpiClient:
         except BlockingIOError:
             return None
         except OSError as error:
-            _log.warning("lost i-PI: %s", error)
+            _log.warning("lost i-PI: %s", error, extra={"code": "engine_lost"})
             self._disconnect()
             return None
         if not data:
-            _log.warning("lost i-PI: it closed the connection")
+            reason = "it closed the connection"
+            _log.warning("lost i-PI: %s", reason, extra={"code": "engine_lost"})
             self._disconnect()
             return None
         return data
@@ -326,7 +327,7 @@ class IpiClient:
             self._socket.sendall(outgoing)
             self._socket.setblocking(False)
         except OSError as error:
-            _log.warning("lost i-PI: %s", error)
+            _log.warning("lost i-PI: %s", error, extra={"code": "engine_lost"})
             self._disconnect()
 
     def _disconnect(self) -> None:

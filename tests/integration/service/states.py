@@ -87,7 +87,8 @@ def listen(directory, endpoint):
 def run(state, directory, *more):
     if state == "socket":
         return listen(directory, *more)
-    settings = make_settings(directory)
+    report = float(os.environ.get("MIMYRIA_TEST_REPORT", "1000"))
+    settings = make_settings(directory, run={"report": report})
     frames = [Started(description()), *arrivals(trajectory(N_FRAMES)), Ended("the end")]
     evaluator = InstantEvaluator()
     source = ScriptedSource(frames)
@@ -99,6 +100,9 @@ def run(state, directory, *more):
         evaluator = HungEvaluator()
     elif state == "hung disk":
         source = Source(frames, MIDDLE, hang_disk)
+    elif state == "slow":
+        source = Source(frames, MIDDLE, there)
+        source.pause = 0.03
     elif state == "memory limit":
         source = Source(frames, MIDDLE, limit_memory)
     service.Evaluator = lambda *arguments: evaluator

@@ -86,7 +86,7 @@ def test_status_and_metrics_of_a_run_are_complete(run, tmp_path):
     assert status["timings"]["acknowledge"]["count"] == N_FRAMES
     assert status["timings"]["evaluate"]["count"] == N_FRAMES
     assert status["timings"]["sync"]["count"] > 0
-    assert status["journal_bytes"] == (tmp_path / "journal").stat().st_size
+    assert status["journal_bytes"] >= (tmp_path / "journal").stat().st_size
     assert status["disk"]["free_bytes"] > 0
     assert status["result_age"] < 60
     assert status["host"] == socket.gethostname()

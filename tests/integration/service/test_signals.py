@@ -1,6 +1,7 @@
 """Every signal in every state: all is durable within 5 s, exit 75, and the run that is
 continued equals the undisturbed one to the bit."""
 
+import math
 import os
 import resource
 import signal
@@ -8,22 +9,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
 from instant import InstantEvaluator, fold_of, serve_here
 
 from mimyria.storage import read_result
+from mimyria_driver import cli
 from mimyria_driver.monitor import read_status
 from mimyria_driver.records import read_journal
 from mimyria_driver.signals import StopRequest, held_back
 from mimyria_driver.sources import Ended, Started
 
+STATES = str(Path(__file__).with_name("states.py"))
 N_FRAMES = 24
 MIDDLE = 12
 LONGEST = 5.0
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP", "SIGXCPU")
-STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
+ALL_STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
 
 
 def script(n_frames=N_FRAMES):
@@ -41,6 +45,11 @@ def reference(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reference")
     assert serve_here(calm(directory), ScriptedSource(script())) == 0
     return fold_of(directory)
+
+
+def patient():
+    """Without the thread's way out, which would end the tests with their process."""
+    return StopRequest(grace=math.inf)
 
 
 class Scene:
@@ -117,13 +126,13 @@ STATE_THEN = {
 }
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", ALL_STATES)
 @pytest.mark.parametrize("name", SIGNALS)
 def test_signal_leaves_all_durable_and_the_run_goes_on(
     name, state, tmp_path, reference, monkeypatch
 ):
     scene = Scene(state, lambda: signal.raise_signal(signal.Signals[name]), monkeypatch)
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None, "the state never came"
     assert scene.seen == STATE_THEN[state]
@@ -161,7 +170,7 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
             scene.evaluator._batches[-1] = (1e9 + time.monotonic(), frames)
 
     scene.evaluator.submit = never
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert stop.urgent
@@ -171,7 +180,7 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
 
 
 def test_limit_of_processor_time_that_is_told_again_is_no_impatience():
-    with StopRequest() as stop:
+    with patient() as stop:
         signal.raise_signal(signal.SIGXCPU)
         signal.raise_signal(signal.SIGXCPU)
         assert not stop.urgent
@@ -181,7 +190,7 @@ def test_limit_of_processor_time_that_is_told_again_is_no_impatience():
 
 def test_sigcont_changes_nothing(tmp_path, reference, monkeypatch):
     scene = Scene("running", lambda: signal.raise_signal(signal.SIGCONT), monkeypatch)
-    with StopRequest() as stop:
+    with patient() as stop:
         code = serve_here(calm(tmp_path), scene.source, scene.evaluator, stop=stop)
     assert scene.acted_at is not None
     assert (code, stop.signal_name) == (0, None)
@@ -192,7 +201,7 @@ def test_handlers_are_given_back_and_a_hangup_that_is_ignored_stays_so():
     before = {name: signal.getsignal(signal.Signals[name]) for name in SIGNALS}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with StopRequest() as stop:
+        with patient() as stop:
             signal.raise_signal(signal.SIGHUP)
             assert stop.signal_name is None
             assert signal.getsignal(signal.SIGTERM) != before["SIGTERM"]
@@ -207,7 +216,7 @@ def test_handlers_are_given_back_and_a_hangup_that_is_ignored_stays_so():
 def start(state, directory, **limits):
     """A driver of its own in a state; returns when it says that it is there."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("states.py")), state, directory],
+        [sys.executable, STATES, state, directory],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -236,6 +245,40 @@ def test_process_that_gets_a_signal_ends_within_seconds(
     assert seconds < LONGEST
     assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_reader_or_terminal_that_goes_away_ends_no_run(terminal, tmp_path, reference):
+    """As with `mimyria-driver run ... 2>&1 | head`, or a terminal that is closed."""
+    theirs, ours = os.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, STATES, "slow", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=ours,
+        text=True,
+        env={**os.environ, "MIMYRIA_TEST_REPORT": "0.01", "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(ours)
+    assert process.stdout.readline() == "there\n"
+    assert os.read(theirs, 10)
+    os.close(theirs)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert read_status(tmp_path)["state"] == "ended"
+    assert fold_of(tmp_path) == reference
+
+
+def test_command_listens_to_signals_before_it_loads_the_rest(tmp_path, monkeypatch):
+    path = tmp_path / "run.toml"
+    path.write_text('[source]\nkind = "lammps"\n[models]\napt = "python:a:b"\n')
+
+    def run(settings, *, stop):
+        signal.raise_signal(signal.SIGUSR1)
+        return 75 if stop.signal_name == "SIGUSR1" else 1
+
+    monkeypatch.setitem(sys.modules, "mimyria_driver.service", SimpleNamespace(run=run))
+    assert cli.main(["run", str(path)]) == 75
 
 
 def test_disk_that_hangs_cannot_hold_the_process(tmp_path, reference):

@@ -174,6 +174,7 @@ JOB = {"id": "1", "restarts": 0, "seconds_left": 300.0}
         ({"progress_age": 901.0}, ["no_progress"]),
         ({"progress_age": 901.0, "engine_alive": False}, []),
         ({"progress_age": 901.0, "state": "waiting"}, []),
+        ({"progress_age": 901.0, "state": "draining"}, ["no_progress"]),
         ({"disk": {"hours_to_full": 1.9, "free_bytes": 1}}, ["disk"]),
         ({"disk": {"hours_to_full": 2.1, "free_bytes": 1}}, []),
         ({"state": "disk full"}, ["disk_full"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mimyria_driver.events import CODES, EventLog
-from mimyria_driver.lines import Lines, configure
+from mimyria_driver.lines import Lines, shown
 
 LOG = logging.getLogger("mimyria_driver.journal")
 
@@ -241,15 +241,10 @@ def test_what_the_user_was_told_already_is_not_shown_again(speak):
     assert said() == []
 
 
-def test_command_has_one_handler_however_often_it_runs():
+def test_command_leaves_logging_as_it_was():
     root = logging.getLogger()
-    level = root.level
-    before = [h for h in root.handlers if not isinstance(h, Lines)]
-    try:
-        configure(debug=False)
-        configure(debug=True)
-        assert len([h for h in root.handlers if isinstance(h, Lines)]) == 1
+    before = (root.level, list(root.handlers))
+    with shown(debug=True):
         assert root.level == logging.DEBUG
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+        assert len(root.handlers) == len(before[1]) + 1
+    assert (root.level, list(root.handlers)) == before

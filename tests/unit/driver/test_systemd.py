@@ -53,6 +53,10 @@ def test_watchdog_is_fed_by_progress_alone(manager):
     assert "WATCHDOG=1" in heard(listener)
     notify(RUNNING)
     assert "WATCHDOG=1" not in heard(listener)
+    for _ in range(2):
+        notify({**RUNNING, "state": "draining"})
+        fed = "WATCHDOG=1" in heard(listener)
+    assert not fed
     notify({**RUNNING, "durable": 11})
     assert "WATCHDOG=1" in heard(listener)
     notify({**RUNNING, "durable": 11, "restarts": 1})
