@@ -116,6 +116,7 @@ class Service:
         self._session: Session | None = None
         self._waiting: deque[Pending] = deque()  # not yet with the evaluator
         self._submitted: deque[Pending] = deque()
+        self._n_unwanted = 0  # samples that come of frames that no result needs
         models = settings.models
         self._unchecked = Unchecked(models.canary, models.canary_seconds)
         self._aside = SetAside(directory)
@@ -309,6 +310,7 @@ class Service:
     def _converged(self, reason: str) -> None:
         """End the run here: frames that were not kept belong to no result."""
         self._waiting.clear()
+        self._n_unwanted = len(self._submitted)
         self._submitted.clear()
         self._message = reason
         self._state = "ended"
@@ -330,8 +332,8 @@ class Service:
             for answer in answers:
                 if isinstance(answer, Verdict):
                     self._judge(session, answer)
-                elif self._keep(session, answer):
-                    break
+                else:
+                    self._keep(session, answer)
             if session.sync_due(idle=idle and not self._in_flight):
                 self._sync(session)
             if time.monotonic() >= self._next_result:
@@ -365,15 +367,15 @@ class Service:
             if self._unchecked.submitted(batch):
                 self._check()
 
-    def _keep(self, session: Session, sample: Sample) -> bool:
-        """Write a record; whether it was the last that the run needs."""
+    def _keep(self, session: Session, sample: Sample) -> None:
+        if self._n_unwanted:
+            self._n_unwanted -= 1
+            return
         pending = self._submitted.popleft()
         self._unchecked.add(pending)
         session.keep(pending, sample)
         if session.progress.reason and self._state == "running":
             self._converged(session.progress.reason)
-            return True
-        return False
 
     def _check(self) -> None:
         self._evaluator.check()
@@ -400,6 +402,7 @@ class Service:
             session.take_back(again[0].frame.step)
         self._waiting.extendleft(reversed([*again, *self._submitted]))
         self._submitted.clear()
+        self._n_unwanted = 0
 
     def _say_unfinished(self) -> None:
         if self._in_flight:

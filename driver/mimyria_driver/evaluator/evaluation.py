@@ -134,7 +134,8 @@ class Evaluation:
     def _doubt(self, frame: Frame, first: _Answer, again: _Answer) -> str:
         """Why a frame whose first answer was not finite gets no sample; else empty."""
         other = self._ask_the_others(frame)
-        finite = f"on the CPU {'not ' * bool(other.not_finite)}finite"
+        whom = "a third time" if self._second_opinion is None else "on the CPU"
+        finite = f"{whom} {'not ' * bool(other.not_finite)}finite"
         if again.not_finite:
             return f"{again.not_finite}, and again when asked again ({finite})"
         tolerance = _TOLERANCE if self._second_opinion else 0.0

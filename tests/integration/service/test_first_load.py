@@ -108,6 +108,7 @@ def test_run_with_a_hostile_program_ends_before_an_engine_is_spoken_to(
     assert not (tmp_path / "run" / "journal").exists()
 
 
+@pytest.mark.slow
 def test_deployed_file_serves_a_run(deployed_file, tmp_path):
     models = {"apt": str(deployed_file), "pgt": None}
     settings = make_settings(tmp_path / "run", models=models)

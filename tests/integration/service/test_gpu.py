@@ -1,9 +1,11 @@
 """Rows G3 and G4: a real GPU that fails, and what its numbers are worth.
 
-What needs no GPU to be tried runs on the CPU as well, among the slow tests.
+What needs no GPU to be tried runs on the CPU as well, among the slow tests. With
+`--log-cli-level=INFO` they say how far numbers are apart.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -34,6 +36,7 @@ from mimyria_driver.sources import Ended, Started
 
 MODEL = "water-compact-joint"
 N_FRAMES = 48
+_log = logging.getLogger("mimyria.tests")
 FLOAT32 = 1e-5
 EITHER = [
     pytest.param("cpu", marks=pytest.mark.slow),
@@ -100,12 +103,12 @@ def test_same_frames_give_the_same_bits(device, batch, tmp_path):
 
 
 @pytest.mark.parametrize("device", EITHER)
-def test_size_of_a_batch_changes_last_digits_only(device, tmp_path, record_property):
+def test_size_of_a_batch_changes_last_digits_only(device, tmp_path):
     alone = dipoles(evaluate(tmp_path / "1", device, 1))
     for batch in (8, 32):
         together = dipoles(evaluate(tmp_path / str(batch), device, batch))
         off = np.abs(together - alone).max() / np.abs(alone).max()
-        record_property(f"batch {batch} against 1", f"{off:.1e} of the largest")
+        _log.info("batch %d against 1: off by %.1e of the largest", batch, off)
         assert off <= FLOAT32
 
 
@@ -165,7 +168,7 @@ def test_killed_child_leaves_the_gpu_to_the_next(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("device", EITHER)
-def test_precision_of_examples(device, record_property):
+def test_precision_of_examples(device):
     """G4: float32 on the device against float64 on the CPU."""
     place = prepare_torch(device, 1)
     for name in ("water-compact-apt", "water-compact-pgt", MODEL):
@@ -179,7 +182,7 @@ def test_precision_of_examples(device, record_property):
         columns = wanted.columns(double.targets)
         off = np.abs(found.columns(single.targets) - columns).max()
         off /= np.abs(columns).max()
-        record_property(f"{name} on {place}", f"{off:.1e} of the largest")
+        _log.info("%s on %s: off by %.1e of the largest", name, place, off)
         assert off <= FLOAT32
     torch.use_deterministic_algorithms(False)
 
