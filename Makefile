@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi test test-slow soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -30,10 +30,13 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not soak"
 
 test-slow: install-dev ## what takes longer than ten seconds a test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not soak"
+
+soak: install-dev ## long runs and many faults: most of an hour
+	$(BIN)/python -m pytest -m soak -s
 
 lint: install-dev ## style, types, import contracts
 	$(BIN)/ruff format --check .

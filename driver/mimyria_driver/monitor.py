@@ -25,6 +25,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from mimyria.errors import OutputError
+from mimyria.files import open_private
 
 __all__ = [
     "STATUS_NAME",
@@ -184,7 +185,8 @@ class Monitor:
         }
         beside = self._path.with_name(self._path.name + ".new")
         try:
-            beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+            with open(beside, "w", opener=open_private) as file:
+                file.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
             beside.replace(self._path)
         except OSError as error:
             # Not worth a run; the journal will notice a full disk soon enough.

@@ -24,6 +24,7 @@ from mimyria.diagnostics import report
 from mimyria.errors import EngineError, JournalError, MimyriaError
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.folders import private_files
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor, Snapshot
 from mimyria_driver.results import draw_plots, make_exit_file
@@ -383,5 +384,5 @@ def run(settings: Settings, *, source: Source | None = None) -> int:
     def make_source() -> Source:
         return build_source(settings) if source is None else source
 
-    with StopRequest() as stop:
+    with private_files(), StopRequest() as stop:
         return Service(settings, make_source, monitor, stop).run()

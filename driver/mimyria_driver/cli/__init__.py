@@ -6,11 +6,13 @@ import argparse
 import importlib
 import importlib.util
 import logging
+import os
 from collections.abc import Sequence
 
 from mimyria import __version__
 from mimyria.cli.errors import run_command
 from mimyria_driver.cli import hook, join, replay, run, settings, status
+from mimyria_driver.folders import private_files
 
 __all__ = ["build_parser", "main"]
 
@@ -47,4 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="mimyria-driver: %(message)s",
         level=logging.DEBUG if arguments.debug else logging.WARNING,
     )
-    return run_command(arguments.run, arguments, debug=arguments.debug)
+    # HDF5 would load any library in these folders into the process.
+    os.environ.pop("HDF5_PLUGIN_PATH", None)
+    with private_files():
+        return run_command(arguments.run, arguments, debug=arguments.debug)

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from mimyria.contributions import Sample
 from mimyria.errors import EvaluatorError, MimyriaError
+from mimyria.files import open_private
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria_driver.evaluator import messages
@@ -161,7 +162,7 @@ class Evaluator:
         environment = dict(os.environ)
         # Bit-identical sums on CUDA need this before CUDA wakes up.
         environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        with theirs, self._log_path.open("ab") as log:
+        with theirs, open(self._log_path, "ab", opener=open_private) as log:
             self._process = subprocess.Popen(
                 [
                     sys.executable,
