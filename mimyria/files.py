@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import BinaryIO
 
 from mimyria.errors import OutputError
 
-__all__ = ["make_folder", "open_private", "replace_file", "replacing"]
+__all__ = ["make_folder", "open_private", "read_plain", "replace_file", "replacing"]
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
@@ -56,6 +60,24 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
 def open_private(path: str, flags: int) -> int:
     """An `opener` for `open`: no symbolic link is followed, no other user may read."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def read_plain(path: Path, largest: int) -> bytes:
+    """Content of a plain file: of no pipe or device, and of no more bytes than asked.
+
+    Raises:
+        OSError: it is not such a file, or cannot be read.
+    """
+    # A pipe would be waited for at opening.
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)
+    ) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is not a plain file", str(path))
+        if status.st_size > largest:
+            raise OSError(errno.EFBIG, f"has more than {largest} bytes", str(path))
+        return file.read(largest)
 
 
 def make_folder(path: Path) -> None:

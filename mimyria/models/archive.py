@@ -24,6 +24,8 @@ __all__ = [
 
 # The earliest time a zip archive can hold: equal content gives equal bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+_SMALL = 1 << 26  # bytes that may come out of any archive
+_MAX_RATIO = 20
 
 
 def content_digest(members: Mapping[str, bytes]) -> str:
@@ -90,6 +92,7 @@ def read_members(content: bytes, path: Path) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
+            _check_sizes(file, len(content))
             members = {name: file.read(name) for name in file.namelist()}
     except (
         zipfile.BadZipFile,
@@ -108,7 +111,7 @@ def read_members(content: bytes, path: Path) -> dict[str, bytes]:
     listing = listings[0]
     try:
         digests = json.loads(members.pop(listing))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _altered(path, f"{DIGESTS} is not JSON") from error
     found = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
     if digests != found:
@@ -122,6 +125,13 @@ def read_members(content: bytes, path: Path) -> dict[str, bytes]:
         for name, data in members.items()
         if name.startswith(prefix)
     }
+
+
+def _check_sizes(file: zipfile.ZipFile, size: int) -> None:
+    """A small archive may claim any size; weights hardly shrink."""
+    claimed = sum(member.file_size for member in file.infolist())
+    if claimed > _SMALL + _MAX_RATIO * size:
+        raise ValueError(f"{size} bytes that would become {claimed}")
 
 
 def _altered(path: Path, detail: str) -> ModelError:
