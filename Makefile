@@ -12,13 +12,15 @@ TRITON ?= triton==3.9.0
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
+# Inputs for each target of `make fuzz`.
+FUZZ ?= 1000000
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow soak lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,6 +36,9 @@ test: install-dev ## the test suite (engines that are not installed are skipped,
 
 test-slow: install-dev ## what takes longer than ten seconds a test
 	$(BIN)/python -m pytest -m "slow and not soak"
+
+fuzz: install-dev ## mutated messages for the wire and for i-PI's protocol; FUZZ=1000000 inputs each
+	$(BIN)/python tests/fuzz/fuzzing.py --inputs $(FUZZ)
 
 soak: install-dev ## long runs and many faults: most of an hour
 	$(BIN)/python -m pytest -m soak -s
