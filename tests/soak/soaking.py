@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
-from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,8 @@ import numpy as np
 from mimyria.contributions import Sample, contributions
 from mimyria.currents import currents
 from mimyria.tensors import Tensors
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "service"))
 
 STRIDE = 4
 TIME_STEP = 0.5
@@ -54,8 +54,8 @@ class Usage:
         now = time.monotonic() - self._begin
         self._rows.append((index, now, resident, n_files))
 
-    def write(self, **more: object) -> None:
-        self._report.write_text(json.dumps({"rows": self._rows, **more}))
+    def write(self) -> None:
+        self._report.write_text(json.dumps({"rows": self._rows}))
 
 
 def velocities() -> np.ndarray:
@@ -122,60 +122,8 @@ def engine(endpoint: str, n_frames: str, report: str) -> int:
     return 0
 
 
-class InstantEvaluator:
-    """The interface of the evaluator's handle, answered without networks."""
-
-    n_batches, restarts, wants_write = 0, 0, False
-
-    def __init__(self, usage: Usage) -> None:
-        self.ready = {"device": "none", "models": {}}
-        for target in ("apt", "pgt"):
-            self.ready["models"][target] = {
-                "name": "instant",
-                "sha256": "c" * 64,
-                "species": [1],
-            }
-        self._here, self._there = socket.socketpair()
-        self._here.setblocking(False)
-        self._samples: deque = deque()
-        self._grouping = None
-        self._usage = usage
-        self.n_frames = 0
-
-    @property
-    def pollable(self):
-        return self._here.fileno()
-
-    def describe(self, grouping):
-        self._grouping = grouping
-
-    def submit(self, frames):
-        self._samples.extend(self._sample(frame) for frame in frames)
-        self._there.send(b"x")
-        self.n_batches += 1
-
-    def results(self):
-        try:
-            answered = len(self._here.recv(64))
-        except BlockingIOError:
-            return []
-        self.n_batches -= answered
-        samples = list(self._samples)
-        self._samples.clear()
-        return samples
-
-    def close(self):
-        self._here.close()
-        self._there.close()
-
-    def _sample(self, frame):
-        self._usage.look(self.n_frames)
-        self.n_frames += 1
-        parts = contributions(frame, TENSORS, self._grouping)
-        return Sample(currents(frame, TENSORS), parts)
-
-
 def driver(directory: str, n_frames: str, report: str) -> int:
+    from instant import InstantEvaluator
     from rich.console import Console
 
     from mimyria_driver.assembly import build_source
@@ -192,7 +140,13 @@ def driver(directory: str, n_frames: str, report: str) -> int:
     }
     settings = parse_settings(document, Path("/"))
     usage = Usage(int(n_frames), report)
-    evaluator = InstantEvaluator(usage)
+
+    def sample(frame, grouping):
+        usage.look(frame.step // STRIDE)
+        parts = contributions(frame, TENSORS, grouping)
+        return Sample(currents(frame, TENSORS), parts)
+
+    evaluator = InstantEvaluator(sample)
     console = Console(file=sys.stderr, force_terminal=False)
     with StopRequest() as stop:
         code = Service(
@@ -202,7 +156,7 @@ def driver(directory: str, n_frames: str, report: str) -> int:
             stop,
             lambda log_path: evaluator,
         ).run()
-    usage.write(frames=evaluator.n_frames)
+    usage.write()
     return code
 
 
