@@ -1,4 +1,4 @@
-"""Long runs: whatever a frame leaves behind must not grow (L1).
+"""Long runs: what a frame leaves behind must not grow (L1), nor what a job does (L2).
 
 The short version has the same assertions as the long one; `make soak` runs the latter.
 """
@@ -6,9 +6,13 @@ The short version has the same assertions as the long one; `make soak` runs the 
 from __future__ import annotations
 
 import json
+import random
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,8 @@ WARM = 0.3
 DIGESTS = 65_536
 """Frames that are remembered by their digest: until then tables still fill."""
 BYTES_A_DIGEST = 1000
+FRAMES_OF_A_JOB = 1500
+SECONDS_OF_A_JOB = 3.0
 SLOPE = 1.0 * MIB
 """Bytes that 10⁵ frames may add once all tables are full."""
 
@@ -116,3 +122,64 @@ def test_memory_and_open_files_stay_constant(n_frames: int) -> None:
         said = [check_usage(role, rows) for role, rows in used.items()]
         check_run(Path(name) / "run", n_frames)
         sys.stdout.write("\n".join(said) + "\n")
+
+
+def one_job(rng: random.Random, directory: Path, report: Path, engine) -> str:
+    """A driver with a time limit; most are warned before it, some just die."""
+    driver = start("driver", directory, FRAMES_OF_A_JOB, report)
+    try:
+        wait_for_progress(directory, driver, engine)
+        try:
+            driver.wait(rng.uniform(0.2, SECONDS_OF_A_JOB))
+        except subprocess.TimeoutExpired:
+            last_words = rng.random() < 0.7
+            driver.send_signal(signal.SIGUSR1 if last_words else signal.SIGKILL)
+        return {0: "ended", 75: "warned", -9: "killed"}[driver.wait(60.0)]
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+def wait_for_progress(directory: Path, driver, engine) -> None:
+    """Until this job has written something, or one of the two has ended."""
+    path = directory / "journal"
+    before = path.stat().st_size if path.exists() else 0
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        if driver.poll() is not None or engine.poll() is not None:
+            return
+        if path.exists() and path.stat().st_size > max(before, 10_000):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the job got nowhere in a minute")
+
+
+@pytest.mark.parametrize(
+    "n_jobs",
+    [
+        pytest.param(8, marks=pytest.mark.slow),
+        pytest.param(168, marks=[pytest.mark.soak, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_a_week_of_short_jobs_is_one_run(n_jobs: int) -> None:
+    rng = random.Random(7)
+    n_frames = n_jobs * FRAMES_OF_A_JOB
+    with tempfile.TemporaryDirectory(prefix="mim-") as name:
+        folder, directory = Path(name), Path(name) / "run"
+        engine = start(
+            "engine", directory / "endpoint.json", n_frames, folder / "engine.json"
+        )
+        endings: list[str] = []
+        try:
+            while engine.poll() is None:
+                report = folder / "driver.json"
+                endings.append(one_job(rng, directory, report, engine))
+                assert len(endings) <= 20 * n_jobs
+            assert engine.returncode == 0
+        finally:
+            engine.kill()
+            engine.wait()
+        assert endings[-1] == "ended"
+        assert {"warned", "killed"} <= set(endings)
+        check_run(directory, n_frames)
+        sys.stdout.write(f"{len(endings)} jobs: {Counter(endings)}\n")
