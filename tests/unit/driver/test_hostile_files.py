@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from mimyria.errors import FormatError, MimyriaError, ModelError, SettingsError
+from mimyria.errors import (
+    FormatError,
+    JournalError,
+    MimyriaError,
+    ModelError,
+    SettingsError,
+)
 from mimyria.hdf5 import check_contained
 from mimyria.io.extxyz import read_extxyz
 from mimyria.io.h5md import H5mdSource
 from mimyria.models.archive import read_members
 from mimyria.storage import is_result, read_result
 from mimyria.storage.layout import FORMAT, SCHEMA_VERSION
+from mimyria_driver.journal import Journal
 from mimyria_driver.replay import ReplaySource
 from mimyria_driver.settings import load_settings
 
@@ -270,3 +280,91 @@ def test_plugins_of_hdf5_are_not_looked_for(tmp_path) -> None:
         check=True,
     )
     assert done.stdout.endswith("False False\n")
+
+
+GOOD_HEADER = {
+    "numbers": [8, 1, 1],
+    "time_step": 0.5,
+    "stride": 4,
+    "models": {"apt": "a"},
+    "notes": {},
+}
+
+
+def journal(path: Path, text: bytes) -> Path:
+    """A journal with this identity, whose checksum is right."""
+    head = struct.pack("<8sII", b"MIMYRJNL", 3, len(text)) + text
+    path.write_bytes(head + zlib.crc32(head).to_bytes(4, "little"))
+    return path
+
+
+def test_the_header_that_the_others_are_made_of_is_good(tmp_path) -> None:
+    path = journal(tmp_path / "journal", json.dumps(GOOD_HEADER).encode())
+    Journal.open(path).close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        *(
+            json.dumps({**GOOD_HEADER, **change}).encode()
+            for change in (
+                {"numbers": 5},
+                {"numbers": [0]},
+                {"numbers": [True]},
+                {"numbers": [1e300]},
+                {"numbers": ["H"]},
+                {"time_step": 0},
+                {"time_step": "x"},
+                {"time_step": float("nan")},
+                {"time_step": float("inf")},
+                {"stride": 0},
+                {"stride": True},
+                {"stride": 0.5},
+                {"models": []},
+                {"models": {"apt": 5}},
+                {"notes": 5},
+                {"charge": float("inf")},
+                {"charge": "x"},
+                {"groups": 5},
+                {"groups": {}},
+                {"groups": {"names": ["a"], "group": ["x"]}},
+                {
+                    "groups": {
+                        "names": ["a"],
+                        "group": [0, 0, 0],
+                        "species_names": ["H"] * 400_000,
+                        "species": [0, 0, 0],
+                        "masses": [1.0, 1.0, 1.0],
+                    }
+                },
+            )
+        ),
+    ],
+)
+def test_a_journal_whose_header_makes_no_sense_is_refused(tmp_path, text) -> None:
+    path = journal(tmp_path / "journal", text)
+    with pytest.raises(JournalError, match="makes no sense"):
+        Journal.open(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "is not a mimyria journal"),
+        (b"MIMYRJNL", "is not a mimyria journal"),
+        (struct.pack("<8sII", b"MIMYRJNL", 3, 2**32 - 1), "the header is damaged"),
+        (struct.pack("<8sII", b"MIMYRJNL", 3, 0), "the header is damaged"),
+    ],
+)
+def test_what_is_no_journal_is_refused(tmp_path, content, text) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=text):
+        Journal.open(path)
