@@ -14,6 +14,8 @@ JOBS ?= 2
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
+# Inputs for each target of `make fuzz`.
+FUZZ ?= 1000000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,10 +36,16 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not soak"
 
 test-slow: install-dev ## what takes longer than ten seconds a test
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not soak"
+
+fuzz: install-dev ## mutated messages for the wire and for i-PI's protocol; FUZZ=1000000 inputs each
+	$(BIN)/python tests/fuzz/fuzzing.py --inputs $(FUZZ)
+
+soak: install-dev ## long runs and many faults: most of an hour
+	$(PYTEST) -m soak -s
 
 lint: install-dev ## style, types, import contracts
 	$(BIN)/ruff format --check .

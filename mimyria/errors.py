@@ -20,7 +20,8 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── JournalError             74  a damaged or unwritable journal
     ├── EngineError              75  the engine went away; try again
     ├── ResourceError            75  memory ran out; try again
-    └── ProtocolError            76  a peer broke the protocol
+    ├── ProtocolError            76  a peer broke the protocol
+    └── AccessError              77  another user could read, write or answer here
 
 The codes follow sysexits.h, so that a job script can tell "queue me again" (75) from
 "give up" (all others).
@@ -31,6 +32,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AccessError",
     "CalculationError",
     "DeviceError",
     "DeviceLostError",
@@ -159,6 +161,12 @@ class ProtocolError(MimyriaError, RuntimeError):
     """A peer sent something that the protocol does not allow."""
 
     exit_code = 76
+
+
+class AccessError(MimyriaError, RuntimeError):
+    """A file, folder or socket is not this user's alone."""
+
+    exit_code = 77
 
 
 def one_line(error: BaseException) -> str:

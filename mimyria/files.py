@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,22 +13,29 @@ from typing import BinaryIO
 
 from mimyria.errors import OutputError
 
-__all__ = ["make_folder", "replace_file", "replacing"]
+__all__ = ["make_folder", "open_private", "read_plain", "replace_file", "replacing"]
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part; after an error, or a crash
-    at any moment, the old one is still there.
+    at any moment, the old one is still there. A symbolic link at `path` is replaced,
+    not followed.
+
+    Args:
+        path: the file.
+        private: readable by this user alone, whatever the umask says.
 
     Raises:
         OutputError: the file cannot be created or written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with partial.open("xb") as file:
+        with open(partial, "xb", opener=open_private if private else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,10 +51,33 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """Put `content` in the place of `path`, wholly or not at all."""
-    with replacing(path) as file:
+    with replacing(path, private=private) as file:
         file.write(content)
+
+
+def open_private(path: str, flags: int) -> int:
+    """An `opener` for `open`: no symbolic link is followed, no other user may read."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def read_plain(path: Path, largest: int) -> bytes:
+    """Content of a plain file: of no pipe or device, and of no more bytes than asked.
+
+    Raises:
+        OSError: it is not such a file, or cannot be read.
+    """
+    # A pipe would be waited for at opening.
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)
+    ) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is not a plain file", str(path))
+        if status.st_size > largest:
+            raise OSError(errno.EFBIG, f"has more than {largest} bytes", str(path))
+        return file.read(largest)
 
 
 def make_folder(path: Path) -> None:

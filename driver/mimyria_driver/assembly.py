@@ -32,9 +32,14 @@ def build_source(settings: Settings) -> Source:
     """
     source = settings.source
     if source.kind == "lammps":
-        from mimyria_driver.lammps.receiver import LammpsReceiver
+        from mimyria_driver.lammps.listening import listen
 
-        return LammpsReceiver(engine_endpoint(settings))
+        return listen(
+            engine_endpoint(settings),
+            settings.run.directory,
+            insecure_tcp=source.insecure_tcp,
+            bind_any=source.bind_any,
+        )
     assert source.time_step is not None
     if source.kind == "ipi":
         from mimyria_driver.ipi.client import IpiClient

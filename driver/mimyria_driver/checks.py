@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ _MARGIN: Final = 150.0
 """Wavenumbers in cm⁻¹ between the highest band and the Nyquist limit."""
 _LONG_INTERVAL: Final = 3.0
 _USUAL: Final = (0.2, 5.0)
+_MAX_LENGTH: Final = 1e7
+"""Å; a millimetre."""
+_MAX_VELOCITY: Final = 3000.0
+"""Å/fs; that of light."""
 _POSSIBLE: Final = (1e-3, 1e2)
 _WITHOUT_SETTING: Final = 300.0
 
@@ -168,11 +173,27 @@ def check_frame(frame: Frame, description: RunDescription) -> None:
             "needs the column velocities:R:3; see `mimyria-driver replay --help`."
         )
     frame.require_finite()
-    if not frame.volume > 0:
+    _check_sizes(frame)
+    if not 0 < frame.volume < math.inf:
         raise FrameError(
             f"step {frame.step}: the cell {frame.cell.tolist()} has no volume. Give "
             "the engine a periodic box; the absorption is one per volume."
         )
+
+
+def _check_sizes(frame: Frame) -> None:
+    """Refuse numbers that no system has: they would overflow further on."""
+    for name, array, limit, unit in (
+        ("positions", frame.positions, _MAX_LENGTH, "Angstrom"),
+        ("cell", frame.cell, _MAX_LENGTH, "Angstrom"),
+        ("velocities", frame.velocities, _MAX_VELOCITY, "Angstrom/fs"),
+    ):
+        largest = 0.0 if array is None else float(np.abs(array).max(initial=0.0))
+        if largest > limit:
+            raise FrameError(
+                f"step {frame.step}: {name} must be below {limit:g} {unit}, but reach "
+                f"{largest:.3g}. Check the units of the source, and the engine's log."
+            )
 
 
 def check_temperature(mean: float, temperature: float | None) -> str | None:

@@ -220,7 +220,8 @@ def _webhook(text: str, name: str) -> tuple[str, dict[str, str]]:
 
 
 def _post(url: str, headers: Mapping[str, str], message: Message) -> None:
-    request = urllib.request.Request(
+    # Only https:// gets here, and http:// to this machine.
+    request = urllib.request.Request(  # noqa: S310
         url,
         json.dumps(message).encode(),
         {"Content-Type": "application/json", **headers},

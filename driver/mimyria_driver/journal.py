@@ -24,6 +24,7 @@ from mimyria.contributions import Layout
 from mimyria.currents import Currents
 from mimyria.errors import JournalError
 from mimyria.files import replace_file
+from mimyria_driver.folders import check_folder
 from mimyria_driver.records import (
     FRAME,
     ROLLBACK,
@@ -37,6 +38,8 @@ from mimyria_driver.records import (
 )
 
 __all__ = ["Identity", "Journal", "Record", "lock_folder", "read_journal"]
+
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Journal:
@@ -88,7 +91,7 @@ class Journal:
         """
         identity, start = read_header(path)
         end, last_step = check_records(path, start, identity.record_size)
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = os.open(path, _APPEND)
         if os.fstat(descriptor).st_size > end:
             os.ftruncate(descriptor, end)
         # What was written before a kill is in the page cache only: make it durable
@@ -160,12 +163,15 @@ def lock_folder(folder: Path) -> int:
 
     Raises:
         JournalError: another driver holds it.
+        AccessError: others can write there, or it leads elsewhere.
     """
     path = folder / "lock"
     try:
-        # Not for the group to write: the socket of the engine lies here, too.
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_folder(folder)
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
     except OSError as error:
         raise JournalError(
             f"{folder}: the run folder cannot be used ({error.strerror})."
@@ -190,7 +196,7 @@ def _create(path: Path, identity: Identity) -> int:
     """A journal without records, complete or absent; a descriptor to append to it."""
     try:
         replace_file(path, pack_header(identity))
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        return os.open(path, _APPEND)
     except OSError as error:
         raise JournalError(
             f"{path}: cannot be created ({error.strerror or error})."

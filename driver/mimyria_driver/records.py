@@ -86,6 +86,7 @@ _PACKED: Final = struct.Struct("<Ifqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
 _HEAD: Final = struct.Struct("<Ifq")
 _CHUNK: Final = 8192
+_LARGEST_RECORD: Final = 1 << 24  # bytes; the most probes there can be take less
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,38 @@ def read_header(path: Path) -> tuple[Identity, int]:
             f"{', '.join(map(str, _READABLE))}. Use the version of mimyria that "
             "wrote it, or a newer one."
         )
-    return Identity.from_json(text), _HEADER.size + length + 4
+    return _identity(path, text), _HEADER.size + length + 4
+
+
+def _identity(path: Path, text: bytes) -> Identity:
+    """What the header says, if it can be."""
+    try:
+        identity = Identity.from_json(text)
+        sound = (
+            all(type(each) is int and 0 < each < 119 for each in identity.numbers)
+            and 0 < identity.time_step < math.inf
+            and type(identity.stride) is int
+            and identity.stride > 0
+            and math.isfinite(identity.charge)
+            and all(isinstance(each, str) for each in identity.models.values())
+            and isinstance(identity.notes, dict)
+            and identity.record_size <= _LARGEST_RECORD
+        )
+    except (
+        *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError),
+        ValueError,
+    ) as error:
+        raise _senseless(path, error) from error
+    if not sound:
+        raise _senseless(path, "a value is out of its range")
+    return identity
+
+
+def _senseless(path: Path, cause: object) -> JournalError:
+    return JournalError(
+        f"{path}: the header is complete, but makes no sense ({cause}). No version of "
+        "mimyria has written this file; do not use it."
+    )
 
 
 def check_records(

@@ -35,6 +35,7 @@ from mimyria_driver.assembly import build_source
 from mimyria_driver.batching import take_batch
 from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import Evaluator, PoisonFrame, Verdict
+from mimyria_driver.folders import private_files
 from mimyria_driver.hardware import note_hardware
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.monitor import Monitor
@@ -575,7 +576,7 @@ def run(
     def make_source() -> Source:
         return build_source(settings) if source is None else source
 
-    with contextlib.ExitStack() as stack:
+    with private_files(), contextlib.ExitStack() as stack:
         if stop is None:
             stop = stack.enter_context(StopRequest())
         monitor = stack.enter_context(watched(settings, stop))

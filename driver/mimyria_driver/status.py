@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from mimyria.errors import OutputError
+from mimyria.files import open_private
 from mimyria_driver.surroundings import boot_id
 
 __all__ = [
@@ -41,7 +42,8 @@ def write_status(directory: Path, document: Mapping[str, Any]) -> None:
     path = directory / STATUS_NAME
     beside = path.with_name(path.name + ".new")
     text = json.dumps(plain(document), indent=1, allow_nan=False)
-    beside.write_text(text + "\n")
+    with open(beside, "w", opener=open_private) as file:
+        file.write(text + "\n")
     beside.replace(path)
 
 
@@ -69,7 +71,8 @@ def leave_status(directory: Path, state: str, message: str) -> None:
     document |= {"state": state, "message": message, **now}
     # Not the name that `write_status` may be writing to just now.
     beside = path.with_name(path.name + ".last")
-    beside.write_text(json.dumps(document, indent=1) + "\n")
+    with open(beside, "w", opener=open_private) as file:
+        file.write(json.dumps(document, indent=1) + "\n")
     beside.replace(path)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimyria.errors import FrameError
 from mimyria.frame import Array
 
 __all__ = ["CentralDifference", "Sample", "central_difference"]
@@ -85,7 +86,7 @@ def central_difference(
     Source: docs/theory.md, eq. (82). Velocity Verlet: Swope et al., JCP 76, 637 (1982);
         cell term: barostat of Martyna, Tobias, Klein, JCP 101, 4177 (1994).
     """
-    inverse = np.linalg.inv(here.cell)
+    inverse = _inverse(here)
     fractional = here.positions @ inverse
     forward = _unwrapped(after, fractional)
     backward = _unwrapped(before, fractional)
@@ -98,13 +99,24 @@ def central_difference(
     return velocities
 
 
+def _inverse(sample: Sample) -> Array:
+    try:
+        inverse: Array = np.asarray(np.linalg.inv(sample.cell), np.float64)
+    except np.linalg.LinAlgError:
+        raise FrameError(
+            f"step {sample.step}: the cell {sample.cell.tolist()} has no volume. Give "
+            "the engine a periodic box."
+        ) from None
+    return inverse
+
+
 def _unwrapped(sample: Sample, fractional: Array) -> Array:
     """Positions of the images that are nearest to the given fractional coordinates.
 
     The jump is counted in the cell of the sample itself: an engine wraps each frame
     with the cell of that frame.
     """
-    own = sample.positions @ np.linalg.inv(sample.cell)
+    own = sample.positions @ _inverse(sample)
     jumps = np.round(own - fractional)
     if not jumps.any():
         return sample.positions

@@ -42,12 +42,15 @@ __all__ = [
     "pack_card",
     "unpack_box",
     "unpack_card",
+    "unpack_json",
 ]
 
 VERSION = 1
 MAX_ATOMS = 100_000_000
 MAX_TEXT_BYTES = 65_536
 MAX_PART_BYTES = 24 * MAX_ATOMS
+_MAX_DIGITS = 400  # of a number in JSON
+_MAX_NAME = 200  # characters
 
 _MAGIC = b"mmyr"
 # magic, version, kind, n_atoms, n_local, rank, n_ranks, credit, step, previous step,
@@ -156,8 +159,9 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text of a REJECT or BYE."""
-        return self.parts[0].decode("utf-8", "replace")
+        """The text of a REJECT or BYE, fit for a terminal."""
+        text = self.parts[0].decode("utf-8", "replace")
+        return "".join(each if each.isprintable() else " " for each in text)
 
 
 def encode(message: Message) -> list[bytes]:
@@ -310,9 +314,9 @@ def unpack_card(raw: bytes) -> RunCard:
         WireError: not JSON, a key missing or unknown, or a value that makes no sense.
     """
     try:
-        document = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise WireError("The run card is not valid JSON.") from None
+        document = unpack_json(raw)
+    except WireError as error:
+        raise WireError(f"The run card is not valid JSON: {error}") from None
     names = set(RunCard.__dataclass_fields__)
     if not isinstance(document, dict) or set(document) != names:
         raise WireError(f"A run card must have exactly the keys {sorted(names)}.")
@@ -323,8 +327,8 @@ def unpack_card(raw: bytes) -> RunCard:
     if not 0 < _number(document, "stride", (int,)) < 2**31:
         raise WireError("'stride' of the run card must be above zero.")
     for name in ("engine", "units"):
-        if not isinstance(document[name], str):
-            raise WireError(f"'{name}' of the run card must be a text.")
+        if not isinstance(document[name], str) or not _is_name(document[name]):
+            raise WireError(f"'{name}' of the run card must be a short text.")
     return RunCard(
         document["engine"],
         document["units"],
@@ -335,6 +339,49 @@ def unpack_card(raw: bytes) -> RunCard:
         float(document["femtosecond"]),
         _flags(document["periodic"]),
     )
+
+
+def unpack_json(raw: bytes) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """JSON from outside, without what Python's reader lets through.
+
+    Raises:
+        WireError: it is too long or too deep, or has a key twice, a number that is not
+            finite or has more than 400 digits, or text that is not UTF-8.
+    """
+    if len(raw) > MAX_TEXT_BYTES:
+        raise WireError(f"it has more than {MAX_TEXT_BYTES} bytes.")
+    try:
+        document = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_constant=_short_number,
+            parse_float=lambda text: float(_short_number(text)),
+            parse_int=lambda text: int(_short_number(text)),
+        )
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except RecursionError:
+        raise WireError("it is too deep.") from None
+    except ValueError as error:
+        raise WireError(f"{str(error)[:200]}.") from None
+    return document
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return document
+
+
+def _short_number(text: str) -> str:
+    if text.lstrip("-")[:1] not in tuple("0123456789") or len(text) > _MAX_DIGITS:
+        raise ValueError("a number is not finite, or has too many digits")
+    return text
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text may stand in a line for people."""
+    return 0 < len(text) <= _MAX_NAME and text.isprintable()
 
 
 def _number(document: dict[str, Any], name: str, kinds: tuple[type, ...]) -> float:
@@ -348,7 +395,9 @@ def _number(document: dict[str, Any], name: str, kinds: tuple[type, ...]) -> flo
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(
+        isinstance(each, str) and _is_name(each) for each in value
+    ):
         raise WireError("'elements' of the run card must be a list of symbols.")
     return tuple(value)
 

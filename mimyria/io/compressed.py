@@ -17,6 +17,7 @@ __all__ = ["SUFFIXES", "TextSource", "bare_suffix"]
 
 SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst")
 
+_LONGEST: Final = 1 << 24  # characters of a line
 _ZSTD: Final = ("compression.zstd", "backports.zstd")
 
 
@@ -61,7 +62,7 @@ class TextSource:
         """
         text = self._text or self._open()
         try:
-            line = text.readline()
+            line = text.readline(_LONGEST)
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the disk, not of the format
@@ -69,6 +70,11 @@ class TextSource:
                 f"{self.path}: the text cannot be read behind line {self.line_number} "
                 f"({error}). Is the file complete?"
             ) from error
+        if len(line) == _LONGEST:
+            raise FormatError(
+                f"{self.path}: line {self.line_number + 1} has more than {_LONGEST} "
+                "characters, so this is no text of a trajectory."
+            )
         self.line_number += bool(line)
         return line
 

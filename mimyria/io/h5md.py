@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mimyria.errors import FormatError, UnitError
 from mimyria.frame import Array, Frame
+from mimyria.hdf5 import check_contained
 from mimyria.io.layouts import velocity_factor
 from mimyria.units import ANGSTROM_PER_BOHR
 
@@ -67,6 +68,7 @@ class H5mdSource:
             raise FormatError(f"{path}: not readable as HDF5 ({error}).") from error
         _bound_cache(self._file)
         try:
+            _check_particles(self._file)
             self._open(velocities_unit, elements, group)
         except (KeyError, TypeError, AttributeError) as error:
             self.close()
@@ -160,6 +162,13 @@ class H5mdSource:
             offset = int(self._steps.attrs.get("offset", 0))
             return offset + index * int(self._steps[()])
         return int(self._steps[index])
+
+
+def _check_particles(file: h5py.File) -> None:
+    """What is read must lie in the file itself; the rest is left alone."""
+    if not isinstance(file.get("particles", getlink=True), h5py.HardLink):
+        raise FormatError("'particles' is a link; the file must hold its data.")
+    check_contained(file["particles"])
 
 
 def _bound_cache(file: h5py.File) -> None:

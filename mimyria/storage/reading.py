@@ -14,6 +14,7 @@ from mimyria.diagnostics import Diagnostic
 from mimyria.elementvelocities import ElementVelocities
 from mimyria.errors import FormatError
 from mimyria.groups import Grouping
+from mimyria.hdf5 import check_contained
 from mimyria.parts import SELF_NAMES, Parts
 from mimyria.spectra import Spectrum
 from mimyria.spectra.spectrum import BLOCKS, THEORY
@@ -50,25 +51,12 @@ def check_header(file: h5py.File) -> None:
             f"schema_version must be one of {READABLE}, but is {version}. "
             "Read it with the version of mimyria that wrote it, or a newer one."
         )
-    _check_local(file)
+    check_contained(file, _LARGEST)
     if file.attrs.get("sha256") != content_digest(file):
         raise FormatError(
             "the content does not match its SHA-256: the file was damaged or altered. "
             "Take another copy, or write it again from the run's journal."
         )
-
-
-def _check_local(group: h5py.Group) -> None:
-    """Refuse links and storage that lead out of the file, before any data is read."""
-    for name in group:
-        item = group.get(name, getlink=True)
-        if not isinstance(item, h5py.HardLink):
-            raise FormatError(f"'{name}' is a link; a result file holds its own data.")
-        child = group[name]
-        if isinstance(child, h5py.Group):
-            _check_local(child)
-        elif child.external or child.is_virtual or child.nbytes > _LARGEST:
-            raise FormatError(f"'{name}' must lie in the file itself, within 2 GiB.")
 
 
 def decode(file: h5py.File) -> Result:

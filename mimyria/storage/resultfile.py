@@ -8,12 +8,14 @@ from pathlib import Path
 import h5py
 
 from mimyria.errors import FormatError
-from mimyria.files import replace_file
+from mimyria.files import read_plain, replace_file
 from mimyria.storage.layout import FORMAT, RESULT_NAME, Result
 from mimyria.storage.reading import check_header, decode
 from mimyria.storage.writing import encode
 
 __all__ = ["is_result", "read_result", "write_result"]
+
+_LARGEST = 1 << 32
 
 
 def write_result(path: str | Path, result: Result) -> None:
@@ -32,7 +34,7 @@ def is_result(path: str | Path) -> bool:
         FormatError: it is a folder.
     """
     _refuse_folder(Path(path))
-    if not h5py.is_hdf5(path):
+    if not Path(path).is_file() or not h5py.is_hdf5(path):
         return False
     with h5py.File(path, "r") as file:
         return bool(file.attrs.get("format") == FORMAT)
@@ -47,13 +49,15 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     _refuse_folder(path)
-    content = path.read_bytes()
     try:
+        content = read_plain(path, _LARGEST)
         with h5py.File(io.BytesIO(content), "r") as file:
             check_header(file)
             return decode(file)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
+    except FileNotFoundError:
+        raise
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"{path} is not a readable HDF5 result file ({error}). Is it complete? "

@@ -347,7 +347,7 @@ def altered(tmp_path, change):
         ),
         (
             lambda f: f.create_dataset("x", (2**40,), "f8", chunks=(1024,)),
-            "must lie in the file itself",
+            "must have at most 2147483648 bytes",
         ),
     ],
 )

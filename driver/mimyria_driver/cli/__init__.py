@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 from collections.abc import Sequence
 
 from mimyria import __version__
 from mimyria.cli.errors import run_command
 from mimyria_driver.cli import hook, join, replay, run, settings, status, watch
+from mimyria_driver.folders import private_files
 from mimyria_driver.lines import shown
 
 __all__ = ["build_parser", "main"]
@@ -43,5 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    with shown(debug=arguments.debug):
+    # HDF5 would load any library in these folders into the process.
+    os.environ.pop("HDF5_PLUGIN_PATH", None)
+    with private_files(), shown(debug=arguments.debug):
         return run_command(arguments.run, arguments, debug=arguments.debug)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from mimyria.files import open_private
 from mimyria_driver.evaluator import messages
 from mimyria_driver.signals import held_back
 
@@ -36,7 +37,7 @@ class Child:
         environment = dict(os.environ)
         # Bit-identical sums on CUDA need this before CUDA wakes up.
         environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        with theirs, log_path.open("ab") as log, held_back():
+        with theirs, open(log_path, "ab", opener=open_private) as log, held_back():
             self._process = subprocess.Popen(
                 [
                     sys.executable,

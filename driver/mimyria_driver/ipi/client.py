@@ -43,6 +43,7 @@ __all__ = ["IpiClient"]
 
 _log = logging.getLogger(__name__)
 
+_LEAST_MAX_ATOMS: Final = 100_000
 _CHUNK_BYTES: Final = 1 << 18
 _FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
 _LAST_PAUSE: Final = 2.0  # ... up to this
@@ -91,8 +92,10 @@ class IpiClient:
         self._description = RunDescription("i-PI", numbers, masses, time_step, stride)
         self._first_rid = first_rid
         self._clock = clock
+        # A wrong number is an error that names it; an absurd one is not taken in.
+        self._max_atoms = max(10 * len(numbers), _LEAST_MAX_ATOMS)
         self._socket: socket.socket | None = None
-        self._connection = Connection(_EXTRAS)
+        self._connection = Connection(_EXTRAS, self._max_atoms)
         self._pause = _FIRST_PAUSE
         self._try_at = -float("inf")
         # Never readable: stands in for the socket while there is none, so that a
@@ -290,7 +293,7 @@ class IpiClient:
             _log.debug("i-PI is not there: %s", error)
             return False
         _log.info("connected to i-PI at %s", self._address.path or self._address)
-        self._connection = Connection(_EXTRAS)
+        self._connection = Connection(_EXTRAS, self._max_atoms)
         self._unmatched = True
         self._pause = _FIRST_PAUSE
         return True

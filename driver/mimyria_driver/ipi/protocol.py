@@ -102,12 +102,14 @@ _TABLE: Final = {
 class Connection:
     """One conversation with an i-PI server."""
 
-    def __init__(self, extras: bytes = b"") -> None:
+    def __init__(self, extras: bytes = b"", max_atoms: int = MAX_ATOMS) -> None:
         """Begin a conversation.
 
         Args:
             extras: what to send as extra string with every reply; a JSON object.
+            max_atoms: more are refused before their positions are taken in.
         """
+        self._max_atoms = max_atoms
         self._extras = extras
         self._buffer = bytearray()
         self._outgoing = bytearray()
@@ -194,7 +196,7 @@ class Connection:
         n_atoms = self._integer_at(2 * _CELL_BYTES)
         if n_atoms is None:
             return None
-        if not 0 < n_atoms <= MAX_ATOMS:
+        if not 0 < n_atoms <= self._max_atoms:
             raise IpiProtocolError(f"i-PI announced {n_atoms} atoms.")
         return 2 * _CELL_BYTES + _INTEGER.size + 24 * n_atoms
 

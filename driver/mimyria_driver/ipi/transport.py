@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from mimyria.errors import SettingsError
+from mimyria.errors import AccessError, SettingsError
 
 __all__ = ["Address", "connect", "parse_address"]
 
@@ -56,7 +56,7 @@ def connect(address: Address) -> socket.socket:
 
     Raises:
         OSError: nobody listens there.
-        SettingsError: someone else listens there.
+        AccessError: someone else listens there.
     """
     if address.path is None:
         found = socket.create_connection((address.host, address.port), _CONNECT_TIMEOUT)
@@ -83,7 +83,7 @@ def _check_owner(connected: socket.socket, path: str) -> None:
     raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     _, owner, _ = struct.unpack("3i", raw)
     if owner not in (os.geteuid(), 0):
-        raise SettingsError(
+        raise AccessError(
             f"The socket {path} belongs to the user {owner}, not to you. Choose "
             "another <address> for i-PI."
         )

@@ -39,7 +39,8 @@ def mimyria_start(endpoint: str = "", elements: str = "", stride: int = 0) -> No
     """Settings of the hook; each may come from the environment instead.
 
     Args:
-        endpoint: ZeroMQ address of the driver, or MIMYRIA_ENDPOINT.
+        endpoint: ZeroMQ address of the driver or the path of its endpoint.json, or
+            MIMYRIA_ENDPOINT.
         elements: symbols of the atom types, "O H", or MIMYRIA_ELEMENTS.
         stride: the N of fix python/invoke, or MIMYRIA_STRIDE.
     """

@@ -6,20 +6,24 @@ A ROUTER socket, one conversation with each MPI rank. Joining and checking frame
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
-import stat
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import zmq
 
 from mimyria.errors import EngineError, FrameError, SettingsError
+from mimyria_driver.lammps.security import (
+    Doorman,
+    Keys,
+    check_endpoint,
+    is_tcp,
+    receive_bounded,
+)
 from mimyria_driver.lammps.session import Session
 from mimyria_driver.sources import Ended, Event, Started
 from mimyria_driver.wire import (
@@ -42,7 +46,6 @@ _ADVANCE: Final = 8
 _BATCH: Final = 64  # messages read in one `receive`
 _MAX_MESSAGE_BYTES: Final = 1 << 30
 _SILENCE: Final = 8.0  # s without a word after which another engine may take over
-_MAX_PATH_BYTES: Final = 107  # of a unix socket
 _Peer = tuple[bytes, Message]  # its ZeroMQ identity and its HELLO
 
 
@@ -50,13 +53,22 @@ class LammpsReceiver:
     """A `Source` of frames from the hook inside LAMMPS."""
 
     def __init__(
-        self, endpoint: str = "", *, clock: Callable[[], float] = time.monotonic
+        self,
+        endpoint: str = "",
+        *,
+        keys: Keys | None = None,
+        insecure_tcp: bool = False,
+        bind_any: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the socket.
 
         Args:
             endpoint: ipc://PATH, or tcp:// with a loopback address; without one, a
                 socket in a private directory, whose address `endpoint` tells.
+            keys: of the run; TCP needs them.
+            insecure_tcp: TCP on this machine without keys.
+            bind_any: TCP for other machines, too.
             clock: seconds that only grow.
 
         Raises:
@@ -67,9 +79,14 @@ class LammpsReceiver:
         if not endpoint:
             self._directory = tempfile.TemporaryDirectory(prefix="mimyria-")
             endpoint = f"ipc://{self._directory.name}/engine"
-        _check_endpoint(endpoint)
+        check_endpoint(endpoint, encrypted=keys is not None, anywhere=bind_any)
+        if is_tcp(endpoint) and keys is None and not insecure_tcp:
+            raise SettingsError("TCP needs keys, because every user can connect to it.")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
+        if not insecure_tcp or not is_tcp(endpoint):
+            self._doorman = Doorman(self._context, keys)
+            self._doorman.guard(self._socket)
         self._socket.linger = 0
         self._socket.router_mandatory = True
         self._socket.sndhwm = self._socket.rcvhwm = 8 * _CREDIT
@@ -119,7 +136,7 @@ class LammpsReceiver:
             if self._offered or self._failure is not None:
                 break
             try:
-                raw = self._socket.recv_multipart(zmq.NOBLOCK)
+                raw = receive_bounded(self._socket)
             except zmq.Again:
                 break
             identity = raw[0]
@@ -333,45 +350,3 @@ class LammpsReceiver:
         except zmq.ZMQError as error:
             # The peer is gone or does not read; it will say HELLO when it is back.
             _log.debug("could not answer an engine: %s", error)
-
-
-def _check_endpoint(endpoint: str) -> None:
-    """Refuse what other users of the machine could reach."""
-    scheme, _, address = endpoint.partition("://")
-    if scheme == "tcp":
-        _check_loopback(endpoint, address)
-    elif scheme == "ipc":
-        _check_socket_path(Path(address))
-    else:
-        raise SettingsError(
-            f"The endpoint must be ipc://PATH or tcp://127.0.0.1:PORT, but is "
-            f"'{endpoint}'."
-        )
-
-
-def _check_loopback(endpoint: str, address: str) -> None:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise SettingsError(
-            f"The driver listens on this machine only, but the endpoint is "
-            f"'{endpoint}'. Use ipc://PATH or tcp://127.0.0.1:PORT."
-        )
-
-
-def _check_socket_path(path: Path) -> None:
-    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
-        raise SettingsError(
-            f"The path of a socket may have {_MAX_PATH_BYTES} bytes, but '{path}' has "
-            f"{len(os.fsencode(path))}. Use a shorter directory."
-        )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = path.parent.stat().st_mode
-    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-        raise SettingsError(
-            f"Others may write in '{path.parent}', where the socket should be. "
-            "Use a directory of your own, or `chmod go-w` this one."
-        )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from mimyria_driver.lammps.access import Door, ForeignError
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.wire import (
     Kind,
@@ -60,7 +61,7 @@ class Sender:
         """Nothing is opened before the first frame.
 
         Args:
-            endpoint: ZeroMQ address of the driver.
+            endpoint: ZeroMQ address of the driver, or its endpoint file.
             elements: chemical symbol of each atom type.
             stride: MD steps from one frame to the next.
             log: takes a line for people; stderr if not given.
@@ -71,6 +72,7 @@ class Sender:
                 f"and a stride, but got '{endpoint}', {elements} and {stride}."
             )
         self.endpoint = endpoint
+        self._door = Door(endpoint)
         self._elements = elements
         self._stride = stride
         self._log = log or write_line
@@ -222,7 +224,11 @@ class Sender:
             self._socket.linger = 0
             # The window bounds what is under way; libzmq must not block besides.
             self._socket.sndhwm = self._socket.rcvhwm = 0
-            self._socket.connect(self.endpoint)
+            obstacle = self._enter()
+            if obstacle:
+                self._notice(obstacle)
+                time.sleep(min(patience, FIRST_PATIENCE))
+                continue
             # The credit tells a new driver that an old one has taken this run.
             hello = replace(self._hello, credit=self._credit)
             self._socket.send_multipart(self._stamped(hello))
@@ -232,6 +238,15 @@ class Sender:
         for _, raw in self._waiting:
             self._socket.send_multipart(raw)
 
+    def _enter(self) -> str:
+        """Connect the socket; else why it has to wait."""
+        try:
+            return self._door.open(self._socket)
+        except ForeignError as error:
+            if not self._credit:
+                raise
+            return str(error)  # no reason to end a run that is under way
+
     def _wait_for_welcome(self, patience: float) -> bool:
         deadline = time.monotonic() + patience
         while not self._detached:
@@ -239,6 +254,7 @@ class Sender:
             if message is None:
                 self._notice(f"waiting for the driver at {self.endpoint}")
                 return False
+            self._door.check()
             self._obey(message)
             if message.kind is Kind.WELCOME:
                 return True

@@ -26,6 +26,8 @@ MASS_TOLERANCE = 0.1
 """How far a mass may be from that of its element, amu; catches types in wrong order."""
 
 _MAX_PENDING = 64  # steps, far above any window
+_CLOCK = 1e-6  # how far a time may be from step x time step, relative
+_MAX_STEP = 2**53  # above, a time is no longer exact
 _DEUTERIUM = ("D", 1, 2.014)
 _Ids = NDArray[np.int64]
 
@@ -86,6 +88,7 @@ class Session:
                 f"step {message.step}: the run began with {self.n_atoms} atoms, but "
                 f"now has {message.n_atoms}. Atoms must be neither lost nor inserted."
             )
+        self._check_clock(message)
         if message.step <= self._last_step:
             return []
         self._pending.setdefault(message.step, {})[message.rank] = message
@@ -107,6 +110,17 @@ class Session:
             self._last_step = step
             arrived.append(frame)
         return arrived
+
+    def _check_clock(self, message: Message) -> None:
+        """Refuse a step whose time is not that of the card."""
+        expected = message.step * self.card.time_step
+        near = abs(message.time - expected) <= _CLOCK * max(1.0, abs(expected))
+        if not near or message.step > _MAX_STEP:
+            raise FrameError(
+                f"step {message.step}: its time must be {expected:g} fs (time step "
+                f"{self.card.time_step:g} fs), but is {message.time:g} fs. The time "
+                "step must not change within a run."
+            )
 
     def _join(self, parts: list[Message]) -> Arrived:
         step = parts[0].step

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mimyria.errors import SettingsError
+from mimyria.files import read_plain
 from mimyria.settings.reader import (
     kind_of,
     read_section,
@@ -32,6 +33,8 @@ else:
     import tomli as tomllib
 
 __all__ = ["Settings", "load_settings", "parse_settings", "reference"]
+
+_LARGEST = 1 << 20  # bytes of a run.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,12 @@ def load_settings(path: Path) -> Settings:
         SettingsError: names the file, and the setting where it is one.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_plain(path, _LARGEST).decode())
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be read ({error.strerror or error})."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
     try:
         return parse_settings(document, path.resolve().parent)

@@ -24,7 +24,16 @@ class SourceSettings:
     endpoint: str | None = _setting(
         None,
         'lammps: where the hook connects, "ipc://PATH" or "tcp://127.0.0.1:PORT"; '
-        "without it the socket engine in run.directory.",
+        "without it the socket engine in run.directory. endpoint.json there leads an "
+        "engine to it, with the keys that tcp needs.",
+    )
+    insecure_tcp: bool = _setting(
+        False,
+        "lammps: tcp without keys, on this machine alone; every user of it can then "
+        "send frames.",
+    )
+    bind_any: bool = _setting(
+        False, "lammps: tcp for engines on other machines, with the keys of the run."
     )
     address: str | None = _setting(
         None, 'ipi: the ffsocket, as "unix:NAME" or "HOST:PORT".'
@@ -91,3 +100,8 @@ class SourceSettings:
             self.time_step,
         )
         _require(self.stride >= 1, "source.stride", "1 or more", self.stride)
+        if self.insecure_tcp and self.bind_any:
+            raise SettingsError(
+                "source.insecure_tcp is for this machine alone, so source.bind_any "
+                "cannot go with it. Leave one of them away."
+            )

@@ -161,7 +161,8 @@ def load_source(source: str) -> Callable[..., Any]:
     # Triton reads the text of its functions where tracebacks find it.
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     namespace: dict[str, Any] = {"__name__": name}
-    exec(compile(source, name, "exec"), namespace)
+    # The text is made by `tritonsource` from numbers of a plan, not from any file.
+    exec(compile(source, name, "exec"), namespace)  # noqa: S102
     kernel: Callable[..., Any] = namespace[KERNEL]
     return kernel
 

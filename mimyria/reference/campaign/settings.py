@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mimyria.errors import FormatError, SettingsError
+from mimyria.files import read_plain
 from mimyria.frame import Array
 from mimyria.reference.clustersettings import ClusterSettings
 from mimyria.reference.codes import Code, code_from_table, settings_class
@@ -34,6 +35,8 @@ __all__ = [
     "load_campaign_settings",
     "settings_text",
 ]
+
+_LARGEST: Final = 1 << 20  # bytes of a campaign.toml
 
 STENCILS: Final = ("apt", "pgt")
 
@@ -169,8 +172,8 @@ def load_campaign_settings(path: Path) -> Settings:
         FileNotFoundError: it is not there.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(read_plain(path, _LARGEST).decode())
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not readable as TOML: {error}.") from error
     known = (*_SECTIONS, "code")
     for name, section in table.items():

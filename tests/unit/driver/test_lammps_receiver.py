@@ -421,8 +421,10 @@ def test_a_directory_that_others_may_write_in_is_refused() -> None:
             LammpsReceiver(f"ipc://{name}/s")
 
 
-def test_loopback_tcp_is_allowed() -> None:
-    receiver = LammpsReceiver("tcp://127.0.0.1:*")
+def test_loopback_tcp_without_keys_must_be_asked_for() -> None:
+    with pytest.raises(SettingsError, match="TCP needs keys"):
+        LammpsReceiver("tcp://127.0.0.1:*")
+    receiver = LammpsReceiver("tcp://127.0.0.1:*", insecure_tcp=True)
     with Peer(receiver) as peer:
         opened(peer)
         assert frames(peer.frame(4, -1)) == [4]

@@ -1,0 +1,164 @@
+"""An engine and a driver for long runs of small frames, each as its own process.
+
+The engine is the real sender, with eight atoms in place of LAMMPS; the driver is the
+whole service, with an evaluator that knows its answers at once. Both write down what
+they use while they go on: memory and open files.
+
+    python soaking.py engine ENDPOINT FRAMES REPORT
+    python soaking.py driver DIRECTORY FRAMES REPORT
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mimyria.contributions import Sample, contributions
+from mimyria.currents import currents
+from mimyria.tensors import Tensors
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "service"))
+
+STRIDE = 4
+TIME_STEP = 0.5
+N_ATOMS = 8
+N_DIFFERENT = 997
+MASS = 1.008
+LOOKS = 100
+TENSORS = Tensors(
+    apt=np.tile(0.3 * np.eye(3), (N_ATOMS, 1, 1)),
+    pgt=np.full((N_ATOMS, 3, 3, 3), 0.1),
+)
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Usage:
+    """What this process uses, looked at a hundred times in a run."""
+
+    def __init__(self, n_frames: int, report: str) -> None:
+        self._every = max(1, n_frames // LOOKS)
+        self._report = Path(report)
+        self._begin = time.monotonic()
+        self._rows: list[tuple[int, float, int, int]] = []
+
+    def look(self, index: int) -> None:
+        if index % self._every:
+            return
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        n_files = len(os.listdir("/proc/self/fd"))
+        now = time.monotonic() - self._begin
+        self._rows.append((index, now, resident, n_files))
+
+    def write(self) -> None:
+        self._report.write_text(json.dumps({"rows": self._rows}))
+
+
+def velocities() -> np.ndarray:
+    """(N_DIFFERENT, N_ATOMS, 3) Å/fs at about 300 K."""
+    rng = np.random.default_rng(5)
+    return rng.normal(0.0, 0.0157, (N_DIFFERENT, N_ATOMS, 3))
+
+
+class EightAtoms:
+    """What the sender asks of an engine, without LAMMPS."""
+
+    rank, n_ranks, n_local, n_atoms = 0, 1, N_ATOMS, N_ATOMS
+    time_step = TIME_STEP
+
+    def __init__(self) -> None:
+        self.step = 0
+        moving = velocities()
+        base = np.random.default_rng(6).uniform(0, 8, (N_ATOMS, 3))
+        self._velocities = [each.tobytes() for each in moving]
+        self._positions = [(base + each).tobytes() for each in moving]
+
+    def card(self, elements, stride):
+        from mimyria_driver.wire import RunCard
+
+        return RunCard(
+            "eight atoms", "real", elements, TIME_STEP, stride, 1.0, 1.0, (1, 1, 1)
+        )
+
+    def real(self, name):
+        return 1.0
+
+    def box(self):
+        return [8.0, 0, 0, 0, 8.0, 0, 0, 0, 8.0], [0.0, 0.0, 0.0], (1, 1, 1)
+
+    def ids(self):
+        return np.arange(1, N_ATOMS + 1, dtype="<i4").tobytes()
+
+    def types(self):
+        return np.ones(N_ATOMS, "<i4").tobytes()
+
+    def masses(self):
+        return np.full(N_ATOMS, MASS).tobytes()
+
+    def positions(self):
+        return self._positions[self.step // STRIDE % N_DIFFERENT]
+
+    def velocities(self):
+        return self._velocities[self.step // STRIDE % N_DIFFERENT]
+
+
+def engine(endpoint: str, n_frames: str, report: str) -> int:
+    from mimyria_driver.lammps.sender import Sender
+
+    usage = Usage(int(n_frames), report)
+    atoms = EightAtoms()
+    sender = Sender(endpoint, ("H",), STRIDE)
+    for index in range(int(n_frames)):
+        atoms.step = STRIDE * index
+        sender.sample(atoms)
+        usage.look(index)
+    sender.finish()
+    sender.close()
+    usage.write()
+    return 0
+
+
+def driver(directory: str, n_frames: str, report: str) -> int:
+    from instant import InstantEvaluator
+    from rich.console import Console
+
+    from mimyria_driver.assembly import build_source
+    from mimyria_driver.monitor import Monitor
+    from mimyria_driver.service import Service
+    from mimyria_driver.settings import parse_settings
+    from mimyria_driver.signals import StopRequest
+
+    document = {
+        "run": {"directory": directory, "report": 1000.0},
+        "source": {"kind": "lammps"},
+        "models": {"joint": "instant"},
+        "spectrum": {"resolution": 50.0, "plots": False, "refresh": 5.0},
+    }
+    settings = parse_settings(document, Path("/"))
+    usage = Usage(int(n_frames), report)
+
+    def sample(frame, grouping):
+        usage.look(frame.step // STRIDE)
+        parts = contributions(frame, TENSORS, grouping)
+        return Sample(currents(frame, TENSORS), parts)
+
+    evaluator = InstantEvaluator(sample)
+    console = Console(file=sys.stderr, force_terminal=False)
+    with StopRequest() as stop:
+        code = Service(
+            settings,
+            lambda: build_source(settings),
+            Monitor(settings.run.directory, report=1000.0, console=console),
+            stop,
+            lambda log_path: evaluator,
+        ).run()
+    usage.write()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit({"engine": engine, "driver": driver}[sys.argv[1]](*sys.argv[2:]))
