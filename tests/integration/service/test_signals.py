@@ -26,6 +26,8 @@ STATES = str(Path(__file__).with_name("states.py"))
 N_FRAMES = 24
 MIDDLE = 12
 LONGEST = 5.0
+SLACK = 2.0
+"""Until a busy machine has collected the process."""
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP", "SIGXCPU")
 ALL_STATES = ("loading", "waiting", "running", "evaluation", "fsync", "draining")
 
@@ -242,7 +244,7 @@ def test_process_that_gets_a_signal_ends_within_seconds(
     process.send_signal(signal.Signals[name])
     code, seconds, errors = end_of(process, sent_at)
     assert code == 75, errors
-    assert seconds < LONGEST
+    assert seconds < LONGEST + SLACK
     assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
 
@@ -288,7 +290,7 @@ def test_disk_that_hangs_cannot_hold_the_process(tmp_path, reference):
     code, seconds, errors = end_of(process, sent_at)
     assert code == 75
     assert "could not finish in time" in errors
-    assert 4.0 < seconds < LONGEST + 0.5
+    assert 4.0 < seconds < LONGEST + SLACK
     assert read_status(tmp_path)["state"] == "stopped"
     assert serve_here(calm(tmp_path), ScriptedSource(script())) == 0
     assert fold_of(tmp_path) == reference
