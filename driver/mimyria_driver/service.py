@@ -241,8 +241,8 @@ class Service:
         if pending is not None:
             self._describe(self._session)
             self._waiting.append(pending)
-        elif arrived.frame.step <= self._session.journal.durable_step:
-            self._source.acknowledge(self._session.journal.durable_step)
+        else:
+            self._source.acknowledge(self._session.confirmed_step)
 
     def _describe(self, session: Session) -> None:
         """Tell the evaluator, once, the groups that the first frame has settled."""
@@ -289,7 +289,8 @@ class Service:
         self._monitor.tick(self._snapshot)
 
     def _sync(self, session: Session) -> None:
-        self._source.acknowledge(session.journal.sync())
+        session.journal.sync()
+        self._source.acknowledge(session.confirmed_step)
 
     def _publish(self, session: Session, status: str) -> None:
         session.write_result(status)

@@ -138,7 +138,7 @@ def collect(
                 receiver.accept(durable_step)
             elif isinstance(event, Ended):
                 collected.ended.append(event)
-            else:
+            elif event.frame.step > durable_step:  # the journal knows the others
                 collected.frames.append(event)
                 if acknowledge:
                     receiver.acknowledge(event.frame.step)

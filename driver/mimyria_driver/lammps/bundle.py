@@ -9,7 +9,16 @@ from typing import Final
 __all__ = ["bundle_hook"]
 
 # In the order of their imports.
-_MODULES: Final = ("wire", "lammps/engine", "lammps/sender", "lammps/hook")
+_MODULES: Final = (
+    "wire",
+    "lammps/engine",
+    "lammps/options",
+    "lammps/agreement",
+    "lammps/spill",
+    "lammps/window",
+    "lammps/sender",
+    "lammps/hook",
+)
 _OWN_IMPORT: Final = re.compile(
     r"^from mimyria_driver[\w.]* import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE
 )
