@@ -1,0 +1,60 @@
+"""Placing: whether a configuration is the next one of a series.
+
+i-PI numbers nothing. To a client that has just come, its first configuration is the
+next step of the known ones if it lies where they lead: a step that was left out moves
+every atom by another step's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from mimyria.frame import Array
+from mimyria_driver.velocities import Sample, unwrapped
+
+__all__ = ["follows"]
+
+_SHARE: Final = 0.7  # of the last step's way; the fastest vibration at 1 fs needs 0.5
+_FARTHEST: Final = 0.25  # Å that an atom can move in one step
+
+
+def follows(known: Sequence[Sample], new: Sample) -> bool:
+    """Whether `new` continues the known samples.
+
+    With three of them, q' = 3 q(t) − 3 q(t−dt) + q(t−2dt), with two the straight line,
+    and the root mean square of q(t+dt) − q' is compared with that of the last step.
+
+    Args:
+        known: the latest samples, oldest first; used from the last gap on.
+        new: what may come next.
+    """
+    tail = _unbroken(known)
+    if not tail:
+        return False
+    last = tail[-1]
+    fractional = last.positions @ np.linalg.inv(last.cell)
+    series = [unwrapped(each, fractional) for each in (*tail, new)]
+    found = series.pop()
+    if len(series) == 1:
+        return bool(np.abs(found - series[0]).max() < _FARTHEST)
+    expected = 2 * series[-1] - series[-2]
+    if len(series) == 3:
+        expected = 3 * (series[2] - series[1]) + series[0]
+    return _size(found - expected) <= _SHARE * _size(series[-1] - series[-2])
+
+
+def _unbroken(known: Sequence[Sample]) -> list[Sample]:
+    """At most three of the latest samples, step by step."""
+    tail: list[Sample] = []
+    for sample in reversed(known):
+        if len(tail) == 3 or (tail and sample.step != tail[0].step - 1):
+            break
+        tail.insert(0, sample)
+    return tail
+
+
+def _size(difference: Array) -> float:
+    return float(np.sqrt(np.mean(difference**2)))
