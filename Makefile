@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi test test-slow soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,10 +34,13 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not soak"
 
 test-slow: install-dev ## what takes longer than ten seconds a test
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not soak"
+
+soak: install-dev ## long runs and many faults: most of an hour
+	$(PYTEST) -m soak -s
 
 lint: install-dev ## style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -322,14 +322,17 @@ class IpiClient:
         """What the first configuration of a connection is to the known ones."""
         if self._repeats_last(event):
             return _Place.REPEATED
-        sample = replace(self._sample(event), step=self._step + 1)
-        if follows(self._difference.samples, sample):
-            return _Place.NEXT
+        # A configuration that is remembered comes first: a molecule that swings may
+        # look as if it went on.
         self._back_to = None
         if self._memory is not None:
             self._back_to = self._memory.recall(event.cell, event.positions)
         if self._back_to is not None:
             _log.warning("i-PI went back from step %d to %d", self._step, self._back_to)
+            return _Place.UNKNOWN
+        sample = replace(self._sample(event), step=self._step + 1)
+        if follows(self._difference.samples, sample):
+            return _Place.NEXT
         return _Place.UNKNOWN
 
     def _keep(self, event: Positions) -> None:

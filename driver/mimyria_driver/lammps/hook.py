@@ -17,7 +17,9 @@ the driver; the next run begins with the better one of the two:
 
     python   mimyria_newest input 2 md.a md.b return v_newest format sss exists
     variable newest python mimyria_newest
-    if       "${newest} == none" then "read_data ..." else "read_restart ${newest}"
+    variable begin string ${newest}                  # "none" at the first time
+    variable known equal is_file(${begin})
+    if       "${known} == 1" then "read_restart ${begin}" else "read_data ..."
 
 and, so that the series goes on without a border, gives the driver the frame that it
 begins with, after `mimyria_start`:

@@ -97,7 +97,7 @@ class LammpsReceiver:
         self._failure: FrameError | None = None
         self._durable_step = -1
         self._gone: set[int] = set()
-        self._reason = ""
+        self._reason = self._note = ""
         self._early: dict[tuple[int, int], Message] = {}
         self._sent_again: set[bytes] = set()
         self._heard_at = self._warn_at = self._look_at = clock()
@@ -158,8 +158,10 @@ class LammpsReceiver:
         session.start_after(self._durable_step)
         self._say(Kind.WELCOME, step=self._durable_step, credit=_CREDIT)
         stride = session.description.stride
+        self._note = ""
         if 0 <= durable_step < self._durable_step - stride:
-            self._say(Kind.NOTE, text=_gap(durable_step, begin, stride))
+            self._note = _gap(durable_step, begin, stride)
+            self._say(Kind.NOTE, text=self._note)
 
     def refuse(self, reason: str) -> None:
         """Tell the engine that this run cannot be served; it ends with this text."""
@@ -254,6 +256,8 @@ class LammpsReceiver:
                 hello, Kind.WELCOME, step=self._durable_step, credit=_CREDIT
             )
             self._send(identity, welcome)
+            if self._note:
+                self._say(Kind.NOTE, text=self._note)
             return []
         if self._session is not None:
             if self._clock() - self._heard_at < _SILENCE and self._is_there():
