@@ -311,6 +311,7 @@ class IpiClient:
                 self._offer = event
                 return [Started(self._description)]
         self._step += 1
+        self._join(event)
         try:
             self._keep(event)
         except OSError:
@@ -334,6 +335,20 @@ class IpiClient:
         if follows(self._difference.samples, sample):
             return _Place.NEXT
         return _Place.UNKNOWN
+
+    def _join(self, event: Positions) -> None:
+        """After a step back: whether the way goes on as it did, velocities and all.
+
+        Then the frame before, which this stream has not sent, is a neighbour.
+        """
+        if self._back_to is None or self._step != self._back_to + 1:
+            return
+        if self._memory is not None and self._memory.knows(
+            self._step, event.cell, event.positions
+        ):
+            stride = self._description.stride
+            self._previous_step = self._back_to // stride * stride
+        self._back_to = None
 
     def _keep(self, event: Positions) -> None:
         """Make this configuration survive a kill, before it is answered.

@@ -80,6 +80,14 @@ class Memory:
             return None
         return int(self._steps[distances == nearest].max())
 
+    def knows(self, step: int, cell: bytes, positions: bytes) -> bool:
+        """Whether this step was this configuration, as exactly as a checkpoint is."""
+        slot = step % self._capacity
+        if self._steps[slot] != step:
+            return False
+        difference = np.abs(self._sums[slot] - self._sums_of(cell, positions))
+        return bool(difference.max() <= self._tolerance)
+
     def close(self) -> None:
         """Release the file; what is in it stays."""
         if self._descriptor >= 0:

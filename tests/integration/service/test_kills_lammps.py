@@ -93,7 +93,7 @@ def expected(n_steps):
 @pytest.mark.parametrize(
     ("n_kills", "n_steps"),
     [
-        pytest.param(3, 600, id="short"),
+        pytest.param(2, 480, id="short"),
         pytest.param(50, 20_000, id="soak", marks=pytest.mark.soak),
     ],
 )
@@ -102,9 +102,9 @@ def test_killed_driver_of_lammps_misses_nothing(
 ):
     """R1: to the bit the journal of the run that nobody disturbed."""
     engine = (lammps_program, engine_environment)
-    quiet_run(*engine, short_directory / "quiet", n_steps, 400)
+    quiet_run(*engine, short_directory / "quiet", n_steps, 200)
     folder = short_directory / "killed"
-    lammps = Lammps(*engine, folder, n_steps, 400)
+    lammps = Lammps(*engine, folder, n_steps, 200)
     driver = driver_of(folder)
     lammps.start()
     try:
@@ -125,7 +125,7 @@ def test_killed_driver_of_lammps_misses_nothing(
 @pytest.mark.parametrize(
     ("n_kills", "n_steps"),
     [
-        pytest.param(2, 600, id="short"),
+        pytest.param(1, 480, id="short"),
         pytest.param(10, 6_000, id="soak", marks=pytest.mark.soak),
     ],
 )
