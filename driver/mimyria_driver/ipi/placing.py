@@ -24,8 +24,9 @@ _FARTHEST: Final = 0.25  # Å that an atom can move in one step
 def follows(known: Sequence[Sample], new: Sample) -> bool:
     """Whether `new` continues the known samples.
 
-    With three of them, q' = 3 q(t) − 3 q(t−dt) + q(t−2dt), with two the straight line,
-    and the root mean square of q(t+dt) − q' is compared with that of the last step.
+    With three of them, q' = 3 q(t) − 3 q(t−dt) + q(t−2dt), and the root mean square of
+    q(t+dt) − q' is compared with that of the last step. Fewer do not tell where they
+    lead: no atom may be far away.
 
     Args:
         known: the latest samples, oldest first; used from the last gap on.
@@ -38,11 +39,9 @@ def follows(known: Sequence[Sample], new: Sample) -> bool:
     fractional = last.positions @ np.linalg.inv(last.cell)
     series = [unwrapped(each, fractional) for each in (*tail, new)]
     found = series.pop()
-    if len(series) == 1:
-        return bool(np.abs(found - series[0]).max() < _FARTHEST)
-    expected = 2 * series[-1] - series[-2]
-    if len(series) == 3:
-        expected = 3 * (series[2] - series[1]) + series[0]
+    if len(series) < 3:
+        return bool(np.abs(found - series[-1]).max() < _FARTHEST)
+    expected = 3 * (series[2] - series[1]) + series[0]
     return _size(found - expected) <= _SHARE * _size(series[-1] - series[-2])
 
 
