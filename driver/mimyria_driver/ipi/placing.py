@@ -24,9 +24,13 @@ _FARTHEST: Final = 0.25  # Å that an atom can move in one step
 def follows(known: Sequence[Sample], new: Sample) -> bool:
     """Whether `new` continues the known samples.
 
-    With three of them, q' = 3 q(t) − 3 q(t−dt) + q(t−2dt), and the root mean square of
-    q(t+dt) − q' is compared with that of the last step. Fewer do not tell where they
-    lead: no atom may be far away.
+    A parabola through three of them leads to
+
+    q' = 3 q(t) − 3 q(t−dt) + q(t−2dt),  q'' = 6 q(t) − 8 q(t−dt) + 3 q(t−2dt)
+
+    one and two steps later. The new sample must be nearer to q' than to q'', in the
+    root mean square, and at less than a share of the last step's way. Fewer than three
+    do not tell where they lead: no atom may be far away.
 
     Args:
         known: the latest samples, oldest first; used from the last gap on.
@@ -41,8 +45,10 @@ def follows(known: Sequence[Sample], new: Sample) -> bool:
     found = series.pop()
     if len(series) < 3:
         return bool(np.abs(found - series[-1]).max() < _FARTHEST)
-    expected = 3 * (series[2] - series[1]) + series[0]
-    return _size(found - expected) <= _SHARE * _size(series[-1] - series[-2])
+    before, here = series[1] - series[0], series[2] - series[1]
+    next_one = _size(found - (series[2] + 2 * here - before))
+    one_later = _size(found - (series[2] + 5 * here - 3 * before))
+    return next_one <= _SHARE * _size(here) and next_one <= one_later
 
 
 def _unbroken(known: Sequence[Sample]) -> list[Sample]:
