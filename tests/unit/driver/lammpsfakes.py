@@ -20,11 +20,13 @@ STRIDE = 4
 class FakeEngine:
     """Two argon atoms for each rank; a step takes as long as a test says."""
 
-    def __init__(self, rank: int = 0, n_ranks: int = 1, units: str = "real") -> None:
+    def __init__(
+        self, rank: int = 0, n_ranks: int = 1, units: str = "real", n_atoms: int = 2
+    ) -> None:
         self.rank, self.n_ranks = rank, n_ranks
         self.step = 0
         self.time_step = 2.0
-        self.n_local, self.n_atoms = 2, 2 * n_ranks
+        self.n_local, self.n_atoms = n_atoms, n_atoms * n_ranks
         self.units = units
 
     def card(self, elements: tuple[str, ...], stride: int) -> RunCard:
@@ -40,19 +42,21 @@ class FakeEngine:
         return [9.0, 0, 0, 0, 9.0, 0, 0, 0, 9.0], [0.0, 0.0, 0.0], (1, 1, 1)
 
     def ids(self) -> bytes:
-        return np.array([2 * self.rank + 1, 2 * self.rank + 2], "<i4").tobytes()
+        return (
+            np.arange(self.n_local, dtype="<i4") + self.n_local * self.rank + 1
+        ).tobytes()
 
     def positions(self) -> bytes:
-        return np.full(6, float(self.step)).tobytes()
+        return np.full(3 * self.n_local, float(self.step)).tobytes()
 
     def velocities(self) -> bytes:
-        return np.full(6, 0.5 * self.step).tobytes()
+        return np.full(3 * self.n_local, 0.5 * self.step).tobytes()
 
     def types(self) -> bytes:
-        return np.array([1, 1], "<i4").tobytes()
+        return np.ones(self.n_local, "<i4").tobytes()
 
     def masses(self) -> bytes:
-        return np.array([39.95, 39.95], "<f8").tobytes()
+        return np.full(self.n_local, 39.95).tobytes()
 
 
 def take(
