@@ -17,7 +17,7 @@ from mimyria_driver.journal import read_journal
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import read_header
 
-TIMEOUT = 90.0
+TIMEOUT = 240.0
 
 
 @dataclass

@@ -168,7 +168,7 @@ def same_as(folder, quiet_folder):
     ("n_kills", "n_steps"),
     [
         pytest.param(2, 300, id="short"),
-        pytest.param(50, 10_000, id="soak", marks=pytest.mark.soak),
+        pytest.param(50, 3_500, id="soak", marks=pytest.mark.soak),
     ],
 )
 def test_killed_driver_of_ipi_misses_nothing(
