@@ -44,10 +44,27 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
     """Add the command to the parser."""
     parser = add_command(subparsers, "run", "serve an engine as run.toml says", _RUN)
     parser.add_argument("settings", type=Path, metavar="RUN.TOML")
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="wait while another driver serves this run, and take over when it is gone",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mimyria_driver.service import run
+    from mimyria_driver.service import STOPPED, run
 
-    return run(load_settings(arguments.settings))
+    settings = load_settings(arguments.settings)
+    if arguments.standby and not _wait_for_turn(settings.run.directory):
+        return STOPPED
+    return run(settings)
+
+
+def _wait_for_turn(folder: Path) -> bool:
+    """Whether the other driver is gone; not if a signal came first."""
+    from mimyria_driver.signals import StopRequest
+    from mimyria_driver.standby import wait_for_folder
+
+    with StopRequest() as stop:
+        return wait_for_folder(folder, lambda: stop.signal_name is not None)
