@@ -94,7 +94,7 @@ def expected(n_steps):
     ("n_kills", "n_steps"),
     [
         pytest.param(2, 480, id="short"),
-        pytest.param(50, 20_000, id="soak", marks=pytest.mark.soak),
+        pytest.param(50, 8_000, id="soak", marks=pytest.mark.soak),
     ],
 )
 def test_killed_driver_of_lammps_misses_nothing(
@@ -126,7 +126,7 @@ def test_killed_driver_of_lammps_misses_nothing(
     ("n_kills", "n_steps"),
     [
         pytest.param(1, 480, id="short"),
-        pytest.param(10, 6_000, id="soak", marks=pytest.mark.soak),
+        pytest.param(10, 4_000, id="soak", marks=pytest.mark.soak),
     ],
 )
 def test_killed_lammps_has_each_step_once(
@@ -168,7 +168,7 @@ def test_killed_and_stopped_both_have_each_step_once(
 ):
     """R3: 20 faults, each on one end or on both."""
     folder = short_directory / "run"
-    n_steps, n_faults = 8_000, 20
+    n_steps, n_faults = 5_000, 20
     lammps = Lammps(lammps_program, engine_environment, folder, n_steps, 200)
     driver = driver_of(folder)
     rng = np.random.default_rng(seed)
