@@ -1,6 +1,6 @@
 """i-PI as a source: the driver as a client that feels no force.
 
-Transport and book-keeping around `mimyria_driver.ipi.protocol`. i-PI sends positions
+Book-keeping between a `Line` and `mimyria_driver.ipi.protocol`. i-PI sends positions
 only, of every MD step, without a step number: the client counts, and makes velocities
 by central differences, one step late. A request is answered as soon as its positions
 are in the spool, with zeros whatever becomes of them, so that no error of ours reaches
@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import os
-import select
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +30,7 @@ from mimyria.errors import (
 )
 from mimyria.frame import Array, Frame
 from mimyria.units import ANGSTROM_PER_IPI_BOHR
-from mimyria_driver.ipi.keeper import guard, release
+from mimyria_driver.ipi.line import Line
 from mimyria_driver.ipi.memory import Memory
 from mimyria_driver.ipi.placing import follows
 from mimyria_driver.ipi.protocol import (
@@ -45,11 +42,6 @@ from mimyria_driver.ipi.protocol import (
     State,
 )
 from mimyria_driver.ipi.spool import Configuration, Spool
-from mimyria_driver.ipi.transport import (
-    connect,
-    parse_address,
-    remove_stale_socket,
-)
 from mimyria_driver.sources import (
     Arrived,
     Ended,
@@ -63,12 +55,6 @@ __all__ = ["IpiClient"]
 
 _log = logging.getLogger(__name__)
 
-_CHUNK_BYTES: Final = 1 << 18
-_FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
-_LAST_PAUSE: Final = 2.0  # ... up to this
-_SEND_TIMEOUT: Final = 10.0  # s
-_REST_TIMEOUT: Final = 0.05  # s to wait for the rest of a request that has begun
-_STALE_SECONDS: Final = 3.0  # of refusal, after which a socket is nobody's
 _COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about a full disk
 # A key that always has the same value, as i-PI demands of what it may print.
 _EXTRAS: Final = b'{"mimyria": 1}'
@@ -123,17 +109,11 @@ class IpiClient:
                 f"mass for each atom, but got {time_step} fs, {stride}, {len(masses)} "
                 f"masses for {len(numbers)} atoms."
             )
-        self._address = parse_address(address)
+        self._line = Line(address, clock)
         self._description = RunDescription("i-PI", numbers, masses, time_step, stride)
         self._first_rid = first_rid
         self._clock = clock
-        self._socket: socket.socket | None = None
         self._connection = Connection(_EXTRAS)
-        self._pause = _FIRST_PAUSE
-        self._try_at = -float("inf")
-        # Never readable: stands in for the socket while there is none, so that a
-        # poller sleeps until its timeout instead of spinning.
-        self._idle, self._idle_end = socket.socketpair()
         self._difference = CentralDifference(time_step)
         self._step = -1
         self._previous_step = -1
@@ -142,9 +122,6 @@ class IpiClient:
         self._back_to: int | None = None
         self._closed = False
         self._failure: MimyriaError | None = None
-        self._keeper: tuple[int, int] | None = None
-        self._refused_since: float | None = None
-        self._ended_keepers: list[int] = []
         self._recovered = False
         self._complain_at = -float("inf")
         self._held: list[Heard] = []
@@ -157,7 +134,7 @@ class IpiClient:
     @property
     def pollable(self) -> object | None:
         """The socket; while i-PI is not there, one that never has anything."""
-        return self._idle if self._socket is None else self._socket
+        return self._line.pollable
 
     # -- Source -----------------------------------------------------------------------
 
@@ -271,12 +248,10 @@ class IpiClient:
         Args:
             coming_back: makes no difference here.
         """
-        if self._idle.fileno() < 0:
+        if self._line.is_over:
             return
         self._closed = True
-        self._disconnect()
-        self._idle.close()
-        self._idle_end.close()
+        self._line.close()
         for each in (self._spool, self._memory):
             if each is not None:
                 each.close()
@@ -449,93 +424,28 @@ class IpiClient:
         offer, self._offer = self._offer, None
         return offer
 
-    # -- transport --------------------------------------------------------------------
+    # -- connection -------------------------------------------------------------------
 
     def _is_connected(self) -> bool:
-        if self._socket is not None:
+        if self._line.is_open:
             return True
-        now = self._clock()
-        if now < self._try_at:
+        if not self._line.connect():
             return False
-        self._try_at = now + self._pause
-        self._pause = min(2 * self._pause, _LAST_PAUSE)
-        try:
-            self._socket = connect(self._address)
-            self._keeper = guard(self._socket)
-        except OSError as error:
-            _log.debug("i-PI is not there: %s", error)
-            self._tidy(error, now)
-            self._disconnect()
-            return False
-        self._refused_since = None
-        _log.info("connected to i-PI at %s", self._address.path or self._address)
         self._connection = Connection(_EXTRAS)
         self._unmatched = True
-        self._pause = _FIRST_PAUSE
+        self._held = []
         return True
 
-    def _tidy(self, error: OSError, now: float) -> None:
-        """Remove the socket of an i-PI that was killed: the next one needs its name."""
-        if not isinstance(error, ConnectionRefusedError):
-            self._refused_since = None
-        elif self._refused_since is None:
-            self._refused_since = now
-        elif now - self._refused_since > _STALE_SECONDS:
-            self._refused_since = None
-            if remove_stale_socket(self._address):
-                _log.warning(
-                    "removed %s, at which no i-PI listens any more", self._address.path
-                )
-
     def _read(self) -> bytes | None:
-        """Bytes that are there; None if there are none or i-PI is gone."""
-        if self._socket is None:
-            return None
-        if self._connection.state in (State.READY, State.HAVEDATA):
-            # A request has begun and its rest is under way. Bytes left unread when this
-            # process is killed would reset the connection, which hangs i-PI 3.3.
-            select.select([self._socket], [], [], _REST_TIMEOUT)
-        try:
-            data = self._socket.recv(_CHUNK_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            _log.warning("lost i-PI: %s", error)
-            self._disconnect()
-            return None
-        if not data:
-            _log.warning("lost i-PI: it closed the connection")
-            self._disconnect()
-            return None
-        return data
+        state = self._connection.state
+        return self._line.read(under_way=state in (State.READY, State.HAVEDATA))
 
     def _answer(self) -> None:
-        outgoing = self._connection.take_outgoing()
-        if not outgoing or self._socket is None:
-            return
-        try:
-            self._socket.settimeout(_SEND_TIMEOUT)
-            self._socket.sendall(outgoing)
-            self._socket.setblocking(False)
-        except OSError as error:
-            _log.warning("lost i-PI: %s", error)
-            self._disconnect()
+        self._line.send(self._connection.take_outgoing())
 
     def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._keeper is not None:
-            release(self._keeper)
-            self._ended_keepers.append(self._keeper[0])
-            self._keeper = None
-        self._ended_keepers = [
-            each
-            for each in self._ended_keepers
-            if os.waitpid(each, os.WNOHANG) == (0, 0)
-        ]
+        self._line.disconnect()
         self._held = []
-        self._try_at = self._clock() + self._pause
 
 
 def _open_memories(
