@@ -234,10 +234,8 @@ def test_killed_ipi_goes_on_to_the_bit(
     check_rebuild(folder)
 
 
-@pytest.mark.parametrize(
-    ("number_format", "fixcom"),
-    [(DEFAULT, False), pytest.param(FULL, True, marks=pytest.mark.soak)],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("number_format", "fixcom"), [(DEFAULT, False), (FULL, True)])
 def test_ipi_that_does_not_restart_to_the_bit_replaces_the_old_branch(
     ipi_program, short_directory, number_format, fixcom
 ):

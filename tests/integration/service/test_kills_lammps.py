@@ -90,13 +90,8 @@ def expected(n_steps):
     return list(range(0, n_steps + 1, STRIDE))
 
 
-@pytest.mark.parametrize(
-    ("n_kills", "n_steps"),
-    [
-        pytest.param(2, 480, id="short"),
-        pytest.param(50, 8_000, id="soak", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.soak  # test_lammps_service.py has the short one
+@pytest.mark.parametrize(("n_kills", "n_steps"), [(50, 8_000)])
 def test_killed_driver_of_lammps_misses_nothing(
     lammps_program, engine_environment, short_directory, n_kills, n_steps
 ):
