@@ -47,7 +47,12 @@ def build_source(settings: Settings) -> Source:
         assert source.address is not None
         numbers, masses = _atoms(source)
         return IpiClient(
-            source.address, numbers, masses, source.time_step, source.stride
+            source.address,
+            numbers,
+            masses,
+            source.time_step,
+            source.stride,
+            folder=settings.run.directory,
         )
     from mimyria.io.trajectory import parse_elements
     from mimyria_driver.replay import ReplaySource

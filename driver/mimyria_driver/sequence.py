@@ -65,7 +65,8 @@ class Sequencer:
         Args:
             step: its MD step.
             previous_step: step of the frame sent before it, −1 for the first of a
-                stream.
+                stream; where a stream goes back and its source knows that it goes on
+                from the series, the step before.
             digest: hash of its content.
 
         Returns:
@@ -86,22 +87,24 @@ class Sequencer:
             self.n_duplicates += 1
             return None
         else:
-            place = self._roll_back(step)
+            place = self._roll_back(step, previous_step)
         self._fresh = False
         self.last_step = step
         self._remember(step, digest)
         return place
 
-    def _roll_back(self, step: int) -> Place:
+    def _roll_back(self, step: int, previous_step: int) -> Place:
         if not self._fresh:
             raise FrameError(
                 f"step {step} came after step {self.last_step} with other content. "
                 "Within one run steps must rise: do not reset the time step between "
                 "runs, and let only one engine send to this driver."
             )
-        # Only a stream that first repeated the series to the bit is its continuation.
+        # Only a stream that first repeated the series to the bit is its continuation,
+        # or one whose source knows that it is.
         neighbour = step - self.stride
-        joined = self._joined and neighbour in self._digests
+        known = self._joined or previous_step == neighbour
+        joined = known and neighbour in self._digests
         for late in [known for known in self._digests if known >= step]:
             del self._digests[late]
         return Place(neighbour if joined else -1, rollback=True)

@@ -294,8 +294,8 @@ class Service:
                 self._aside.went_back(pending.frame.step)
             self._describe(self._session)
             self._waiting.append(pending)
-        elif arrived.frame.step <= self._session.journal.durable_step:
-            self._acknowledge(self._session.journal.durable_step)
+        else:
+            self._acknowledge(self._session)
 
     def _describe(self, session: Session) -> None:
         """Tell the evaluator, once, the groups that the first frame has settled."""
@@ -432,15 +432,16 @@ class Service:
 
     def _sync(self, session: Session) -> None:
         with self._syncs.measured():
-            step = session.journal.sync()
-        self._acknowledge(step)
+            session.journal.sync()
+        self._acknowledge(session)
 
-    def _acknowledge(self, step: int) -> None:
+    def _acknowledge(self, session: Session) -> None:
         """Tell the engine which steps are safe, never fewer than before.
 
         After a canary has failed the journal ends earlier for a while, but the frames
         between are here, and the engine may have forgotten them.
         """
+        step = session.confirmed_step
         if self._aside.safe(step):
             self._source.acknowledge(step)
 

@@ -59,6 +59,7 @@ class Pending:
     frame: Frame
     place: Place
     digest: bytes
+    stream: int = 0
 
 
 class Session:
@@ -131,6 +132,8 @@ class Session:
         self._sequencer = Sequencer(
             description.stride, journal.last_step, pipeline.digests
         )
+        self._stream = 0  # how often an engine has come back
+        self._reached = -1
         # Commits must not wait for more frames than an engine may have under way.
         self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
 
@@ -151,7 +154,18 @@ class Session:
         checks.check_identity(self.journal.identity, identity, str(self.journal.path))
         self.description = description
         self._sequencer.start_stream()
+        self._stream += 1
+        self._reached = -1
         self._greet("engine_back")
+
+    @property
+    def confirmed_step(self) -> int:
+        """Up to here every frame that the present engine has sent is safe on disk.
+
+        Less than the last step of the journal where the engine went back: what it sends
+        again may differ.
+        """
+        return min(self.journal.durable_step, self._reached)
 
     def place(self, arrived: Arrived) -> Pending | None:
         """Check a frame and give it its place; None: it is there already.
@@ -165,6 +179,7 @@ class Session:
         before = self._sequencer.last_step
         place = self._sequencer.place(frame.step, arrived.previous_step, digest)
         if place is None:
+            self._reached = max(self._reached, frame.step)
             return None
         if not self.journal.n_records and self.journal.identity.grouping is None:
             self._begin(frame)
@@ -183,7 +198,7 @@ class Session:
                 frame.step,
                 extra=_event("gap", before=before, step=frame.step),
             )
-        return Pending(frame, place, digest)
+        return Pending(frame, place, digest, self._stream)
 
     @property
     def grouping(self) -> Grouping | None:
@@ -220,6 +235,8 @@ class Session:
         self.uncertain.look(frame, sample.excess)
         self.journal.append(record)
         self.pipeline.push(record)
+        if pending.stream == self._stream:
+            self._reached = frame.step
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
             self._check_temperature()
         if self.progress.due(self.pipeline.n_frames):

@@ -6,6 +6,7 @@ exactly the central difference of its positions, so nothing is lost in NVE.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from mimyria.errors import FrameError
 from mimyria.frame import Array
 
-__all__ = ["CentralDifference", "Sample", "central_difference"]
+__all__ = ["CentralDifference", "Sample", "central_difference", "unwrapped"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,11 @@ class CentralDifference:
         """
         self._time_step = time_step
         self._samples: list[Sample] = []
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """The latest samples, oldest first."""
+        return self._samples
 
     @property
     def last(self) -> Sample | None:
@@ -88,8 +94,8 @@ def central_difference(
     """
     inverse = _inverse(here)
     fractional = here.positions @ inverse
-    forward = _unwrapped(after, fractional)
-    backward = _unwrapped(before, fractional)
+    forward = unwrapped(after, fractional)
+    backward = unwrapped(before, fractional)
     velocities: Array = (forward - backward) / (2 * time_step)
     if not (
         np.array_equal(before.cell, here.cell) and np.array_equal(after.cell, here.cell)
@@ -110,7 +116,7 @@ def _inverse(sample: Sample) -> Array:
     return inverse
 
 
-def _unwrapped(sample: Sample, fractional: Array) -> Array:
+def unwrapped(sample: Sample, fractional: Array) -> Array:
     """Positions of the images that are nearest to the given fractional coordinates.
 
     The jump is counted in the cell of the sample itself: an engine wraps each frame

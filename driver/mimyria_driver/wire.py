@@ -14,6 +14,7 @@ makes and refuses everything else by `WireError`.
       BYE ──►                                     the run is over
                    ◄── BYE_OK
                    ◄── BYE(text)                  the driver leaves; go on alone
+                   ◄── NOTE(text)                 a line for the engine's log
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Kind(enum.IntEnum):
     AGAIN = 6
     BYE = 7
     BYE_OK = 8
+    NOTE = 9
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ _PARTS: dict[Kind, tuple[_Part, ...]] = {
     Kind.AGAIN: (),
     Kind.BYE: (_TEXT,),
     Kind.BYE_OK: (),
+    Kind.NOTE: (_TEXT,),
 }
 
 
@@ -131,7 +134,8 @@ class Message:
 
     Attributes:
         kind: what it is for; decides which parts there are.
-        step: MD step of a frame; the durable step in WELCOME and ACK (−1: none).
+        step: MD step of a frame; the durable step in WELCOME and ACK (−1: none); the
+            first step that is not confirmed in HELLO.
         previous_step: step of the frame before, −1 for the first one.
         time: simulation time of a frame, fs.
         n_atoms: atoms in the whole system.
@@ -159,7 +163,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text of a REJECT or BYE, fit for a terminal."""
+        """The text of a REJECT, BYE or NOTE, fit for a terminal."""
         text = self.parts[0].decode("utf-8", "replace")
         return "".join(each if each.isprintable() else " " for each in text)
 

@@ -138,7 +138,7 @@ def collect(
                 receiver.accept(durable_step)
             elif isinstance(event, Ended):
                 collected.ended.append(event)
-            else:
+            elif event.frame.step > durable_step:  # the journal knows the others
                 collected.frames.append(event)
                 if acknowledge:
                     receiver.acknowledge(event.frame.step)
@@ -471,3 +471,145 @@ def test_nothing_hangs_or_is_lost_when_the_driver_restarts_often_and_fast(
     receiver.close()
     assert process.returncode == 0, log
     assert seen + part.steps == list(range(STRIDE, steps + 1, STRIDE))
+
+
+# -- while the driver is away ---------------------------------------------------------
+
+
+def with_options(text: str, options: str) -> str:
+    lines = [
+        line.replace("input 3", "input 4").replace(
+            "format ssi", f"{options} format ssis"
+        )
+        if "mimyria_start input" in line
+        else line
+        for line in text.splitlines()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_policy_stop_ends_all_ranks_cleanly_with_a_restart_file(
+    engine: Engine, short_directory: Path, ranks: int
+) -> None:
+    text = with_options(script(f"ipc://{short_directory}/s"), '"policy=stop wait=1"')
+    process = start(engine, short_directory, text, ranks=ranks)
+    log = output(process)
+    assert process.returncode == 0, log
+    assert f"The run stops at step {STRIDE}." in log
+    assert log.count("mimyria.restart holds the state") == 1
+    restart = (short_directory / "mimyria.restart").read_bytes()
+    assert restart.startswith(b"LammpS RestartT")
+    assert b"LammpS RestartT" in restart[-64:]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_policy_abort_ends_all_ranks_with_an_error(
+    engine: Engine, short_directory: Path, ranks: int
+) -> None:
+    text = with_options(script(f"ipc://{short_directory}/s"), '"policy=abort wait=1"')
+    process = start(engine, short_directory, text, ranks=ranks)
+    log = output(process)
+    assert process.returncode == 76, log
+    assert "ERROR: The driver at" in log
+    assert "has confirmed nothing for 1 s" in log
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_policy_drop_loses_the_same_frames_on_all_ranks(
+    engine: Engine, short_directory: Path, ranks: int
+) -> None:
+    endpoint = f"ipc://{short_directory}/s"
+    steps = 6000
+    text = with_options(script(endpoint, steps=steps), '"policy=drop wait=0.5"')
+    receiver = LammpsReceiver(endpoint)
+    process = start(engine, short_directory, text, ranks=ranks)
+    before = Collected()
+    collect(receiver, process, before, until_frames=30)
+    die(receiver)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "frames are dropped so far" in line:
+            break
+    receiver = LammpsReceiver(endpoint)
+    after = Collected()
+    collect(receiver, process, after, durable_step=before.steps[-1])
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    found = before.frames + after.frames
+    got = [each.frame.step for each in found]
+    assert got == sorted(set(got))
+    n_dropped = steps // STRIDE - len(got)
+    assert n_dropped > 0
+    assert f"mimyria: {n_dropped} frames were dropped" in log
+    # Whoever has no neighbour says so.
+    for last, each in zip([-1, *got], found, strict=False):
+        assert each.previous_step in (last, -1)
+        assert each.previous_step == -1 or each.frame.step == last + STRIDE
+
+
+def test_a_run_that_is_refused_later_goes_on_alone(
+    engine: Engine, short_directory: Path
+) -> None:
+    """The new driver has other settings: MD is not brought down by that."""
+    endpoint = f"ipc://{short_directory}/s"
+    receiver = LammpsReceiver(endpoint)
+    process = start(engine, short_directory, script(endpoint, steps=2000))
+    before = Collected()
+    collect(receiver, process, before, until_frames=20)
+    die(receiver)
+    receiver = LammpsReceiver(endpoint)
+    poller = zmq.Poller()
+    poller.register(receiver.pollable, zmq.POLLIN)
+    events: list[object] = []
+    while not events and poller.poll(1000 * TIMEOUT):
+        events += receiver.receive()
+    receiver.refuse("the journal was written with other models")
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert (
+        "mimyria: ERROR: The driver refuses this run: the journal was written with "
+        "other models The run goes on alone; its spectrum ends here." in log
+    )
+
+
+def test_a_frame_before_the_run_and_a_box_that_flips(
+    engine: Engine, short_directory: Path
+) -> None:
+    """`mimyria_frame` by hand gives step 0, once; `run 0` adds nothing."""
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    text = script(
+        receiver.endpoint,
+        extra="fix shear all deform 1 xy erate 0.004 remap x flip yes",
+        steps=400,
+    ).replace(
+        "run 400",
+        "python mimyria_frame input 1 SELF format p exists\n"
+        "python mimyria_frame invoke\nrun 0\nrun 400",
+    )
+    process = start(engine, short_directory, text, triclinic=True)
+    collected = Collected()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert collected.steps == list(range(0, 401, STRIDE))
+    cells = np.array([each.frame.cell for each in collected.frames])
+    assert (np.diff(cells[:, 1, 0]) < -10.0).any()  # it has flipped
+    np.testing.assert_allclose(np.linalg.det(cells), 16.0**3, rtol=1e-9)
+
+
+def test_the_newer_whole_restart_file_is_found(tmp_path: Path) -> None:
+    from mimyria_driver.lammps.hook import mimyria_newest
+
+    first, second = str(tmp_path / "a"), str(tmp_path / "b")
+    assert mimyria_newest(first, second) == "none"
+    mark = b"LammpS RestartT\0"
+    for age, path in ((100.0, first), (200.0, second)):
+        Path(path).write_bytes(mark + bytes(500) + mark)
+        os.utime(path, (age, age))
+    assert mimyria_newest(first, second) == second
+    Path(second).write_bytes(mark + bytes(400))  # killed while it was written
+    assert mimyria_newest(first, second) == first

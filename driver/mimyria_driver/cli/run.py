@@ -8,7 +8,7 @@ from typing import Any
 
 from mimyria_driver.cli.parsing import add_command
 from mimyria_driver.settings import load_settings
-from mimyria_driver.signals import StopRequest
+from mimyria_driver.signals import STOPPED, StopRequest
 
 __all__ = ["add_parser"]
 
@@ -48,6 +48,11 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
     """Add the command to the parser."""
     parser = add_command(subparsers, "run", "serve an engine as run.toml says", _RUN)
     parser.add_argument("settings", type=Path, metavar="RUN.TOML")
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="wait while another driver serves this run, and take over when it is gone",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -55,5 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
     # First of all: a signal while the rest is loaded shall find its handler.
     with StopRequest() as stop:
         from mimyria_driver.service import run
+        from mimyria_driver.standby import wait_for_folder
 
-        return run(load_settings(arguments.settings), stop=stop)
+        settings = load_settings(arguments.settings)
+        if arguments.standby and not wait_for_folder(
+            settings.run.directory, lambda: stop.signal_name is not None
+        ):
+            return STOPPED
+        return run(settings, stop=stop)

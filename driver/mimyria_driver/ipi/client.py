@@ -1,26 +1,38 @@
 """i-PI as a source: the driver as a client that feels no force.
 
-Transport and book-keeping around `mimyria_driver.ipi.protocol`. i-PI sends positions
+Book-keeping between a `Line` and `mimyria_driver.ipi.protocol`. i-PI sends positions
 only, of every MD step, without a step number: the client counts, and makes velocities
-by central differences, one step late. Each request is answered at once, before anything
-can go wrong with its content, so that no error of ours reaches the dynamics.
+by central differences, one step late. A request is answered as soon as its positions
+are in the spool, with zeros whatever becomes of them, so that no error of ours reaches
+the dynamics and a driver that is killed misses nothing. A request that was not answered
+is sent again, to the bit, to the next client.
 """
 
 from __future__ import annotations
 
+import enum
 import logging
-import select
-import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimyria.errors import EngineError, FrameError, MimyriaError, SettingsError
+from mimyria.errors import (
+    EngineError,
+    FrameError,
+    MimyriaError,
+    OutputError,
+    SettingsError,
+)
 from mimyria.frame import Array, Frame
 from mimyria.units import ANGSTROM_PER_IPI_BOHR
+from mimyria_driver.ipi.line import Line
+from mimyria_driver.ipi.memory import Memory
+from mimyria_driver.ipi.placing import follows
 from mimyria_driver.ipi.protocol import (
     Connection,
     Exit,
@@ -29,7 +41,7 @@ from mimyria_driver.ipi.protocol import (
     Positions,
     State,
 )
-from mimyria_driver.ipi.transport import connect, parse_address
+from mimyria_driver.ipi.spool import Configuration, Spool
 from mimyria_driver.sources import (
     Arrived,
     Ended,
@@ -44,13 +56,19 @@ __all__ = ["IpiClient"]
 _log = logging.getLogger(__name__)
 
 _LEAST_MAX_ATOMS: Final = 100_000
-_CHUNK_BYTES: Final = 1 << 18
-_FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
-_LAST_PAUSE: Final = 2.0  # ... up to this
-_SEND_TIMEOUT: Final = 10.0  # s
-_REST_TIMEOUT: Final = 0.05  # s to wait for the rest of a request that has begun
+_COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about a full disk
 # A key that always has the same value, as i-PI demands of what it may print.
 _EXTRAS: Final = b'{"mimyria": 1}'
+
+Heard = Init | Positions | Exit
+
+
+class _Place(enum.Enum):
+    """What the first configuration of a connection is to the known ones."""
+
+    REPEATED = 0
+    NEXT = 1
+    UNKNOWN = 2
 
 
 class IpiClient:
@@ -65,6 +83,7 @@ class IpiClient:
         stride: int,
         first_rid: int | None = None,
         *,
+        folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is opened before the first `receive`.
@@ -77,10 +96,13 @@ class IpiClient:
             stride: MD steps from one frame to the next.
             first_rid: identity of the bead to follow; without it, that of the first
                 request.
+            folder: where positions wait for the journal; without it a client that is
+                killed begins anew, with a gap.
             clock: seconds that only grow.
 
         Raises:
             SettingsError: a setting that cannot be used.
+            OutputError: the folder cannot be used.
         """
         if not (time_step > 0 and stride >= 1 and len(numbers) == len(masses) > 0):
             raise SettingsError(
@@ -88,32 +110,34 @@ class IpiClient:
                 f"mass for each atom, but got {time_step} fs, {stride}, {len(masses)} "
                 f"masses for {len(numbers)} atoms."
             )
-        self._address = parse_address(address)
+        self._line = Line(address, clock)
         self._description = RunDescription("i-PI", numbers, masses, time_step, stride)
         self._first_rid = first_rid
         self._clock = clock
         # A wrong number is an error that names it; an absurd one is not taken in.
         self._max_atoms = max(10 * len(numbers), _LEAST_MAX_ATOMS)
-        self._socket: socket.socket | None = None
         self._connection = Connection(_EXTRAS, self._max_atoms)
-        self._pause = _FIRST_PAUSE
-        self._try_at = -float("inf")
-        # Never readable: stands in for the socket while there is none, so that a
-        # poller sleeps until its timeout instead of spinning.
-        self._idle, self._idle_end = socket.socketpair()
         self._difference = CentralDifference(time_step)
         self._step = -1
         self._previous_step = -1
         self._unmatched = True  # the first frame of a connection is not placed yet
         self._offer: Positions | None = None
+        self._back_to: int | None = None
         self._closed = False
         self._failure: MimyriaError | None = None
+        self._recovered = False
+        self._complain_at = -float("inf")
+        self._held: list[Heard] = []
+        self._queue: list[Event] = []
         self.n_foreign = 0
+        self._spool, self._memory = _open_memories(folder, len(numbers))
+        # What an earlier driver had not brought into the journal comes first.
+        self._recovering = self._spool is not None and bool(self._spool.kept)
 
     @property
     def pollable(self) -> object | None:
         """The socket; while i-PI is not there, one that never has anything."""
-        return self._idle if self._socket is None else self._socket
+        return self._line.pollable
 
     # -- Source -----------------------------------------------------------------------
 
@@ -126,55 +150,100 @@ class IpiClient:
         """
         if self._failure is not None:
             raise self._failure
-        events: list[Event] = []
-        if self._closed or self._offer is not None or not self._is_connected():
-            return events
-        while self._offer is None and self._socket is not None:
-            data = self._read()
-            if data is None:
-                break
-            try:
-                heard = self._connection.receive(data)
-            except IpiProtocolError as error:
-                _log.error("%s Connecting anew.", error)
-                self._disconnect()
-                break
-            # The answer first: i-PI must not wait for what we make of the frame.
-            self._answer()
-            try:
-                for each in heard:
-                    events += self._take(each)
-            except (FrameError, SettingsError) as error:
-                self._failure = error
-                break
+        if self._recovering:
+            self._recovering = False
+            self._recovered = True
+            return [Started(self._description)]
+        events, self._queue = self._queue, []
+        try:
+            events += self._receive()
+        except (FrameError, SettingsError) as error:
+            self._failure = error
         if self._failure is not None and not events:
             raise self._failure
         # The frames before a bad one are good: the error comes with the next call.
         return events
 
-    def accept(self, durable_step: int) -> None:
-        """Count the frame that was offered as the first one after `durable_step`.
+    def _receive(self) -> list[Event]:
+        events: list[Event] = []
+        try:
+            events += self._take_all(self._held)
+            while not self._is_waiting and self._is_connected():
+                data = self._read()
+                if data is None:
+                    break
+                try:
+                    self._held = list(self._connection.receive(data))
+                except IpiProtocolError as error:
+                    _log.error("%s Connecting anew.", error)
+                    self._disconnect()
+                    break
+                events += self._take_all(self._held)
+        except (FrameError, SettingsError) as error:
+            self._failure = error
+        except OSError as error:
+            # i-PI waits for its answer, and that is all: it will come.
+            self._complain(error)
+        return events
 
-        i-PI does not say how many steps it has made, so that a stream which does not
-        begin a run begins with a gap: its first step lies two strides ahead.
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nothing may be read now."""
+        return self._closed or self._offer is not None or self._recovered
+
+    def _take_all(self, heard: list[Heard]) -> list[Event]:
+        """Take what i-PI said, one after the other, then answer."""
+        events: list[Event] = []
+        while heard:
+            events += self._take(heard[0])
+            del heard[0]
+        if self._offer is None or self._spool is None:
+            self._answer()
+        return events
+
+    def accept(self, durable_step: int) -> None:
+        """Give a configuration that was offered its step.
+
+        One that is known has the step that it had. Else it counts as the first one
+        after `durable_step`: i-PI does not say how many steps it has made, so that a
+        stream which does not begin a run begins with a gap, and its first step lies two
+        strides ahead.
         """
+        if self._recovered:
+            self._recovered = False
+            self._queue = self._replay()
+            return
         offer = self._require_offer()
         latest = max(durable_step, self._step)
         stride = self._description.stride
-        self._step = 0 if latest < 0 else (latest // stride + 2) * stride
+        if self._back_to is not None:
+            self._step = self._back_to
+        else:
+            self._step = 0 if latest < 0 else (latest // stride + 2) * stride
         self._previous_step = -1
         self._difference.clear()
+        try:
+            self._keep(offer)
+        except OSError as error:
+            self._complain(error)  # not kept, so a kill now makes a gap
         self._difference.push(self._sample(offer))
+        self._answer()
 
     def refuse(self, reason: str) -> None:
         """Leave i-PI, which then waits for a client that can serve it."""
-        self._require_offer()
+        if self._recovered:
+            self._recovered = False
+        else:
+            self._require_offer()
         _log.error("left i-PI: %s", reason)
         self._closed = True
+        # The answer is left to the next client: this configuration is sent again.
         self._disconnect()
 
     def acknowledge(self, step: int) -> None:
-        """i-PI keeps no frames: nothing to do."""
+        """Every frame up to `step` is safe: positions before it are not needed."""
+        if self._spool is not None:
+            self._spool.forget(step)
 
     def close(self, *, coming_back: bool = False) -> None:
         """Leave i-PI, which waits for another client in any case.
@@ -182,14 +251,17 @@ class IpiClient:
         Args:
             coming_back: makes no difference here.
         """
+        if self._line.is_over:
+            return
         self._closed = True
-        self._disconnect()
-        self._idle.close()
-        self._idle_end.close()
+        self._line.close()
+        for each in (self._spool, self._memory):
+            if each is not None:
+                each.close()
 
     # -- events -----------------------------------------------------------------------
 
-    def _take(self, event: Init | Positions | Exit) -> list[Event]:
+    def _take(self, event: Heard) -> list[Event]:
         if isinstance(event, Exit):
             self._disconnect()
             return [Ended("i-PI has ended")]
@@ -210,15 +282,84 @@ class IpiClient:
             )
         if self._unmatched:
             self._unmatched = False
-            if not self._repeats_last(event):
+            place = self._place(event)
+            if place is _Place.REPEATED:
+                return []
+            if place is _Place.UNKNOWN:
                 self._offer = event
                 return [Started(self._description)]
-            return []
-        return self._next_frame(event)
-
-    def _next_frame(self, event: Positions) -> list[Event]:
         self._step += 1
-        self._difference.push(self._sample(event))
+        self._join(event)
+        try:
+            self._keep(event)
+        except OSError:
+            self._step -= 1  # it is taken again later
+            raise
+        return self._next_frame(self._sample(event))
+
+    def _place(self, event: Positions) -> _Place:
+        """What the first configuration of a connection is to the known ones."""
+        if self._repeats_last(event):
+            return _Place.REPEATED
+        # A configuration that is remembered comes first: a molecule that swings may
+        # look as if it went on.
+        self._back_to = None
+        if self._memory is not None:
+            self._back_to = self._memory.recall(event.cell, event.positions)
+        if self._back_to is not None:
+            _log.warning("i-PI went back from step %d to %d", self._step, self._back_to)
+            return _Place.UNKNOWN
+        sample = replace(self._sample(event), step=self._step + 1)
+        if follows(self._difference.samples, sample):
+            return _Place.NEXT
+        return _Place.UNKNOWN
+
+    def _join(self, event: Positions) -> None:
+        """After a step back: whether the way goes on as it did, velocities and all.
+
+        Then the frame before, which this stream has not sent, is a neighbour.
+        """
+        if self._back_to is None or self._step != self._back_to + 1:
+            return
+        if self._memory is not None and self._memory.knows(
+            self._step, event.cell, event.positions
+        ):
+            stride = self._description.stride
+            self._previous_step = self._back_to // stride * stride
+        self._back_to = None
+
+    def _keep(self, event: Positions) -> None:
+        """Make this configuration survive a kill, before it is answered.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        configuration = Configuration(
+            self._step, event.rid, event.cell, event.positions
+        )
+        if self._spool is not None:
+            self._spool.append(configuration)
+        if self._memory is not None:
+            self._memory.remember(self._step, event.cell, event.positions)
+
+    def _replay(self) -> list[Event]:
+        """The frames of an earlier driver that may be missing in the journal."""
+        assert self._spool is not None
+        events: list[Event] = []
+        for each in self._spool.kept:
+            if each.step != self._step + 1:
+                self._difference.clear()
+                self._previous_step = -1
+            self._step = each.step
+            self._first_rid = each.rid
+            n_atoms = len(self._description.numbers)
+            events += self._next_frame(
+                self._sample(Positions(each.rid, each.cell, each.positions, n_atoms))
+            )
+        return events
+
+    def _next_frame(self, newest: Sample) -> list[Event]:
+        self._difference.push(newest)
         if (self._step - 1) % self._description.stride:
             return []  # the step before is not sampled, and needs no velocities
         found = self._difference.velocities()
@@ -234,6 +375,15 @@ class IpiClient:
         )
         previous, self._previous_step = self._previous_step, sample.step
         return [Arrived(frame, previous)]
+
+    def _complain(self, error: OSError) -> None:
+        now = self._clock()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAIN_INTERVAL
+            _log.error(
+                "positions cannot be kept (%s); i-PI waits until they can",
+                error.strerror or error,
+            )
 
     def _sample(self, event: Positions) -> Sample:
         positions = np.frombuffer(event.positions).reshape(-1, 3)
@@ -277,64 +427,44 @@ class IpiClient:
         offer, self._offer = self._offer, None
         return offer
 
-    # -- transport --------------------------------------------------------------------
+    # -- connection -------------------------------------------------------------------
 
     def _is_connected(self) -> bool:
-        if self._socket is not None:
+        if self._line.is_open:
             return True
-        now = self._clock()
-        if now < self._try_at:
+        if not self._line.connect():
             return False
-        self._try_at = now + self._pause
-        self._pause = min(2 * self._pause, _LAST_PAUSE)
-        try:
-            self._socket = connect(self._address)
-        except OSError as error:
-            _log.debug("i-PI is not there: %s", error)
-            return False
-        _log.info("connected to i-PI at %s", self._address.path or self._address)
         self._connection = Connection(_EXTRAS, self._max_atoms)
         self._unmatched = True
-        self._pause = _FIRST_PAUSE
+        self._held = []
         return True
 
     def _read(self) -> bytes | None:
-        """Bytes that are there; None if there are none or i-PI is gone."""
-        if self._socket is None:
-            return None
-        if self._connection.state in (State.READY, State.HAVEDATA):
-            # A request has begun and its rest is under way. Bytes left unread when this
-            # process is killed would reset the connection, which hangs i-PI 3.3.
-            select.select([self._socket], [], [], _REST_TIMEOUT)
-        try:
-            data = self._socket.recv(_CHUNK_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            _log.warning("lost i-PI: %s", error, extra={"code": "engine_lost"})
-            self._disconnect()
-            return None
-        if not data:
-            reason = "it closed the connection"
-            _log.warning("lost i-PI: %s", reason, extra={"code": "engine_lost"})
-            self._disconnect()
-            return None
-        return data
+        state = self._connection.state
+        return self._line.read(under_way=state in (State.READY, State.HAVEDATA))
 
     def _answer(self) -> None:
-        outgoing = self._connection.take_outgoing()
-        if not outgoing or self._socket is None:
-            return
-        try:
-            self._socket.settimeout(_SEND_TIMEOUT)
-            self._socket.sendall(outgoing)
-            self._socket.setblocking(False)
-        except OSError as error:
-            _log.warning("lost i-PI: %s", error, extra={"code": "engine_lost"})
-            self._disconnect()
+        self._line.send(self._connection.take_outgoing())
 
     def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        self._try_at = self._clock() + self._pause
+        self._line.disconnect()
+        self._held = []
+
+
+def _open_memories(
+    folder: Path | None, n_atoms: int
+) -> tuple[Spool | None, Memory | None]:
+    """What outlives this process; without a folder the steps alone are remembered."""
+    if folder is None:
+        return None, Memory(None, n_atoms)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (
+            Spool(folder / "ipi.positions", n_atoms),
+            Memory(folder / "ipi.memory", n_atoms),
+        )
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: positions of i-PI cannot be kept here "
+            f"({error.strerror or error}). Make room, or choose another run.directory."
+        ) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 from dataclasses import dataclass
 from typing import Final
 
 from mimyria.errors import AccessError, SettingsError
 
-__all__ = ["Address", "connect", "parse_address"]
+__all__ = ["Address", "connect", "parse_address", "remove_stale_socket"]
 
 _CONNECT_TIMEOUT: Final = 1.0  # s
 
@@ -73,6 +74,26 @@ def connect(address: Address) -> socket.socket:
             raise
     found.setblocking(False)
     return found
+
+
+def remove_stale_socket(address: Address) -> bool:
+    """Remove the socket of an i-PI that was killed, which a new one stumbles over.
+
+    Only a socket of our own user; the caller knows that nobody listens there.
+
+    Returns:
+        Whether it was removed.
+    """
+    if address.path is None:
+        return False
+    try:
+        found = os.lstat(address.path)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+            return False
+        os.unlink(address.path)
+    except OSError:
+        return False
+    return True
 
 
 def _check_owner(connected: socket.socket, path: str) -> None:

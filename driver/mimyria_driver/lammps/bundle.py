@@ -13,6 +13,10 @@ _MODULES: Final = (
     "wire",
     "lammps/engine",
     "lammps/access",
+    "lammps/options",
+    "lammps/agreement",
+    "lammps/spill",
+    "lammps/window",
     "lammps/sender",
     "lammps/hook",
 )

@@ -28,6 +28,7 @@ import numpy as np
 from mimyria.errors import EngineError
 from mimyria.frame import Array
 from mimyria_driver.lammps.engine import Engine, HookError
+from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lammps.sender import Sender
 
 __all__ = ["Lammps", "VelocityRecord", "main", "open_lammps", "preload_mpi", "stream"]
@@ -165,6 +166,10 @@ def stream(
         sender.sample(engine)
         if each is not None:
             each(engine)
+        if sender.stopping:
+            if sender.options.restart != "none":
+                lmp.command(f"write_restart {sender.options.restart}")
+            return
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,7 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="lammps: %(message)s")
     lmp = open_lammps(options.log)
-    sender = Sender(options.endpoint, tuple(options.elements), options.stride)
+    try:
+        chosen = parse_options(" ".join(options.options))
+    except HookError as error:
+        _log.error("%s", error)
+        return 78
+    sender = Sender(
+        options.endpoint, tuple(options.elements), options.stride, options=chosen
+    )
     record = VelocityRecord()
     input_file = options.input.resolve()
     try:
@@ -238,6 +250,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--seed", type=int, default=20231, help="of the thermostat")
     parser.add_argument("--log", type=Path, help="log file of LAMMPS")
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what to do while the driver is away, as policy=spill wait=60",
+    )
     parser.add_argument(
         "--dump-velocities", type=Path, help="keep all velocities in this .npz"
     )

@@ -6,6 +6,7 @@ A ROUTER socket, one conversation with each MPI rank. Joining and checking frame
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -46,6 +47,8 @@ _ADVANCE: Final = 8
 _BATCH: Final = 64  # messages read in one `receive`
 _MAX_MESSAGE_BYTES: Final = 1 << 30
 _SILENCE: Final = 8.0  # s without a word after which another engine may take over
+_LOOK_INTERVAL: Final = 0.2  # s between two looks whether the engine is there
+_WARN_INTERVAL: Final = 60.0  # s between two lines about another engine
 _Peer = tuple[bytes, Message]  # its ZeroMQ identity and its HELLO
 
 
@@ -90,6 +93,9 @@ class LammpsReceiver:
         self._socket.linger = 0
         self._socket.router_mandatory = True
         self._socket.sndhwm = self._socket.rcvhwm = 8 * _CREDIT
+        # A peer behind a dead line is dropped, so that its successor gets its place.
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
         before = os.umask(0o077)
         try:
@@ -108,9 +114,10 @@ class LammpsReceiver:
         self._failure: FrameError | None = None
         self._durable_step = -1
         self._gone: set[int] = set()
+        self._reason = self._note = ""
         self._early: dict[tuple[int, int], Message] = {}
         self._sent_again: set[bytes] = set()
-        self._heard_at = clock()
+        self._heard_at = self._warn_at = self._look_at = clock()
 
     @property
     def pollable(self) -> object | None:
@@ -156,11 +163,22 @@ class LammpsReceiver:
         return events
 
     def accept(self, durable_step: int) -> None:
-        """Let the engine go on after `durable_step`."""
+        """Let the engine go on.
+
+        It knows itself which of its frames were confirmed, and sends all others. Where
+        it has gone back behind `durable_step` it may take another way from there, so
+        that step says nothing about its frames; where it begins beyond, it is told.
+        """
         session = self._require_offer()
-        self._durable_step = durable_step
-        session.start_after(durable_step)
-        self._say(Kind.WELCOME, step=durable_step, credit=_CREDIT)
+        begin = max(hello.step for _, hello in self._peers.values())
+        self._durable_step = max(-1, begin - 1)
+        session.start_after(self._durable_step)
+        self._say(Kind.WELCOME, step=self._durable_step, credit=_CREDIT)
+        stride = session.description.stride
+        self._note = ""
+        if 0 <= durable_step < self._durable_step - stride:
+            self._note = _gap(durable_step, begin, stride)
+            self._say(Kind.NOTE, text=self._note)
 
     def refuse(self, reason: str) -> None:
         """Tell the engine that this run cannot be served; it ends with this text."""
@@ -170,8 +188,12 @@ class LammpsReceiver:
 
     def acknowledge(self, step: int) -> None:
         """Every frame up to `step` is safe; the engine may forget it."""
-        self._durable_step = max(self._durable_step, step)
-        if self._session is not None and not self._offered:
+        if self._session is None or self._offered:
+            return
+        step = min(step, self._session.last_step)
+        if step > self._durable_step:
+            self._durable_step = step
+        if step >= 0:
             self._say(Kind.ACK, step=self._durable_step)
 
     def close(self, *, coming_back: bool = False) -> None:
@@ -223,6 +245,8 @@ class LammpsReceiver:
         if self._session is None:
             self._keep_early(message)
             return []
+        if self._gone and message.step > self._session.last_step:
+            return self._break_off()
         self._heard_at = self._clock()
         if message.step <= self._durable_step:
             # A frame sent again: its sender has missed the last word.
@@ -249,12 +273,14 @@ class LammpsReceiver:
                 hello, Kind.WELCOME, step=self._durable_step, credit=_CREDIT
             )
             self._send(identity, welcome)
+            if self._note:
+                self._say(Kind.NOTE, text=self._note)
             return []
         if self._session is not None:
-            if self._clock() - self._heard_at < _SILENCE:
-                _log.warning("another engine called while one is running; it must wait")
+            if self._clock() - self._heard_at < _SILENCE and self._is_there():
+                self._turn_away(identity, hello)
                 return []
-            _log.warning("the engine has been silent; another one takes its place")
+            _log.warning("the engine is gone; another one takes its place")
             self._forget_session()
         if any(peer.n_ranks != hello.n_ranks for _, peer in self._peers.values()):
             self._peers.clear()
@@ -266,6 +292,25 @@ class LammpsReceiver:
             credit = min(hello.credit, _CREDIT) + _ADVANCE
             self._send(identity, self._reply(hello, Kind.WELCOME, credit=credit))
         return []
+
+    def _is_there(self) -> bool:
+        """Whether the engine still has a connection, as far as one can see."""
+        if self._clock() < self._look_at:
+            return True  # many calls are no reason to disturb it
+        self._look_at = self._clock() + _LOOK_INTERVAL
+        return any(
+            self._send(known, self._reply(hello, Kind.ACK, step=self._durable_step))
+            for known, hello in self._peers.values()
+        )
+
+    def _turn_away(self, identity: bytes, hello: Message) -> None:
+        """Another engine has to wait, and is told so, as is the user, now and then."""
+        note = self._reply(hello, Kind.NOTE)
+        text = b"the driver serves another engine; this one waits for its end"
+        self._send(identity, replace(note, parts=(text,)))
+        if self._clock() >= self._warn_at:
+            self._warn_at = self._clock() + _WARN_INTERVAL
+            _log.warning("another engine called while one is running; it must wait")
 
     def _open_session(self) -> list[Event]:
         hellos = {rank: hello for rank, (_, hello) in self._peers.items()}
@@ -282,10 +327,18 @@ class LammpsReceiver:
         self._heard_at = self._clock()
         return [Started(session.description)]
 
+    def _break_off(self) -> list[Event]:
+        """A rank sends frames after another has left: there will be no whole ones."""
+        reason = f"a part of the engine has left: {self._reason}"
+        self._say(Kind.BYE, text=reason)
+        self._forget_session()
+        return [Ended(reason)]
+
     def _part(self, goodbye: Message) -> list[Event]:
         if self._session is None or not self._is_ours(goodbye):
             return []
         self._gone.add(goodbye.rank)
+        self._reason = goodbye.text
         if len(self._gone) < self._session.n_ranks:
             return []
         self._forget_session()
@@ -316,7 +369,7 @@ class LammpsReceiver:
         """One message to every rank."""
         for identity, hello in self._peers.values():
             message = self._reply(hello, kind, step=step, credit=credit)
-            if kind in (Kind.REJECT, Kind.BYE):
+            if kind in (Kind.REJECT, Kind.BYE, Kind.NOTE):
                 message = replace(message, parts=(text.encode()[:MAX_TEXT_BYTES],))
             self._send(identity, message)
 
@@ -344,9 +397,22 @@ class LammpsReceiver:
             incarnation=message.incarnation,
         )
 
-    def _send(self, identity: bytes, message: Message) -> None:
+    def _send(self, identity: bytes, message: Message) -> bool:
+        """Send; False where the peer has no connection."""
         try:
             self._socket.send_multipart([identity, *encode(message)], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             # The peer is gone or does not read; it will say HELLO when it is back.
             _log.debug("could not answer an engine: %s", error)
+            return error.errno != errno.EHOSTUNREACH
+        return True
+
+
+def _gap(durable_step: int, begin: int, stride: int) -> str:
+    """What the engine's log is told about frames that nobody has."""
+    missing = (begin - durable_step - 1) // stride
+    return (
+        f"the driver has frames up to step {durable_step}, but this run begins at step "
+        f"{begin}: {missing} frames are missing, and a new segment begins. Start from "
+        "an older restart file to have them."
+    )

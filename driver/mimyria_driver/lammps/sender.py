@@ -1,55 +1,52 @@
-"""The sending end: a window of unconfirmed frames over one ZeroMQ socket.
+"""The sending end: what the hook does with the frames of one engine.
 
-It knows the protocol of `mimyria_driver.wire` and what an engine offers, and needs only
-the standard library and pyzmq; Python 3.8 is enough. There is no thread: everything
-happens while the engine waits for `sample` to return.
+It knows what an engine offers and what its user wants while the driver is away, and
+needs only the standard library and pyzmq; Python 3.8 is enough. There is no thread:
+everything happens while the engine waits for `sample` to return.
 
 A frame is kept until the driver says that it is safe on disk. While `credit` frames
 wait for that, the engine waits too, also for a driver that died: it is found again when
-it is back, and gets once more all it has not confirmed.
+it is back, and gets once more all it has not confirmed. Other policies: see `options`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import sys
+import tempfile
 import time
-from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import zmq
-
-from mimyria_driver.lammps.access import Door, ForeignError
 from mimyria_driver.lammps.engine import Engine, HookError
-from mimyria_driver.wire import (
-    Kind,
-    Message,
-    WireError,
-    decode,
-    encode,
-    pack_box,
-    pack_card,
-)
+from mimyria_driver.lammps.options import Options
+from mimyria_driver.lammps.spill import Spill
+from mimyria_driver.lammps.window import RefusedError, Window
+from mimyria_driver.wire import Kind, Message, pack_box, pack_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RefusedError", "Sender", "write_line"]
+__all__ = ["AwayError", "RefusedError", "Sender", "write_line"]
 
-FIRST_PATIENCE = 2.0  # s without an answer until the socket is made anew; doubles ...
-LAST_PATIENCE = 30.0  # ... up to this
-NOTICE_INTERVAL = 30.0  # s between two lines about waiting
-GOODBYE_PATIENCE = 5.0  # s to wait for the driver's last word
+SHORT = 1.0  # s between two looks at the file of frames while waiting
+EARLY = 2  # frames at the begin of a run whose trouble is an error of its input
 
 
-class RefusedError(HookError):
-    """The driver does not take this run."""
+class AwayError(HookError):
+    """The driver has been away for as long as its user allows."""
 
 
 class Sender:
-    """Sends the frames of one engine and forgets them when they are safe."""
+    """Sends the frames of one engine and forgets them when they are safe.
+
+    Attributes:
+        agree: whether any MPI rank wants something; asked once in each `sample`.
+        stopping: the user's time is over, and the run is to end here.
+        n_sent: frames of this run that were handed on.
+        n_dropped: frames that were dropped, in all runs.
+        seconds_waited: for the driver, in all runs.
+    """
 
     def __init__(
         self,
@@ -57,6 +54,7 @@ class Sender:
         elements: tuple[str, ...],
         stride: int,
         log: Callable[[str], None] | None = None,
+        options: Options | None = None,
     ) -> None:
         """Nothing is opened before the first frame.
 
@@ -65,6 +63,7 @@ class Sender:
             elements: chemical symbol of each atom type.
             stride: MD steps from one frame to the next.
             log: takes a line for people; stderr if not given.
+            options: what to do while the driver is away; wait if not given.
         """
         if not endpoint or not elements or stride < 1:
             raise HookError(
@@ -72,115 +71,266 @@ class Sender:
                 f"and a stride, but got '{endpoint}', {elements} and {stride}."
             )
         self.endpoint = endpoint
-        self._door = Door(endpoint)
+        self.options = options or Options()
+        self.agree: Callable[[bool], bool] = bool
+        self.stopping = False
+        self.n_dropped = 0
+        self.seconds_waited = 0.0
         self._elements = elements
         self._stride = stride
         self._log = log or write_line
-        self._context: Any = None
-        self._socket: Any = None
-        self._detached = False
-        self._notice_at = 0.0
-        self.seconds_waited = 0.0
+        self._detached = self._failed = False
+        self._spill: Spill | None = None
+        self._window: Window | None = None
         self._forget_run()
 
     def _forget_run(self) -> None:
-        self._hello: Message | None = None
-        self._incarnation = 0
+        if self._window is not None:
+            self._window.close()
+        self._window = None
         self._run_key: tuple[float, int] = (0.0, 0)
-        self._rank, self._n_ranks = 0, 1
         self._last_step = -1
-        self._durable_step = -1
-        self._credit = 0  # until the driver grants some
-        self._waiting: deque[tuple[int, list[bytes]]] = deque()
+        self._previous_step = -1
+        self._repeated = False
+        self._giving_way = False
         self._still_same: tuple[bytes, ...] = ()
         self.n_sent = 0
+
+    @property
+    def consequence(self) -> str:
+        """What becomes of the run after an error."""
+        if self.options.policy == "stop":
+            return "The run stops at the next frame."
+        return "The run goes on alone; its spectrum ends here."
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the run has only begun, so that trouble is an error of its input."""
+        return self.n_sent < EARLY
 
     def sample(self, engine: Engine) -> None:
         """Send the present frame; waits when the driver is behind or not there.
 
         Raises:
-            HookError: the frame cannot be streamed, or the driver refuses the run.
+            HookError: the frame cannot be streamed, the driver refuses the run, or the
+                user's time is over (`AwayError`).
         """
-        if self._detached:
+        failure: Exception | None = None
+        in_time = True
+        try:
+            in_time = self._prepare(engine)
+        except Exception as error:
+            failure = error
+        # Once in each call on every rank, whatever happens on one of them.
+        late = self.agree(not in_time)
+        if failure is not None:
+            raise failure
+        if late and self.options.policy == "abort":
+            raise AwayError(self._away())
+        if late and self.options.policy == "stop":
+            self.stopping = True
+            if engine.rank == 0:
+                self._log(f"{self._away()} The run stops at step {engine.step}.")
+        if self._window is None or self.stopping or self._detached:
             return
-        step = engine.step
-        if self._hello and step == self._last_step:
-            return
-        run_key = (engine.time_step, engine.n_atoms)
-        if self._hello and (step < self._last_step or run_key != self._run_key):
-            # reset_timestep, `clear`, another time step: a new run for the driver.
-            self.finish()
-            if self._detached:
-                return
-        if not self._hello:
-            self._introduce(engine, run_key)
-        previous, self._last_step = self._last_step, step
-        if step <= self._durable_step:
-            return
-        self._read_answers(0.0)
-        self._wait_until(lambda: len(self._waiting) < self._credit)
-        if self._detached:
-            return
-        raw = self._stamped(self._frame(engine, step, previous))
-        self._waiting.append((step, raw))
-        self._socket.send_multipart(raw)
-        self.n_sent += 1
-        self._read_answers(0.0)
+        if late and self.options.policy == "drop":
+            self._drop()
+        else:
+            self._hand_on(engine)
+            self._stand_at_barrier()
 
     def finish(self) -> None:
-        """Wait until all frames are safe, say goodbye, close the socket."""
-        if not self._hello:
+        """Wait until all frames are safe, say goodbye, release all."""
+        if self._window is None:
             return
-        self._wait_until(lambda: not self._waiting)
-        if not self._detached:
-            goodbye = Message(Kind.BYE, parts=(b"end of the run",))
-            self._socket.send_multipart(self._stamped(goodbye))
-            self._wait_for_goodbye()
-        self._close_socket()
+        # The run is over, so the wait begins anew; what is in the file needs a driver.
+        self._giving_way = False
+        if not self.stopping and not self._wait_until(
+            lambda: self._n_waiting == 0, finishing=True
+        ):
+            self._log(self._away())
+        if self._n_waiting:
+            self._log(f"{self._n_waiting} frames were not confirmed by the driver")
+        elif not self._window.detached:
+            self._window.say_goodbye("end of the run")
+        if self.n_dropped:
+            self._log(f"{self.n_dropped} frames were dropped")
+        self._detached = self._detached or self._window.detached
+        self._forget_run()
+
+    def detach(self, reason: str) -> None:
+        """Send no more after an error; the run goes on alone, or stops."""
+        self._detached = self._failed = True
+        if self._window is not None:
+            self._window.say_goodbye(reason)
         self._forget_run()
 
     def close(self) -> None:
-        """Release the socket at once; what is not confirmed may be lost."""
-        self._close_socket()
-        if self._context is not None:
-            self._context.term()
-            self._context = None
+        """Release all at once; what is not confirmed may be lost."""
         self._forget_run()
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
 
-    # -- messages -------------------------------------------------------------------
+    # -- one frame --------------------------------------------------------------------
 
-    def _stamped(self, message: Message) -> list[bytes]:
-        """Encoded, with the sender's rank and incarnation."""
-        return encode(
-            replace(
-                message,
-                rank=self._rank,
-                n_ranks=self._n_ranks,
-                incarnation=self._incarnation,
+    def _prepare(self, engine: Engine) -> bool:
+        """Ready for this frame, or False when the user's time is over."""
+        if self._window is not None and self._window.detached:
+            self.finish()
+        if self._detached or self.stopping:
+            # On another rank than the one with the trouble the others follow.
+            return not (self._failed and self.options.policy == "stop")
+        step = engine.step
+        self._repeated = self._window is not None and step == self._last_step
+        if self._repeated:
+            return True
+        run_key = (engine.time_step, engine.n_atoms)
+        known = self._window is not None
+        if known and (step < self._last_step or run_key != self._run_key):
+            # reset_timestep, `clear`, another time step: a new run for the driver.
+            self.finish()
+            if self._detached:
+                return True
+        if self._window is None:
+            self._introduce(engine, run_key)
+        assert self._window is not None
+        self._last_step = step
+        self._window.advance(0.0)
+        self._drain()
+        return self._wait_until(self._has_room)
+
+    def _hand_on(self, engine: Engine) -> None:
+        """The frame goes to the driver, or behind those that wait in the file."""
+        assert self._window is not None
+        if self._window.detached or self._repeated:
+            return
+        message = self._frame(engine, self._last_step, self._previous_step)
+        raw = self._window.stamped(message)
+        waits = bool(self._spill) or not self._window.has_room
+        if not (waits and self._keep_in_file(self._last_step, raw)):
+            self._window.push(self._last_step, raw)
+        self._previous_step = self._last_step
+        self.n_sent += 1
+        self._window.advance(0.0)
+
+    def _keep_in_file(self, step: int, raw: list[bytes]) -> bool:
+        if self.options.policy != "spill":
+            return False
+        assert self._window is not None
+        if self._spill is None:
+            self._spill = Spill(
+                self.options.spill or _spill_path(), self.options.spill_mb << 20
             )
+        if not self._spill:
+            self._log(f"frames wait in {self._spill.path} from step {step} on")
+        if self._spill.push(step, raw):
+            return True
+        self._log(f"{self._spill.path} is full; the engine waits for the driver")
+        window = self._window
+        while not (window.detached or self._spill.push(step, raw)):
+            window.advance(SHORT)
+            self._drain()
+        return True
+
+    def _drain(self) -> None:
+        """Frames from the file, in their order, as far as there is room."""
+        assert self._window is not None
+        while self._spill and self._window.has_room and not self._window.detached:
+            self._window.push(*self._spill.pop())
+
+    def _drop(self) -> None:
+        """Lose this frame; the next one says that it has no neighbour."""
+        self.n_dropped += 1
+        self._previous_step = -1
+        if self.n_dropped & (self.n_dropped - 1) == 0:
+            self._log(f"{self._away()} {self.n_dropped} frames are dropped so far.")
+
+    def _stand_at_barrier(self) -> None:
+        """Before LAMMPS writes its restart file of this step: all frames are safe."""
+        if not self.options.barrier or self._last_step % self.options.barrier:
+            return
+        if not self._wait_until(lambda: self._n_waiting == 0):
+            self._log(
+                f"the restart file of step {self._last_step} is ahead of the driver by "
+                f"{self._n_waiting} frames"
+            )
+
+    # -- waiting ----------------------------------------------------------------------
+
+    @property
+    def _n_waiting(self) -> int:
+        window = 0 if self._window is None else len(self._window)
+        return window + (0 if self._spill is None else len(self._spill))
+
+    def _has_room(self) -> bool:
+        assert self._window is not None
+        return self._window.has_room and not self._spill
+
+    def _wait_until(
+        self, reached: Callable[[], bool], *, finishing: bool = False
+    ) -> bool:
+        """Until it is so; False when nothing has moved for as long as the user allows.
+
+        Once that has happened nothing is waited for, until the driver moves again.
+        """
+        window = self._window
+        assert window is not None
+        limit = 0.0 if self._giving_way else self.options.limit
+        if finishing and self.options.policy == "spill":
+            limit = None
+        begin = mark = time.monotonic()
+        in_time = True
+        while not (reached() or window.detached):
+            before, now = window.durable_step, time.monotonic()
+            if limit is not None and now - mark >= limit:
+                in_time = False
+                break
+            left = SHORT if limit is None else min(SHORT, mark + limit - now)
+            window.advance(left)
+            self._drain()
+            if window.durable_step > before:
+                mark = time.monotonic()
+        self._giving_way = not in_time
+        self.seconds_waited += time.monotonic() - begin
+        return in_time
+
+    def _away(self) -> str:
+        return (
+            f"The driver at {self.endpoint} has confirmed nothing for "
+            f"{self.options.wait:g} s."
         )
 
+    # -- messages ---------------------------------------------------------------------
+
     def _introduce(self, engine: Engine, run_key: tuple[float, int]) -> None:
-        self._rank, self._n_ranks = engine.rank, engine.n_ranks
-        self._incarnation = int.from_bytes(os.urandom(8), "little")
         self._run_key = run_key
         card = engine.card(self._elements, self._stride)
         # Kept and sent again as it is: after a reconnection the atoms of two ranks
         # could otherwise be those of two different steps.
-        self._hello = Message(
+        hello = Message(
             Kind.HELLO,
             step=engine.step,
             n_atoms=engine.n_atoms,
             n_local=engine.n_local,
             parts=(pack_card(card), engine.ids(), engine.types(), engine.masses()),
         )
-        self._connect()
+        self._window = Window(
+            self.endpoint,
+            replace(
+                hello,
+                rank=engine.rank,
+                n_ranks=engine.n_ranks,
+                incarnation=int.from_bytes(os.urandom(8), "little"),
+            ),
+            self._log,
+        )
 
     def _frame(self, engine: Engine, step: int, previous: int) -> Message:
         rows, origin, _ = engine.box()
         ids, positions = engine.ids(), engine.positions()
         velocities = engine.velocities()
-        if self.n_sent < 2:
+        if self.is_early:
             self._check_velocities(ids, positions, velocities)
         time_step, _ = self._run_key
         return Message(
@@ -210,136 +360,15 @@ class Sender:
                 "a rerun without velocities. Stream from the program that integrates."
             )
 
-    # -- connection -----------------------------------------------------------------
-
-    def _connect(self) -> None:
-        """Open a socket and say HELLO until the driver answers; resend the rest."""
-        assert self._hello is not None
-        patience = FIRST_PATIENCE
-        while True:
-            self._close_socket()
-            if self._context is None:
-                self._context = zmq.Context()
-            self._socket = self._context.socket(zmq.DEALER)
-            self._socket.linger = 0
-            # The window bounds what is under way; libzmq must not block besides.
-            self._socket.sndhwm = self._socket.rcvhwm = 0
-            obstacle = self._enter()
-            if obstacle:
-                self._notice(obstacle)
-                time.sleep(min(patience, FIRST_PATIENCE))
-                continue
-            # The credit tells a new driver that an old one has taken this run.
-            hello = replace(self._hello, credit=self._credit)
-            self._socket.send_multipart(self._stamped(hello))
-            if self._wait_for_welcome(patience) or self._detached:
-                break
-            patience = min(2 * patience, LAST_PATIENCE)
-        for _, raw in self._waiting:
-            self._socket.send_multipart(raw)
-
-    def _enter(self) -> str:
-        """Connect the socket; else why it has to wait."""
-        try:
-            return self._door.open(self._socket)
-        except ForeignError as error:
-            if not self._credit:
-                raise
-            return str(error)  # no reason to end a run that is under way
-
-    def _wait_for_welcome(self, patience: float) -> bool:
-        deadline = time.monotonic() + patience
-        while not self._detached:
-            message = self._receive(deadline - time.monotonic())
-            if message is None:
-                self._notice(f"waiting for the driver at {self.endpoint}")
-                return False
-            self._door.check()
-            self._obey(message)
-            if message.kind is Kind.WELCOME:
-                return True
-        return True
-
-    def _wait_until(self, reached: Callable[[], bool]) -> None:
-        patience = FIRST_PATIENCE
-        begin = mark = time.monotonic()
-        while not (reached() or self._detached):
-            before = self._durable_step
-            self._read_answers(mark + patience - time.monotonic())
-            now = time.monotonic()
-            if self._durable_step > before:
-                mark, patience = now, FIRST_PATIENCE
-            elif now - mark >= patience:
-                self._notice(f"waiting for the driver to take step {self._last_step}")
-                self._connect()
-                mark, patience = time.monotonic(), min(2 * patience, LAST_PATIENCE)
-        self.seconds_waited += time.monotonic() - begin
-
-    def _wait_for_goodbye(self) -> None:
-        deadline = time.monotonic() + GOODBYE_PATIENCE
-        while True:
-            message = self._receive(deadline - time.monotonic())
-            if message is None:
-                self._log("the driver has all frames, but did not say goodbye")
-                return
-            if message.kind is Kind.BYE_OK:
-                return
-
-    def _read_answers(self, timeout: float) -> None:
-        """Obey all messages that are there; wait for the first one if none is."""
-        message = self._receive(timeout)
-        while message is not None:
-            if message.kind is Kind.AGAIN:
-                self._connect()
-                return
-            self._obey(message)
-            message = None if self._detached else self._receive(0.0)
-
-    def _obey(self, message: Message) -> None:
-        if message.kind is Kind.WELCOME:
-            self._credit = max(1, message.credit)
-        if message.kind in (Kind.ACK, Kind.WELCOME):
-            self._forget(message.step)
-        elif message.kind is Kind.REJECT:
-            raise RefusedError(f"The driver refuses this run: {message.text}")
-        elif message.kind is Kind.BYE:
-            self._log(f"the driver has left ({message.text}); the run goes on alone")
-            self._detached = True
-            self._waiting.clear()
-
-    def _forget(self, durable_step: int) -> None:
-        self._durable_step = max(self._durable_step, durable_step)
-        while self._waiting and self._waiting[0][0] <= self._durable_step:
-            self._waiting.popleft()
-
-    def _receive(self, timeout: float) -> Message | None:
-        """The next message of this run, None after the timeout in seconds."""
-        deadline = time.monotonic() + max(0.0, timeout)
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            if not self._socket.poll(math.ceil(1000 * left)):
-                return None
-            try:
-                message = decode(self._socket.recv_multipart())
-            except WireError as error:
-                self._log(f"ignored a message: {error}")
-                continue
-            if message.incarnation == self._incarnation:
-                return message
-
-    def _close_socket(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def _notice(self, text: str) -> None:
-        now = time.monotonic()
-        if now >= self._notice_at and self._rank == 0:
-            self._notice_at = now + NOTICE_INTERVAL
-            self._log(text)
-
 
 def write_line(text: str) -> None:
     """One line for people, on stderr, which no engine buffers."""
     sys.stderr.write(f"mimyria: {text}\n")
     sys.stderr.flush()
+
+
+def _spill_path() -> str:
+    """A file of this process alone."""
+    descriptor, path = tempfile.mkstemp(prefix="mimyria-", suffix=".spill")
+    os.close(descriptor)
+    return path

@@ -238,5 +238,22 @@ def lammps(directory):
         return serve(settings, lambda: build_source(settings), stop=stop)
 
 
+def ipi(directory, address, *elements):
+    """A driver that is the client of a real i-PI, with the exact models."""
+    settings = make_settings(
+        directory,
+        source={
+            "kind": "ipi",
+            "address": address,
+            "time_step": TIME_STEP,
+            "stride": STRIDE,
+            "elements": list(elements),
+        },
+    )
+    with StopRequest() as stop:
+        return serve(settings, lambda: build_source(settings), stop=stop)
+
+
 if __name__ == "__main__":
-    sys.exit({"scripted": scripted, "lammps": lammps}[sys.argv[1]](*sys.argv[2:]))
+    main = {"scripted": scripted, "lammps": lammps, "ipi": ipi}[sys.argv[1]]
+    sys.exit(main(*sys.argv[2:]))

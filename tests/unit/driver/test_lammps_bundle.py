@@ -45,7 +45,9 @@ def test_the_bundle_runs_where_mimyria_is_not_installed(tmp_path: Path) -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout == "['mimyria_finish', 'mimyria_frame', 'mimyria_start']\n"
+    assert done.stdout == (
+        "['mimyria_finish', 'mimyria_frame', 'mimyria_newest', 'mimyria_start']\n"
+    )
 
 
 def test_the_modules_of_the_hook_leave_numpy_and_torch_alone() -> None:

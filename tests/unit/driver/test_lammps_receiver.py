@@ -88,7 +88,7 @@ class Peer:
         self.socket.send_multipart(encode(replace(message, **self.stamp)))
         return take(self.receiver)
 
-    def hello(self) -> list[Event]:
+    def hello(self, step: int = -1) -> list[Event]:
         types = TYPES[self.rows]
         masses = np.array([MASSES[each] for each in types])
         parts = (
@@ -98,7 +98,7 @@ class Peer:
             masses.astype("<f8").tobytes(),
         )
         return self.send(
-            Message(Kind.HELLO, n_atoms=3, n_local=len(self.rows), parts=parts)
+            Message(Kind.HELLO, step, n_atoms=3, n_local=len(self.rows), parts=parts)
         )
 
     def frame(self, step: int, previous: int, **change: object) -> list[Event]:
@@ -154,7 +154,7 @@ def frames(events: list[Event]) -> list[int]:
 
 
 def opened(peer: Peer, durable_step: int = -1) -> None:
-    events = peer.hello()
+    events = peer.hello(durable_step + 1)
     assert len(events) == 1
     assert isinstance(events[0], Started)
     peer.receiver.accept(durable_step)
@@ -287,7 +287,10 @@ def test_another_engine_must_wait_while_one_is_running(
     with Peer(receiver) as peer, Peer(receiver, incarnation=8) as other:
         opened(peer)
         assert other.hello() == []
-        assert other.answer() is None
+        note = other.answer()
+        assert note is not None
+        assert note.kind is Kind.NOTE
+        assert "serves another engine" in note.text
         assert frames(peer.frame(4, -1)) == [4]
         clock.now += 60.0
         events = other.hello()

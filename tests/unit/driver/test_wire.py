@@ -48,7 +48,7 @@ def messages(draw: st.DrawFn) -> Message:
         parts = (draw(TEXTS), block(id_bytes), block(4 * n_local), block(8 * n_local))
     elif kind is Kind.FRAME:
         parts = (block(96), block(id_bytes), block(24 * n_local), block(24 * n_local))
-    elif kind in (Kind.REJECT, Kind.BYE):
+    elif kind in (Kind.REJECT, Kind.BYE, Kind.NOTE):
         parts = (draw(TEXTS),)
     return Message(
         kind,

@@ -1,0 +1,148 @@
+"""Processes that are killed at random moments, and what is left of a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import analytic
+import numpy as np
+
+from mimyria.storage import read_result
+from mimyria_driver.journal import read_journal
+from mimyria_driver.pipeline import rebuild
+from mimyria_driver.records import read_header
+
+TIMEOUT = 240.0
+
+
+@dataclass
+class Driver:
+    """The service as a process of its own, started as often as it takes."""
+
+    arguments: list[str]
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    kills: list[float] = field(default_factory=list)
+    errors: str = ""
+
+    def start(self) -> None:
+        with (self.folder / "driver.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, analytic.__file__, *self.arguments], stderr=log
+            )
+        self.began = time.monotonic()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(SIGKILL)
+        self.process.wait(TIMEOUT)
+        self.kills.append(time.monotonic() - self.began)
+
+    def pause(self, seconds: float) -> None:
+        assert self.process is not None
+        self.process.send_signal(SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(SIGCONT)
+
+    def finish(self) -> int:
+        assert self.process is not None
+        return self.process.wait(TIMEOUT)
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "driver.log").read_text()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
+
+
+def hammer(driver, folder, is_running, seed, n_kills, longest=0.8):
+    """Kill the driver at random moments: mostly while it takes frames, else before."""
+    rng = np.random.default_rng(seed)
+    driver.start()
+    while len(driver.kills) < n_kills and is_running():
+        known = last_step(folder)
+        deadline = time.monotonic() + 60.0
+        if rng.random() < 0.15:
+            time.sleep(rng.uniform(0.0, 4.0))  # perhaps it has only begun to load
+        else:
+            while last_step(folder) == known and time.monotonic() < deadline:
+                if not (is_running() and driver.is_running()):
+                    return
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, longest))
+        if not driver.is_running():
+            return
+        driver.kill()
+        driver.start()
+
+
+def journal_of(folder):
+    return folder / "spectrum" / "journal"
+
+
+def wait_for_step(folder, step, is_running=lambda: True):
+    """Until a frame of this step or later is in the journal."""
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline and is_running():
+        if last_step(folder) >= step:
+            return
+        time.sleep(0.02)
+    assert last_step(folder) >= step
+
+
+def last_step(folder):
+    """Step of the last whole record; what is being written does not count."""
+    path = journal_of(folder)
+    if not path.exists():
+        return -1
+    identity, start = read_header(path)
+    size = identity.record_size
+    n_records = (path.stat().st_size - start) // size
+    if n_records < 1 or identity.grouping is None:
+        return -1
+    with path.open("rb") as file:
+        file.seek(start + (n_records - 1) * size)
+        return int.from_bytes(file.read(size)[8:16], "little", signed=True)
+
+
+def steps(folder):
+    return [record.step for record in read_journal(journal_of(folder))]
+
+
+def bits(folder):
+    """What must not differ: live records and all that is folded from them."""
+    path = journal_of(folder)
+    identity, _ = read_header(path)
+    settings = analytic.make_settings(folder / "spectrum")
+    pipeline = rebuild(path, identity, settings.spectrum)
+    state = {
+        f"{target}.{name}": array.tobytes()
+        for target, arrays in pipeline.state().items()
+        for name, array in arrays.items()
+    }
+    return state, pipeline.n_frames, pipeline.n_segments, pipeline.n_missing
+
+
+def check_rebuild(folder):
+    """The published result is the fold of the journal, to the bit."""
+    path = journal_of(folder)
+    identity, _ = read_header(path)
+    settings = analytic.make_settings(folder / "spectrum")
+    again = rebuild(path, identity, settings.spectrum).result({})
+    result = read_result(folder / "spectrum" / "spectrum.h5")
+    for name in ("dipole", "polarizability"):
+        found, wanted = getattr(result, name), getattr(again, name)
+        np.testing.assert_array_equal(found.values, wanted.values)
+        np.testing.assert_array_equal(found.counts, wanted.counts)
+    return result

@@ -1,0 +1,267 @@
+"""A real i-PI while drivers and i-PI itself are killed at random moments."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hammer import (
+    TIMEOUT,
+    Driver,
+    bits,
+    check_rebuild,
+    hammer,
+    journal_of,
+    last_step,
+    steps,
+    wait_for_step,
+)
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+
+ELEMENTS = ("O", "H", "H") * 3
+STRIDE = 4
+INPUT = """
+<simulation verbosity='low' floatformat='{format}'>
+ <output prefix='o'>
+  <checkpoint stride='50' filename='chk' overwrite='True'/>
+ </output>
+ <total_steps>{steps}</total_steps>
+ <prng><seed>31415</seed></prng>
+ <ffdirect name='well'><pes>harmonic</pes>
+  <parameters>{{k1: 0.5}}</parameters>
+ </ffdirect>
+ <ffsocket name='driver' mode='unix' pbc='False'>
+  <address>driver</address>
+  <latency>{latency}</latency>
+  <parameters>{{dt_fs: 0.5}}</parameters>
+ </ffsocket>
+ <system>
+  <initialize nbeads='1'>
+   <file mode='xyz'> init.xyz </file>
+   <velocities mode='thermal' units='kelvin'> 300 </velocities>
+  </initialize>
+  <forces>
+   <force forcefield='well'/>
+   <force forcefield='driver'/>
+  </forces>
+  <motion mode='dynamics'>
+   <fixcom>{fixcom}</fixcom>
+   <dynamics mode='nve'><timestep units='femtosecond'> 0.5 </timestep></dynamics>
+  </motion>
+  <ensemble><temperature units='kelvin'> 300 </temperature></ensemble>
+ </system>
+</simulation>
+"""
+# A checkpoint to the bit, and no motion of the whole that i-PI takes away again when it
+# starts, which makes the next step another one in the last bit.
+FULL = "%24.16e"
+DEFAULT = "%16.8e"
+
+
+class Ipi:
+    """i-PI, which goes on from its checkpoint when it is started again."""
+
+    def __init__(
+        self, program, folder, n_steps, latency, number_format=FULL, fixcom=False
+    ):
+        folder.mkdir()
+        self.program, self.folder = program, folder
+        (folder / "input.xml").write_text(
+            INPUT.format(
+                steps=n_steps, latency=latency, format=number_format, fixcom=fixcom
+            )
+        )
+        rng = np.random.default_rng(3)
+        rows = [
+            f"{element} {x:.6f} {y:.6f} {z:.6f}"
+            for element, (x, y, z) in zip(
+                ELEMENTS, rng.normal(scale=0.04, size=(9, 3)), strict=True
+            )
+        ]
+        head = "# CELL(abcABC): 20 22 24 80 75 70 positions{angstrom} cell{angstrom}"
+        (folder / "init.xyz").write_text("\n".join(["9", head, *rows]) + "\n")
+        self.n_kills = 0
+
+    def start(self):
+        checkpoint = self.folder / "o.chk"
+        begin = "input.xml"
+        if checkpoint.exists() and "</simulation>" in checkpoint.read_text():
+            begin = "begin.xml"
+            checkpoint.rename(self.folder / begin)
+        elif (self.folder / "begin.xml").exists():
+            begin = "begin.xml"  # killed in the middle of writing: the one before
+        with (self.folder / "ipi.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "-S", f"{self.folder}/", begin],
+                cwd=self.folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+        self.n_kills += 1
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+
+    @property
+    def log(self):
+        return (self.folder / "ipi.log").read_text()
+
+
+def driver_of(folder):
+    arguments = ["ipi", str(folder / "spectrum"), f"unix:{folder}/driver", *ELEMENTS]
+    return Driver(arguments, folder)
+
+
+@pytest.fixture(scope="module")
+def quiet(ipi_program):
+    """Undisturbed runs by their length."""
+
+    runs = {}
+    with tempfile.TemporaryDirectory(prefix="mim-") as name:
+
+        def run(n_steps):
+            if n_steps not in runs:
+                folder = Path(name) / str(n_steps)
+                ipi = Ipi(ipi_program, folder, n_steps, 1e-4)
+                driver = driver_of(folder)
+                ipi.start()
+                driver.start()
+                try:
+                    assert driver.finish() == 0, driver.log
+                    assert ipi.process.wait(TIMEOUT) == 0, ipi.log
+                finally:
+                    ipi.end()
+                    driver.end()
+                runs[n_steps] = folder
+            return runs[n_steps]
+
+        yield run
+
+
+def expected(n_steps):
+    return list(range(STRIDE, n_steps, STRIDE))
+
+
+def same_as(folder, quiet_folder):
+    assert journal_of(folder).read_bytes() == journal_of(quiet_folder).read_bytes()
+    assert bits(folder) == bits(quiet_folder)
+    check_rebuild(folder)
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "n_steps"),
+    [
+        pytest.param(2, 300, id="short"),
+        pytest.param(50, 3_500, id="soak", marks=pytest.mark.soak),
+    ],
+)
+def test_killed_driver_of_ipi_misses_nothing(
+    ipi_program, short_directory, quiet, n_kills, n_steps
+):
+    """R1, N9: to the bit the journal of the quiet run, and i-PI never hangs."""
+    folder = short_directory / "killed"
+    ipi = Ipi(ipi_program, folder, n_steps, 5e-3)
+    driver = driver_of(folder)
+    ipi.start()
+    try:
+        hammer(driver, folder, ipi.is_running, seed=2, n_kills=n_kills)
+        assert driver.finish() == 0, driver.log
+        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
+    finally:
+        ipi.end()
+        driver.end()
+    assert len(driver.kills) == n_kills
+    assert steps(folder) == expected(n_steps)
+    same_as(folder, quiet(n_steps))
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "n_steps"),
+    [
+        pytest.param(1, 300, id="short"),
+        pytest.param(10, 3_000, id="soak", marks=pytest.mark.soak),
+    ],
+)
+def test_killed_ipi_goes_on_to_the_bit(
+    ipi_program, short_directory, quiet, n_kills, n_steps
+):
+    """R2, N9: from full-precision checkpoints; stale sockets are in nobody's way."""
+    folder = short_directory / "killed"
+    ipi = Ipi(ipi_program, folder, n_steps, 2e-3)
+    driver = driver_of(folder)
+    driver.start()
+    rng = np.random.default_rng(8)
+    try:
+        for number in range(n_kills):
+            ipi.start()
+            begin = n_steps * number // (n_kills + 1)
+            step = begin + rng.integers(10, n_steps // (n_kills + 1))
+            wait_for_step(folder, step, driver.is_running)
+            assert ipi.is_running(), ipi.log
+            ipi.kill()
+            deadline = time.monotonic() + 30.0
+            while (folder / "driver").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not (folder / "driver").exists()
+        ipi.start()
+        assert driver.finish() == 0, driver.log
+        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
+    finally:
+        ipi.end()
+        driver.end()
+    assert ipi.n_kills == n_kills
+    assert driver.log.count("i-PI went back from step") == n_kills
+    assert driver.log.count("at which no i-PI listens any more") == n_kills
+    assert steps(folder) == expected(n_steps)
+    quiet_folder = quiet(n_steps)
+    assert bits(folder) == bits(quiet_folder)
+    check_rebuild(folder)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("number_format", "fixcom"), [(DEFAULT, False), (FULL, True)])
+def test_ipi_that_does_not_restart_to_the_bit_replaces_the_old_branch(
+    ipi_program, short_directory, number_format, fixcom
+):
+    """R7: eight digits, or a centre of mass that is fixed once more: one segment."""
+    folder, n_steps = short_directory / "killed", 300
+    ipi = Ipi(ipi_program, folder, n_steps, 2e-3, number_format, fixcom)
+    driver = driver_of(folder)
+    driver.start()
+    try:
+        ipi.start()
+        wait_for_step(folder, 130, driver.is_running)
+        ipi.kill()
+        reached = last_step(folder)
+        (folder / "driver").unlink()
+        ipi.start()
+        assert driver.finish() == 0, driver.log
+        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
+    finally:
+        ipi.end()
+        driver.end()
+    back = re.search(r"i-PI went back from step (\d+) to (\d+)", driver.log)
+    assert back
+    assert int(back[2]) in (50, 100, 150)
+    assert int(back[1]) >= reached
+    if number_format == DEFAULT:
+        assert "took another way" in driver.log
+    assert steps(folder) == expected(n_steps)
+    result = check_rebuild(folder)
+    assert result.provenance["segments"] == 1

@@ -1,0 +1,251 @@
+"""A real LAMMPS while drivers and engines are killed at random moments."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hammer import (
+    TIMEOUT,
+    Driver,
+    bits,
+    check_rebuild,
+    hammer,
+    journal_of,
+    last_step,
+    steps,
+    wait_for_step,
+)
+
+from mimyria_driver.lammps.bundle import bundle_hook
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+
+INPUTS = Path(__file__).resolve().parents[3] / "inputs" / "lammps" / "water"
+STRIDE = 4
+
+
+class Lammps:
+    """The shipped input for runs in pieces, started as often as it takes."""
+
+    def __init__(self, program, environment, folder, n_steps, every):
+        shutil.copytree(INPUTS, folder)
+        (folder / "mimyria_hook.py").write_text(bundle_hook())
+        self.folder, self.environment = folder, environment
+        self.command = [
+            *(program, "-in", "restart.lammps", "-log", "none"),
+            *("-var", "warmup", "50", "-var", "steps", str(n_steps)),
+            *("-var", "every", str(every)),
+        ]
+        self.n_kills = 0
+
+    def start(self):
+        with (self.folder / "lammps.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+        self.n_kills += 1
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+
+    @property
+    def log(self):
+        return (self.folder / "lammps.log").read_text()
+
+
+def driver_of(folder):
+    return Driver(["lammps", str(folder / "spectrum")], folder)
+
+
+def quiet_run(program, environment, folder, n_steps, every):
+    lammps = Lammps(program, environment, folder, n_steps, every)
+    driver = driver_of(folder)
+    lammps.start()
+    try:
+        driver.start()
+        assert driver.finish() == 0, driver.log
+        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
+    finally:
+        lammps.end()
+        driver.end()
+
+
+def expected(n_steps):
+    return list(range(0, n_steps + 1, STRIDE))
+
+
+@pytest.mark.soak  # test_lammps_service.py has the short one
+@pytest.mark.parametrize(("n_kills", "n_steps"), [(50, 8_000)])
+def test_killed_driver_of_lammps_misses_nothing(
+    lammps_program, engine_environment, short_directory, n_kills, n_steps
+):
+    """R1: to the bit the journal of the run that nobody disturbed."""
+    engine = (lammps_program, engine_environment)
+    quiet_run(*engine, short_directory / "quiet", n_steps, 200)
+    folder = short_directory / "killed"
+    lammps = Lammps(*engine, folder, n_steps, 200)
+    driver = driver_of(folder)
+    lammps.start()
+    try:
+        hammer(driver, folder, lammps.is_running, seed=1, n_kills=n_kills)
+        assert driver.finish() == 0, driver.log
+        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
+    finally:
+        lammps.end()
+        driver.end()
+    assert len(driver.kills) == n_kills
+    assert steps(folder) == expected(n_steps)
+    quiet = journal_of(short_directory / "quiet").read_bytes()
+    assert journal_of(folder).read_bytes() == quiet
+    assert bits(folder) == bits(short_directory / "quiet")
+    check_rebuild(folder)
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "n_steps"),
+    [
+        pytest.param(1, 480, id="short"),
+        pytest.param(10, 4_000, id="soak", marks=pytest.mark.soak),
+    ],
+)
+def test_killed_lammps_has_each_step_once(
+    lammps_program, engine_environment, short_directory, n_kills, n_steps
+):
+    """R2: it goes on from its restart files; nothing twice, nothing missing."""
+    folder = short_directory / "run"
+    lammps = Lammps(lammps_program, engine_environment, folder, n_steps, 100)
+    driver = driver_of(folder)
+    driver.start()
+    rng = np.random.default_rng(7)
+    try:
+        for number in range(n_kills):
+            lammps.start()
+            # Somewhere in its part of the run, with files from before and after.
+            begin = n_steps * number // (n_kills + 1)
+            step = begin + rng.integers(0, n_steps // (n_kills + 1))
+            wait_for_step(folder, step, driver.is_running)
+            assert lammps.is_running(), lammps.log
+            lammps.kill()
+        lammps.start()
+        assert driver.finish() == 0, driver.log
+        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
+    finally:
+        lammps.end()
+        driver.end()
+    assert lammps.n_kills == n_kills
+    assert "went back from step" in driver.log  # the restart was not to the bit
+    assert steps(folder) == expected(n_steps)
+    result = check_rebuild(folder)
+    assert result.provenance["segments"] == 1
+    assert result.provenance["missing_frames"] == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [3, 5, 6])
+def test_killed_and_stopped_both_have_each_step_once(
+    lammps_program, engine_environment, short_directory, seed
+):
+    """R3: 20 faults, each on one end or on both."""
+    folder = short_directory / "run"
+    n_steps, n_faults = 5_000, 20
+    lammps = Lammps(lammps_program, engine_environment, folder, n_steps, 200)
+    driver = driver_of(folder)
+    rng = np.random.default_rng(seed)
+    lammps.start()
+    driver.start()
+    done = {"driver": 0, "engine": 0, "both": 0, "stop": 0}
+    try:
+        for number in range(n_faults):
+            wait_for_step(
+                folder,
+                n_steps * number // (n_faults + 1) + rng.integers(0, 300),
+                driver.is_running,
+            )
+            fault = str(rng.choice(list(done)))
+            done[fault] += 1
+            if fault == "stop":
+                driver.pause(rng.uniform(0.1, 2.2))
+            if fault in ("driver", "both"):
+                driver.kill()
+            if fault in ("engine", "both"):
+                lammps.kill()
+                lammps.start()
+            if fault in ("driver", "both"):
+                driver.start()
+        assert driver.finish() == 0, driver.log
+        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
+    finally:
+        lammps.end()
+        driver.end()
+    assert sum(done.values()) == n_faults
+    assert min(done.values()) > 0
+    assert steps(folder) == expected(n_steps)
+    result = check_rebuild(folder)
+    assert result.provenance["segments"] == 1
+    assert result.provenance["missing_frames"] == 0
+
+
+def test_without_the_barrier_a_loss_is_a_gap_that_is_counted_and_said(
+    lammps_program, engine_environment, short_directory
+):
+    """R4: both die after a restart file that the driver has no frames for."""
+    folder = short_directory / "run"
+    lammps = Lammps(lammps_program, engine_environment, folder, 800, 100)
+    lammps.command += ["-var", "options", "barrier=0"]
+    text = (folder / "restart.lammps").read_text()
+    (folder / "restart.lammps").write_text(text.replace("barrier=${every}", "wait=1"))
+    driver = driver_of(folder)
+    lammps.start()
+    driver.start()
+    try:
+        wait_for_step(folder, 120, driver.is_running)
+        lammps.process.kill()
+        lammps.process.wait(TIMEOUT)
+        driver.kill()
+        # A restart file from later than anything the driver has.
+        reached = last_step(folder)
+        alone = text.replace("mimyria_frame", "#").split("label           production")[
+            0
+        ]
+        (folder / "alone.lammps").write_text(
+            alone + f"label production\nrun {600 - 0} upto\nwrite_restart water.a\n"
+        )
+        subprocess.run(
+            [*lammps.command[:2], "alone.lammps", *lammps.command[3:]],
+            cwd=folder,
+            env=engine_environment,
+            check=True,
+            timeout=TIMEOUT,
+            stdout=subprocess.DEVNULL,
+        )
+        (folder / "water.b").unlink(missing_ok=True)
+        driver.start()
+        lammps.start()
+        assert driver.finish() == 0, driver.log
+        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
+    finally:
+        lammps.end()
+        driver.end()
+    found = steps(folder)
+    assert found == [*range(0, reached + 1, 4), *range(600, 801, 4)]
+    result = check_rebuild(folder)
+    assert result.provenance["segments"] == 2
+    assert result.provenance["missing_frames"] == (600 - reached) // 4 - 1
+    assert f"frames are missing between step {reached} and 600" in driver.log
+    assert f"the driver has frames up to step {reached}, but this run" in lammps.log
