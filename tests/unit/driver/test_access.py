@@ -425,7 +425,7 @@ def test_the_sender_finds_a_driver_that_comes_late_and_comes_back_elsewhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over TCP with keys; the second driver has another port, and the same keys."""
-    monkeypatch.setattr("mimyria_driver.lammps.sender.FIRST_PATIENCE", 0.3)
+    monkeypatch.setattr("mimyria_driver.lammps.window.FIRST_PATIENCE", 0.3)
     lines: list[str] = []
     failures: list[BaseException] = []
 
