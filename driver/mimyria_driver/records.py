@@ -86,6 +86,7 @@ _PACKED: Final = struct.Struct("<Ifqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
 _HEAD: Final = struct.Struct("<Ifq")
 _CHUNK: Final = 8192
+_CHUNK_BYTES: Final = 1 << 26
 _LARGEST_RECORD: Final = 1 << 24  # bytes; the most probes there can be take less
 
 
@@ -336,7 +337,7 @@ def check_records(
     live = array("q")
     with path.open("rb") as file:
         file.seek(start)
-        while data := file.read(size * _CHUNK):
+        while data := file.read(size * _rows(size)):
             for offset in range(0, len(data), size):
                 if not _is_valid(data[offset : offset + size], size):
                     first_bad = index if first_bad < 0 else first_bad
@@ -365,6 +366,11 @@ def _damage(path: Path, record: int, offset: int, sound: int) -> JournalError:
     )
 
 
+def _rows(size: int) -> int:
+    """Records to read at once: many small ones, few large ones."""
+    return max(1, min(_CHUNK, _CHUNK_BYTES // size))
+
+
 def _is_valid(record: bytes, size: int) -> bool:
     return len(record) == size and zlib.crc32(record[:-4]) == int.from_bytes(
         record[-4:], "little"
@@ -381,7 +387,7 @@ def _chunks(
         file.seek(start)
         while start + index * size < end:
             left = (end - start) // size - index
-            data = file.read(size * min(_CHUNK, left))
+            data = file.read(size * min(_rows(size), left))
             chunk = np.frombuffer(data, dtype=dtype)
             yield index, chunk
             index += len(chunk)

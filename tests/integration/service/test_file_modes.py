@@ -30,7 +30,11 @@ velocity_probes = 2
 
 
 @pytest.mark.parametrize(
-    ("umask", "endpoint"), [(0o000, "tcp://127.0.0.1:*"), (0o022, "ipc://run/engine")]
+    ("umask", "endpoint"),
+    [
+        (0o000, "tcp://127.0.0.1:*"),
+        pytest.param(0o022, "ipc://run/engine", marks=pytest.mark.slow),
+    ],
 )
 def test_everything_a_run_makes_is_private(short_directory, umask, endpoint):
     (short_directory / "run.toml").write_text(
