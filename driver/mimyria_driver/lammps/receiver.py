@@ -245,15 +245,16 @@ class LammpsReceiver:
         if self._session is None:
             self._keep_early(message)
             return []
-        if self._gone and message.step > self._session.last_step:
-            return self._break_off()
         self._heard_at = self._clock()
         if message.step <= self._durable_step:
             # A frame sent again: its sender has missed the last word.
             self._send(
                 identity, self._reply(message, Kind.ACK, step=self._durable_step)
             )
-        return list(self._session.add(message))
+        events: list[Event] = list(self._session.add(message))
+        if self._gone and message.step > self._session.last_step:
+            events += self._break_off()
+        return events
 
     def _keep_early(self, message: Message) -> None:
         """Hold a frame that came before the HELLO of another rank."""
