@@ -123,7 +123,7 @@ def engine(endpoint: str, n_frames: str, report: str) -> int:
 
 
 def driver(directory: str, n_frames: str, report: str) -> int:
-    from instant import InstantEvaluator
+    from prompt import PromptEvaluator
     from rich.console import Console
 
     from mimyria_driver.assembly import build_source
@@ -146,7 +146,7 @@ def driver(directory: str, n_frames: str, report: str) -> int:
         parts = contributions(frame, TENSORS, grouping)
         return Sample(currents(frame, TENSORS), parts)
 
-    evaluator = InstantEvaluator(sample)
+    evaluator = PromptEvaluator(sample)
     console = Console(file=sys.stderr, force_terminal=False)
     with StopRequest() as stop:
         code = Service(

@@ -15,7 +15,7 @@ from pathlib import Path
 import analytic
 import numpy as np
 from analytic import STRIDE, ScriptedSource, arrivals, description, make_settings
-from instant import InstantEvaluator
+from prompt import PromptEvaluator
 from rich.console import Console
 
 from mimyria.contributions import Sample, contributions
@@ -78,7 +78,7 @@ def serve(directory, events, *, stopped=False, resumes=True, at_once=1, **sectio
     source.at_once = at_once
     settings = make_settings(directory, spectrum={"refresh": 1000.0}, **sections)
     console = Console(file=sys.stderr, force_terminal=False)
-    evaluator = InstantEvaluator(sample)
+    evaluator = PromptEvaluator(sample)
     Service(
         settings,
         lambda: source,

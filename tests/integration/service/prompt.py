@@ -6,7 +6,7 @@ import socket
 from collections import deque
 
 
-class InstantEvaluator:
+class PromptEvaluator:
     """The interface of the evaluator's handle, answered at once by a function.
 
     Attributes:
