@@ -162,7 +162,7 @@ def load_source(source: str) -> Callable[..., Any]:
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     namespace: dict[str, Any] = {"__name__": name}
     # The text is made by `tritonsource` from numbers of a plan, not from any file.
-    exec(compile(source, name, "exec"), namespace)  # noqa: S102
+    exec(compile(source, name, "exec"), namespace)
     kernel: Callable[..., Any] = namespace[KERNEL]
     return kernel
 
