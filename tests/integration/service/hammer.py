@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -64,6 +65,65 @@ class Driver:
         if self.process is not None:
             self.process.kill()
             self.process.wait(TIMEOUT)
+
+
+class Engine:
+    """An MD program, started as often as it takes; children say by which command.
+
+    Attributes:
+        environment: of the program.
+        n_kills: how often it was killed.
+    """
+
+    environment: dict[str, str]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.n_kills = 0
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with (self.folder / "engine.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        self.end()
+        self.n_kills += 1
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "engine.log").read_text()
+
+
+def finish(driver: Driver, engine: Engine) -> None:
+    """Wait for both, whose run is over and went well."""
+    assert driver.finish() == 0, driver.log
+    assert engine.process.wait(TIMEOUT) == 0, engine.log
+
+
+@contextlib.contextmanager
+def ended(engine: Engine, driver: Driver):
+    """Whatever happens, neither is left behind."""
+    try:
+        yield
+    finally:
+        engine.end()
+        driver.end()
 
 
 def hammer(driver, folder, is_running, seed, n_kills, longest=0.8):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -12,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hammer import (
-    TIMEOUT,
     Driver,
+    Engine,
     bits,
     check_rebuild,
+    ended,
+    finish,
     hammer,
     journal_of,
     last_step,
@@ -65,14 +66,16 @@ FULL = "%24.16e"
 DEFAULT = "%16.8e"
 
 
-class Ipi:
+class Ipi(Engine):
     """i-PI, which goes on from its checkpoint when it is started again."""
 
     def __init__(
         self, program, folder, n_steps, latency, number_format=FULL, fixcom=False
     ):
         folder.mkdir()
-        self.program, self.folder = program, folder
+        super().__init__(folder)
+        self.program = program
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         (folder / "input.xml").write_text(
             INPUT.format(
                 steps=n_steps, latency=latency, format=number_format, fixcom=fixcom
@@ -87,9 +90,8 @@ class Ipi:
         ]
         head = "# CELL(abcABC): 20 22 24 80 75 70 positions{angstrom} cell{angstrom}"
         (folder / "init.xyz").write_text("\n".join(["9", head, *rows]) + "\n")
-        self.n_kills = 0
 
-    def start(self):
+    def command(self):
         checkpoint = self.folder / "o.chk"
         begin = "input.xml"
         if checkpoint.exists() and "</simulation>" in checkpoint.read_text():
@@ -97,30 +99,7 @@ class Ipi:
             checkpoint.rename(self.folder / begin)
         elif (self.folder / "begin.xml").exists():
             begin = "begin.xml"  # killed in the middle of writing: the one before
-        with (self.folder / "ipi.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "-S", f"{self.folder}/", begin],
-                cwd=self.folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
-        self.n_kills += 1
-
-    def is_running(self):
-        return self.process.poll() is None
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
-
-    @property
-    def log(self):
-        return (self.folder / "ipi.log").read_text()
+        return [self.program, "-S", f"{self.folder}/", begin]
 
 
 def driver_of(folder):
@@ -142,12 +121,8 @@ def quiet(ipi_program):
                 driver = driver_of(folder)
                 ipi.start()
                 driver.start()
-                try:
-                    assert driver.finish() == 0, driver.log
-                    assert ipi.process.wait(TIMEOUT) == 0, ipi.log
-                finally:
-                    ipi.end()
-                    driver.end()
+                with ended(ipi, driver):
+                    finish(driver, ipi)
                 runs[n_steps] = folder
             return runs[n_steps]
 
@@ -179,13 +154,9 @@ def test_killed_driver_of_ipi_misses_nothing(
     ipi = Ipi(ipi_program, folder, n_steps, 5e-3)
     driver = driver_of(folder)
     ipi.start()
-    try:
+    with ended(ipi, driver):
         hammer(driver, folder, ipi.is_running, seed=2, n_kills=n_kills)
-        assert driver.finish() == 0, driver.log
-        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
-    finally:
-        ipi.end()
-        driver.end()
+        finish(driver, ipi)
     assert len(driver.kills) == n_kills
     assert steps(folder) == expected(n_steps)
     same_as(folder, quiet(n_steps))
@@ -207,7 +178,7 @@ def test_killed_ipi_goes_on_to_the_bit(
     driver = driver_of(folder)
     driver.start()
     rng = np.random.default_rng(8)
-    try:
+    with ended(ipi, driver):
         for number in range(n_kills):
             ipi.start()
             begin = n_steps * number // (n_kills + 1)
@@ -220,11 +191,7 @@ def test_killed_ipi_goes_on_to_the_bit(
                 time.sleep(0.05)
             assert not (folder / "driver").exists()
         ipi.start()
-        assert driver.finish() == 0, driver.log
-        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
-    finally:
-        ipi.end()
-        driver.end()
+        finish(driver, ipi)
     assert ipi.n_kills == n_kills
     assert driver.log.count("i-PI went back from step") == n_kills
     assert driver.log.count("at which no i-PI listens any more") == n_kills
@@ -244,18 +211,14 @@ def test_ipi_that_does_not_restart_to_the_bit_replaces_the_old_branch(
     ipi = Ipi(ipi_program, folder, n_steps, 2e-3, number_format, fixcom)
     driver = driver_of(folder)
     driver.start()
-    try:
+    with ended(ipi, driver):
         ipi.start()
         wait_for_step(folder, 130, driver.is_running)
         ipi.kill()
         reached = last_step(folder)
         (folder / "driver").unlink()
         ipi.start()
-        assert driver.finish() == 0, driver.log
-        assert ipi.process.wait(TIMEOUT) == 0, ipi.log
-    finally:
-        ipi.end()
-        driver.end()
+        finish(driver, ipi)
     back = re.search(r"i-PI went back from step (\d+) to (\d+)", driver.log)
     assert back
     assert int(back[2]) in (50, 100, 150)

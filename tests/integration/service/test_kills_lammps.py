@@ -11,8 +11,11 @@ import pytest
 from hammer import (
     TIMEOUT,
     Driver,
+    Engine,
     bits,
     check_rebuild,
+    ended,
+    finish,
     hammer,
     journal_of,
     last_step,
@@ -28,45 +31,22 @@ INPUTS = Path(__file__).resolve().parents[3] / "inputs" / "lammps" / "water"
 STRIDE = 4
 
 
-class Lammps:
+class Lammps(Engine):
     """The shipped input for runs in pieces, started as often as it takes."""
 
     def __init__(self, program, environment, folder, n_steps, every):
         shutil.copytree(INPUTS, folder)
         (folder / "mimyria_hook.py").write_text(bundle_hook())
-        self.folder, self.environment = folder, environment
-        self.command = [
+        super().__init__(folder)
+        self.environment = environment
+        self.words = [
             *(program, "-in", "restart.lammps", "-log", "none"),
             *("-var", "warmup", "50", "-var", "steps", str(n_steps)),
             *("-var", "every", str(every)),
         ]
-        self.n_kills = 0
 
-    def start(self):
-        with (self.folder / "lammps.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
-        self.n_kills += 1
-
-    def is_running(self):
-        return self.process.poll() is None
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
-
-    @property
-    def log(self):
-        return (self.folder / "lammps.log").read_text()
+    def command(self):
+        return self.words
 
 
 def driver_of(folder):
@@ -77,13 +57,9 @@ def quiet_run(program, environment, folder, n_steps, every):
     lammps = Lammps(program, environment, folder, n_steps, every)
     driver = driver_of(folder)
     lammps.start()
-    try:
+    with ended(lammps, driver):
         driver.start()
-        assert driver.finish() == 0, driver.log
-        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
-    finally:
-        lammps.end()
-        driver.end()
+        finish(driver, lammps)
 
 
 def expected(n_steps):
@@ -102,13 +78,9 @@ def test_killed_driver_of_lammps_misses_nothing(
     lammps = Lammps(*engine, folder, n_steps, 200)
     driver = driver_of(folder)
     lammps.start()
-    try:
+    with ended(lammps, driver):
         hammer(driver, folder, lammps.is_running, seed=1, n_kills=n_kills)
-        assert driver.finish() == 0, driver.log
-        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
-    finally:
-        lammps.end()
-        driver.end()
+        finish(driver, lammps)
     assert len(driver.kills) == n_kills
     assert steps(folder) == expected(n_steps)
     quiet = journal_of(short_directory / "quiet").read_bytes()
@@ -133,7 +105,7 @@ def test_killed_lammps_has_each_step_once(
     driver = driver_of(folder)
     driver.start()
     rng = np.random.default_rng(7)
-    try:
+    with ended(lammps, driver):
         for number in range(n_kills):
             lammps.start()
             # Somewhere in its part of the run, with files from before and after.
@@ -143,11 +115,7 @@ def test_killed_lammps_has_each_step_once(
             assert lammps.is_running(), lammps.log
             lammps.kill()
         lammps.start()
-        assert driver.finish() == 0, driver.log
-        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
-    finally:
-        lammps.end()
-        driver.end()
+        finish(driver, lammps)
     assert lammps.n_kills == n_kills
     assert "went back from step" in driver.log  # the restart was not to the bit
     assert steps(folder) == expected(n_steps)
@@ -170,7 +138,7 @@ def test_killed_and_stopped_both_have_each_step_once(
     lammps.start()
     driver.start()
     done = {"driver": 0, "engine": 0, "both": 0, "stop": 0}
-    try:
+    with ended(lammps, driver):
         for number in range(n_faults):
             wait_for_step(
                 folder,
@@ -188,11 +156,7 @@ def test_killed_and_stopped_both_have_each_step_once(
                 lammps.start()
             if fault in ("driver", "both"):
                 driver.start()
-        assert driver.finish() == 0, driver.log
-        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
-    finally:
-        lammps.end()
-        driver.end()
+        finish(driver, lammps)
     assert sum(done.values()) == n_faults
     assert min(done.values()) > 0
     assert steps(folder) == expected(n_steps)
@@ -213,7 +177,7 @@ def test_without_the_barrier_a_loss_is_a_gap_that_is_counted_and_said(
     driver = driver_of(folder)
     lammps.start()
     driver.start()
-    try:
+    with ended(lammps, driver):
         wait_for_step(folder, 120, driver.is_running)
         lammps.process.kill()
         lammps.process.wait(TIMEOUT)
@@ -237,11 +201,7 @@ def test_without_the_barrier_a_loss_is_a_gap_that_is_counted_and_said(
         (folder / "water.b").unlink(missing_ok=True)
         driver.start()
         lammps.start()
-        assert driver.finish() == 0, driver.log
-        assert lammps.process.wait(TIMEOUT) == 0, lammps.log
-    finally:
-        lammps.end()
-        driver.end()
+        finish(driver, lammps)
     found = steps(folder)
     assert found == [*range(0, reached + 1, 4), *range(600, 801, 4)]
     result = check_rebuild(folder)
