@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 # Compiler of the kernel for GPUs, for its tests, where torch has brought none along.
 TRITON ?= triton==3.9.0
 # Tests that run at the same time.
-JOBS ?= 2
+JOBS ?= 3
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2

@@ -171,7 +171,7 @@ def test_without_the_barrier_a_loss_is_a_gap_that_is_counted_and_said(
     """R4: both die after a restart file that the driver has no frames for."""
     folder = short_directory / "run"
     lammps = Lammps(lammps_program, engine_environment, folder, 800, 100)
-    lammps.command += ["-var", "options", "barrier=0"]
+    lammps.words += ["-var", "options", "barrier=0"]
     text = (folder / "restart.lammps").read_text()
     (folder / "restart.lammps").write_text(text.replace("barrier=${every}", "wait=1"))
     driver = driver_of(folder)
