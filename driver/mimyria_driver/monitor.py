@@ -25,6 +25,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from mimyria.errors import OutputError
+from mimyria_driver.statusfile import write_status
 
 __all__ = [
     "STATUS_NAME",
@@ -43,7 +44,7 @@ _RATE_SECONDS: Final = 15.0
 _STALE_SECONDS: Final = 30.0
 _GOAL: Final = 0.05
 """Relative error for which the remaining time is shown, where there is no target."""
-_LIVE: Final = ("loading", "waiting", "running", "draining")
+_LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Snapshot:
     """The state of the driver in plain numbers.
 
     Attributes:
-        state: loading, waiting, running, draining, ended, stopped or failed.
+        state: loading, waiting, running, disk full, draining, ended, stopped or failed.
         engine: name and version, empty before one has come.
         atoms: number of atoms.
         received: frames that arrived since the start of this process.
@@ -129,6 +130,7 @@ class Monitor:
         self._next_report = 0.0
         self._next_status = 0.0
         self._state = ""
+        self._status_failed = False
         self._history: deque[tuple[float, int]] = deque()
 
     def tick(self, snapshot: Callable[[], Snapshot], *, force: bool = False) -> None:
@@ -182,13 +184,16 @@ class Monitor:
             "process": os.getpid(),
             "time": time.time(),
         }
-        beside = self._path.with_name(self._path.name + ".new")
         try:
-            beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-            beside.replace(self._path)
+            write_status(
+                self._path, json.dumps(document, indent=1, allow_nan=False) + "\n"
+            )
+            self._status_failed = False
         except OSError as error:
-            # Not worth a run; the journal will notice a full disk soon enough.
-            _log.warning("%s could not be written: %s", self._path, error)
+            # Not worth a run, and said once.
+            if not self._status_failed:
+                _log.warning("%s could not be written: %s", self._path, error)
+            self._status_failed = True
 
     def _show(self, snapshot: Snapshot, rate: float) -> None:
         if not self._terminal:

@@ -11,7 +11,6 @@ record is safe on disk, and not before.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,12 +20,14 @@ from typing import Final
 import zmq
 
 from mimyria.diagnostics import report
-from mimyria.errors import EngineError, JournalError, MimyriaError
+from mimyria.errors import EngineError, JournalError, LockedError, MimyriaError
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator
-from mimyria_driver.journal import Journal, lock_folder
+from mimyria_driver.journal import Journal
+from mimyria_driver.keeping import Keeper
 from mimyria_driver.monitor import Monitor, Snapshot
-from mimyria_driver.results import draw_plots, make_exit_file
+from mimyria_driver.ownership import Ownership
+from mimyria_driver.results import make_exit_file, try_plots
 from mimyria_driver.session import JOURNAL_NAME, Pending, Session
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import StopRequest
@@ -80,7 +81,8 @@ class Service:
                 path of its log.
 
         Raises:
-            JournalError: the run folder is in use, or its journal is damaged.
+            LockedError: another driver has the run folder.
+            JournalError: the run folder cannot be used, or its journal is damaged.
             SettingsError: the source cannot be opened.
         """
         directory = settings.run.directory
@@ -98,12 +100,16 @@ class Service:
         self._described = False
         self._failure: MimyriaError | None = None
         self._last_arrival = time.monotonic()
-        self._next_result = time.monotonic() + settings.spectrum.refresh
-        self._lock = lock_folder(directory)
+        self._ownership = Ownership.take(directory)
+        self._keeper = Keeper(
+            directory, settings.spectrum.refresh, lambda step: self._acknowledge(step)
+        )
         path = directory / JOURNAL_NAME
         log_path = directory / "evaluator.log"
         try:
-            self._journal = Journal.open(path) if path.exists() else None
+            if path.exists():
+                self._journal = Journal.open(path, anew=self._ownership.taken_over)
+                self._journal.guard = self._ownership.check
             self._source = make_source()
             self._evaluator = (
                 make_evaluator(log_path)
@@ -142,8 +148,12 @@ class Service:
         return STOPPED if self._state == "stopped" else 0
 
     @property
-    def _in_flight(self) -> int:
+    def _at_work(self) -> int:
         return len(self._waiting) + len(self._submitted)
+
+    @property
+    def _in_flight(self) -> int:
+        return self._at_work + len(self._keeper.evaluated)
 
     @property
     def _has_room(self) -> bool:
@@ -175,7 +185,10 @@ class Service:
         deadline = (
             time.monotonic() + _DRAIN_SECONDS if self._state == "stopped" else None
         )
-        while self._in_flight:
+        while self._in_flight or self._keeper.waits:
+            only_room = self._keeper.waits and not self._at_work
+            if only_room and (self._state == "stopped" or self._stopping()):
+                break  # who wants the end does not wait for room
             late = deadline is not None and time.monotonic() > deadline
             if late or self._stop.urgent:
                 _log.warning("%d frames were not finished", self._in_flight)
@@ -185,6 +198,7 @@ class Service:
 
     def _poll(self, *, listen: bool, timeout: float) -> None:
         """Wait until something can be done, at most `timeout` seconds."""
+        self._ownership.renew()
         poller = zmq.Poller()
         events = zmq.POLLIN | (zmq.POLLOUT if self._evaluator.wants_write else 0)
         poller.register(self._evaluator.pollable, events)
@@ -223,6 +237,7 @@ class Service:
                     self._journal,
                 )
                 self._journal = self._session.journal
+                self._journal.guard = self._ownership.check
             else:
                 self._session.resume(description)
         except MimyriaError as error:
@@ -258,6 +273,7 @@ class Service:
         """End the run here: frames that were not kept belong to no result."""
         self._waiting.clear()
         self._submitted.clear()
+        self._keeper.evaluated.clear()
         self._message = reason
         self._state = "ended"
 
@@ -278,22 +294,17 @@ class Service:
             self._evaluator.submit([pending.frame for pending in batch])
         if session is not None:
             for sample in samples:
-                session.keep(self._submitted.popleft(), sample)
-                if session.progress.reason and self._state == "running":
-                    self._converged(session.progress.reason)
-                    break
+                self._keeper.evaluated.append((self._submitted.popleft(), sample))
+            self._keeper.keep(session)
+            if session.progress.reason and self._state == "running":
+                self._converged(session.progress.reason)
             if session.sync_due(idle=idle and not self._in_flight):
-                self._sync(session)
-            if time.monotonic() >= self._next_result:
-                self._publish(session, "running")
+                self._keeper.sync(session)
+            self._keeper.publish(session)
         self._monitor.tick(self._snapshot)
 
-    def _sync(self, session: Session) -> None:
-        self._source.acknowledge(session.journal.sync())
-
-    def _publish(self, session: Session, status: str) -> None:
-        session.write_result(status)
-        self._next_result = time.monotonic() + self._settings.spectrum.refresh
+    def _acknowledge(self, step: int) -> None:
+        self._source.acknowledge(step)
 
     def _stopping(self) -> bool:
         """Whether somebody asked for the end; remembers it as the state."""
@@ -311,6 +322,8 @@ class Service:
 
     def _check_patience(self) -> None:
         patience = self._settings.run.patience
+        if self._keeper.waits:
+            self._last_arrival = time.monotonic()  # it is we who let the engine wait
         silence = time.monotonic() - self._last_arrival
         if patience and not self._in_flight and silence > patience:
             raise EngineError(
@@ -329,6 +342,8 @@ class Service:
             self._conclude()
         except MimyriaError as error:
             self._failure = self._failure or error
+        if isinstance(self._failure, LockedError):
+            return  # the folder is another's
         self._monitor.tick(self._snapshot, force=True)
         if self._session is not None:
             self._monitor.say(report(self._session.diagnostics))
@@ -337,10 +352,12 @@ class Service:
         session = self._session
         if session is None or isinstance(self._failure, JournalError):
             return
-        self._sync(session)
-        path = session.write_result(self._state)
+        stopped = self._state == "stopped"
+        if not self._keeper.settle(session, coming_back=stopped):
+            return
+        path = self._keeper.write_last(session, self._state)
         if path is not None and self._settings.spectrum.plots:
-            draw_plots(path)
+            try_plots(path)
         exit_file = self._settings.convergence.exit_file
         if exit_file is not None and session.progress.reason:
             make_exit_file(exit_file)
@@ -348,16 +365,18 @@ class Service:
     def _release(self) -> None:
         if self._journal is not None:
             self._journal.close()
-        os.close(self._lock)
+        self._keeper.close()
+        self._ownership.release()
 
     def _snapshot(self) -> Snapshot:
+        self._ownership.check()  # what is shown is written into the folder
         ready = self._evaluator.ready
         snapshot = Snapshot(
-            state=self._state,
+            state="disk full" if self._keeper.waits else self._state,
             received=self._received,
             restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
-            message=self._message,
+            message=self._keeper.waits or self._message,
             progress=getattr(self._source, "progress", None),
         )
         if self._session is None:

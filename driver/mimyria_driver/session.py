@@ -40,6 +40,7 @@ JOURNAL_NAME: Final = "journal"
 _SYNC_RECORDS: Final = 256
 _SYNC_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.02
+_SLOW_SYNC: Final = 1.0
 _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
 _WINDOWS_PER_SIGN: Final = 4
@@ -126,6 +127,7 @@ class Session:
         self._sequencer = Sequencer(
             description.stride, journal.last_step, pipeline.digests
         )
+        self._looked_at: Pending | None = None
         # Commits must not wait for more frames than an engine may have under way.
         self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
 
@@ -184,6 +186,7 @@ class Session:
         """Write the record of a frame, and fold it.
 
         Raises:
+            DiskFullError: there is no room; nothing was changed, call it again.
             JournalError: it cannot be written.
             FrameError: the velocities are in a wrong unit.
         """
@@ -203,16 +206,18 @@ class Session:
             sample.contributions,
             sample.excess,
         )
+        # First, since a frame that has its record never comes again.
+        if self._looked_at is not pending:
+            self.uncertain.look(frame, sample.excess)
+            self._looked_at = pending
+        self.journal.append(record, replacing=place.rollback)
         if place.rollback:
-            self.journal.roll_back(frame.step)
             self.pipeline = rebuild(
                 self.journal.path, self.journal.identity, self._settings.spectrum
             )
             self.uncertain.recount(self.journal.path)
-        # First, since a frame that has its record never comes again.
-        self.uncertain.look(frame, sample.excess)
-        self.journal.append(record)
-        self.pipeline.push(record)
+        else:
+            self.pipeline.push(record)
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
             self._check_temperature()
         if self.progress.due(self.pipeline.n_frames):
@@ -272,8 +277,14 @@ class Session:
             | self.progress.relative_errors(pipeline.n_frames),
             targets=self.progress.targets(),
             bands=self.progress.bands(),
-            message=snapshot.message or self.warning or "",
+            message=snapshot.message or self.warning or self._slow_disk(),
         )
+
+    def _slow_disk(self) -> str:
+        seconds = self.journal.sync_seconds
+        if seconds < _SLOW_SYNC:
+            return ""
+        return f"the disk takes {seconds:.1f} s to make records safe"
 
     def _check(self, description: RunDescription) -> Identity:
         checks.check_description(description, self._settings.spectrum.max_wavenumber)
@@ -345,6 +356,7 @@ class Session:
             "time_step": self.description.time_step,
             "stride": self.description.stride,
             "uncertain_frames": self.uncertain.count,
+            "journal_records": self.journal.n_records,
             "python": platform.python_version(),
             **self.progress.provenance(),
             **names,

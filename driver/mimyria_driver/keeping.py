@@ -1,0 +1,147 @@
+"""Keeping: evaluated frames on their way to the disk, and the disk's moods.
+
+It joins a session and the disk; it knows no source, no evaluator and no signal. The
+order is always the same: record, fold, sync, acknowledge, publish. A full disk stops it
+between two frames; nothing is acknowledged before it has gone on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from mimyria.contributions import Sample
+from mimyria.errors import DiskFullError, OutputError
+from mimyria_driver.diskwait import DiskWait
+from mimyria_driver.session import Pending, Session
+
+__all__ = ["Keeper"]
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Frames that wait for their record.
+
+    Attributes:
+        evaluated: frames and what the networks made of them, in order.
+    """
+
+    def __init__(
+        self, folder: Path, refresh: float, acknowledge: Callable[[int], None]
+    ) -> None:
+        """Begin with no frames.
+
+        Args:
+            folder: the run folder, which is ours.
+            refresh: seconds between two results.
+            acknowledge: tells the engine up to which step all is safe.
+        """
+        self.evaluated: deque[tuple[Pending, Sample]] = deque()
+        self._disk = DiskWait(folder)
+        self._refresh = refresh
+        self._acknowledge = acknowledge
+        self._next_result = time.monotonic() + refresh
+        self._result_failed = False
+
+    @property
+    def waits(self) -> str:
+        """Why nothing can be written now; empty while it can."""
+        return self._disk.reason
+
+    def keep(self, session: Session) -> None:
+        """Write the records of what was evaluated, as long as there is room.
+
+        Stops behind the frame with which the run is converged.
+        """
+        while self.evaluated and not self._disk.blocked:
+            pending, sample = self.evaluated.popleft()
+            try:
+                session.keep(pending, sample)
+            except DiskFullError as error:
+                self.evaluated.appendleft((pending, sample))
+                self._disk.note_full(error)
+            if session.progress.reason:
+                break
+
+    def sync(self, session: Session) -> None:
+        """Make the records safe, and say so to the engine."""
+        if self._disk.blocked:
+            return
+        try:
+            self._acknowledge(session.journal.sync())
+        except DiskFullError as error:
+            self._disk.note_full(error)
+        else:
+            self._disk.note_room()
+
+    def publish(self, session: Session) -> None:
+        """Renew the result if it is time to; never ends a run.
+
+        It holds what is safe in the journal, and no more.
+        """
+        if time.monotonic() < self._next_result:
+            return
+        self._next_result = time.monotonic() + self._refresh
+        self.sync(session)
+        if self._disk.reason:
+            return
+        try:
+            session.write_result("running")
+            self._result_failed = False
+        except OutputError as error:
+            if not self._result_failed:
+                _log.warning("%s It is tried again; the journal is safe", error)
+            self._result_failed = True
+
+    def settle(self, session: Session, *, coming_back: bool) -> bool:
+        """Make the last records safe, without the ballast if there is no room.
+
+        Args:
+            session: of the run.
+            coming_back: the engine will send again what is not acknowledged.
+
+        Returns:
+            Whether all of them are.
+
+        Raises:
+            DiskFullError: they are not, and the engine is not coming back.
+        """
+        while True:
+            try:
+                while self._disk.reason and self.evaluated:
+                    session.keep(*self.evaluated[0])
+                    self.evaluated.popleft()
+                self._acknowledge(session.journal.sync())
+            except DiskFullError as error:
+                if self._disk.drop_ballast():
+                    continue
+                if not coming_back:
+                    raise
+                _log.warning("%s The engine will send the last frames again", error)
+                return False
+            self._disk.note_room()
+            return True
+
+    def write_last(self, session: Session, status: str) -> Path | None:
+        """The result at the end; None if it is too little for a spectrum.
+
+        Raises:
+            OutputError: it cannot be written; all records are safe.
+        """
+        try:
+            return session.write_result(status)
+        except OutputError as error:
+            if self._disk.drop_ballast():
+                return self.write_last(session, status)
+            raise OutputError(
+                f"{error} All frames are safe: `mimyria-driver rebuild` makes the "
+                "result."
+            ) from error
+
+    def close(self) -> None:
+        """Leave no ballast behind."""
+        self._disk.drop_ballast()
