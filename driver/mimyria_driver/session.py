@@ -245,7 +245,7 @@ class Session:
         result = self.pipeline.result(self._provenance(status))
         self.progress.update(result)
         self.diagnostics = result.diagnostics
-        write_result(path, result)
+        write_result(path, result, self.journal.guard)
         return path
 
     def show(self, snapshot: Snapshot, in_flight: int) -> Snapshot:

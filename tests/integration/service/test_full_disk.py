@@ -239,11 +239,11 @@ def test_result_that_cannot_be_written_does_not_end_the_run(
 ):
     refused, real = [], session.write_result
 
-    def refuse(path, result):
+    def refuse(path, result, confirm):
         if result.provenance["status"] == "running":
             refused.append(path)
             raise OutputError(f"cannot write {path}: No space left on device.")
-        real(path, result)
+        real(path, result, confirm)
 
     monkeypatch.setattr(session, "write_result", refuse)
     settings = quiet_settings(tmp_path, spectrum={"refresh": 0.01})
@@ -256,7 +256,7 @@ def test_result_that_cannot_be_written_does_not_end_the_run(
 def test_result_that_cannot_be_written_at_the_end_is_said_with_what_to_do(
     tmp_path, monkeypatch, undisturbed
 ):
-    def refuse(path, result):
+    def refuse(path, result, confirm):
         raise OutputError(f"cannot write {path}: Read-only file system.")
 
     monkeypatch.setattr(session, "write_result", refuse)
