@@ -109,6 +109,7 @@ class Session:
             journal = Journal.create(path, identity)
         else:
             checks.check_identity(journal.identity, identity, str(path))
+            checks.check_masses(journal.identity, description, str(path))
             pipeline = rebuild(path, journal.identity, settings.spectrum)
             self._compare_groups(journal)
             self.uncertain.recount(path)
@@ -143,7 +144,9 @@ class Session:
             MimyriaError: it brings another run.
         """
         identity = self._check(description)
-        checks.check_identity(self.journal.identity, identity, str(self.journal.path))
+        path = str(self.journal.path)
+        checks.check_identity(self.journal.identity, identity, path)
+        checks.check_masses(self.journal.identity, description, path)
         self.description = description
         self._sequencer.start_stream()
 
