@@ -97,6 +97,13 @@ class Keeper:
                 _log.warning("%s It is tried again; the journal is safe", error)
             self._result_failed = True
 
+    def save_snapshot(self, session: Session) -> None:
+        """Save the fold of the journal if it is time to; never ends a run."""
+        if session.snapshot_due:
+            self.sync(session)
+            if not self._disk.reason:
+                session.save_snapshot()
+
     def settle(self, session: Session, *, coming_back: bool) -> bool:
         """Make the last records safe, without the ballast if there is no room.
 
@@ -124,6 +131,7 @@ class Keeper:
                 _log.warning("%s The engine will send the last frames again", error)
                 return False
             self._disk.note_room()
+            session.save_snapshot(at_end=True)
             return True
 
     def write_last(self, session: Session, status: str) -> Path | None:

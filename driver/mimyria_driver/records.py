@@ -41,6 +41,7 @@ __all__ = [
     "Identity",
     "Record",
     "check_records",
+    "first_rollback",
     "header_key",
     "live_records",
     "pack_header",
@@ -262,6 +263,20 @@ def live_records(
         next_rollback = np.searchsorted(places, np.arange(len(chunk)) + offset)
         live = (chunk["kind"] == FRAME) & (chunk["step"] < limits[next_rollback])
         yield chunk[live]
+
+
+def first_rollback(path: Path, first: int) -> int | None:
+    """Lowest step that a rollback went to, from a record on; None: there is none."""
+    identity, start = read_header(path)
+    behind, _ = check_records(path, start, identity.record_size)
+    dtype = record_type(Layout.of(identity.grouping).size)
+    lowest: int | None = None
+    for _, chunk in _chunks(path, start, first, behind, dtype):
+        steps = chunk["step"][chunk["kind"] == ROLLBACK]
+        if len(steps):
+            step = int(steps.min())
+            lowest = step if lowest is None else min(lowest, step)
+    return lowest
 
 
 def read_header(path: Path) -> tuple[Identity, int]:

@@ -102,7 +102,9 @@ class Service:
         self._last_arrival = time.monotonic()
         self._ownership = Ownership.take(directory)
         self._keeper = Keeper(
-            directory, settings.spectrum.refresh, lambda step: self._acknowledge(step)
+            directory,
+            settings.spectrum.refresh,
+            lambda step: self._source.acknowledge(step),
         )
         path = directory / JOURNAL_NAME
         log_path = directory / "evaluator.log"
@@ -301,10 +303,8 @@ class Service:
             if session.sync_due(idle=idle and not self._in_flight):
                 self._keeper.sync(session)
             self._keeper.publish(session)
+            self._keeper.save_snapshot(session)
         self._monitor.tick(self._snapshot)
-
-    def _acknowledge(self, step: int) -> None:
-        self._source.acknowledge(step)
 
     def _stopping(self) -> bool:
         """Whether somebody asked for the end; remembers it as the state."""

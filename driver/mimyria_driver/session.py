@@ -26,10 +26,11 @@ from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
 from mimyria_driver.monitor import Snapshot
-from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
+from mimyria_driver.pipeline import Pipeline, kinetic_temperature
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
+from mimyria_driver.snapshots import Snapshots
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UncertainFrames
 
@@ -41,6 +42,8 @@ _SYNC_RECORDS: Final = 256
 _SYNC_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.02
 _SLOW_SYNC: Final = 1.0
+_WORTH_SAVING: Final = 10_000
+"""Records that take longer to fold than a snapshot takes to read."""
 _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
 _WINDOWS_PER_SIGN: Final = 4
@@ -105,12 +108,13 @@ class Session:
             settings.models.keep_uncertain,
             identity.time_step,
         )
+        self._snapshots = Snapshots(settings.run.directory)
         if journal is None:
             journal = Journal.create(path, identity)
         else:
             checks.check_identity(journal.identity, identity, str(path))
             checks.check_masses(journal.identity, description, str(path))
-            pipeline = rebuild(path, journal.identity, settings.spectrum)
+            pipeline = self._snapshots.fold(path, journal.identity, settings.spectrum)
             self._compare_groups(journal)
             self.uncertain.recount(path)
         self.description = description
@@ -128,6 +132,8 @@ class Session:
         self._sequencer = Sequencer(
             description.stride, journal.last_step, pipeline.digests
         )
+        self._n_saved = journal.n_records  # records that a snapshot need not save again
+        self._next_snapshot = time.monotonic() + settings.run.snapshot
         self._looked_at: Pending | None = None
         # Commits must not wait for more frames than an engine may have under way.
         self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
@@ -215,7 +221,7 @@ class Session:
             self._looked_at = pending
         self.journal.append(record, replacing=place.rollback)
         if place.rollback:
-            self.pipeline = rebuild(
+            self.pipeline = self._snapshots.fold(
                 self.journal.path, self.journal.identity, self._settings.spectrum
             )
             self.uncertain.recount(self.journal.path)
@@ -238,6 +244,27 @@ class Session:
         age = time.monotonic() - journal.unsynced_since
         patience = _IDLE_SECONDS if idle else _SYNC_SECONDS
         return journal.unsynced >= self._sync_records or age >= patience
+
+    @property
+    def snapshot_due(self) -> bool:
+        """Whether the fold should be saved now."""
+        every = self._settings.run.snapshot
+        late = time.monotonic() >= self._next_snapshot
+        return bool(every) and late and self.journal.n_records > self._n_saved
+
+    def save_snapshot(self, *, at_end: bool = False) -> None:
+        """Save the fold of the journal, which was just synced.
+
+        Args:
+            at_end: nothing comes after it: only if that makes the next start quicker.
+        """
+        every = self._settings.run.snapshot
+        n_new = self.journal.n_records - self._n_saved
+        if at_end and not (every and n_new >= _WORTH_SAVING):
+            return
+        self._next_snapshot = time.monotonic() + every
+        if self._snapshots.save(self.pipeline, self.journal):
+            self._n_saved = self.journal.n_records
 
     def write_result(self, status: str) -> Path | None:
         """Publish what there is; None if it is too little for a spectrum."""

@@ -118,9 +118,9 @@ def bits(directory):
     return state, (pipeline.kinetic_temperature, pipeline.n_frames, pipeline.n_segments)
 
 
-def start(directory, n_frames=N_FRAMES, pause=0.005, refresh=1000.0):
+def start(directory, n_frames=N_FRAMES, pause=0.005, refresh=1000.0, snapshot=300.0):
     """The same as a process of its own."""
-    words = [directory, n_frames, pause, refresh]
+    words = [directory, n_frames, pause, refresh, snapshot]
     return subprocess.Popen(
         [sys.executable, __file__, *map(str, words)], stderr=subprocess.PIPE
     )
@@ -141,10 +141,14 @@ def wait_for_records(directory, n, process, deadline=60.0):
     pytest.fail("the driver wrote too few records in time")
 
 
-def main(directory, n_frames, pause, refresh):
+def main(directory, n_frames, pause, refresh, snapshot):
     """A driver with a scripted source."""
     source = ScriptedSource(whole_run(trajectory(int(n_frames))), pause=float(pause))
-    settings = quiet_settings(Path(directory), spectrum={"refresh": float(refresh)})
+    settings = quiet_settings(
+        Path(directory),
+        spectrum={"refresh": float(refresh)},
+        run={"snapshot": float(snapshot)},
+    )
     with StopRequest() as stop:
         return serve(settings, source, stop=stop)
 
