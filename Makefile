@@ -9,6 +9,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Compiler of the kernel for GPUs, for its tests, where torch has brought none along.
 TRITON ?= triton==3.9.0
+# Tests that run at the same time.
+JOBS ?= 2
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
@@ -16,6 +18,8 @@ DEMO_IPI_PS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
+# One thread each: two processes with two threads on two cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help demo demo-ipi test test-slow lint format engines engines-slurm install install-dev clean FORCE
@@ -30,10 +34,10 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"
 
 test-slow: install-dev ## what takes longer than ten seconds a test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: install-dev ## style, types, import contracts
 	$(BIN)/ruff format --check .

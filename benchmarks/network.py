@@ -1,6 +1,6 @@
 """Cost of networks per frame of liquid water.
 
-    OMP_NUM_THREADS=1 python benchmarks/network.py [speed] [scaling] [shipped]
+    OMP_NUM_THREADS=1 python benchmarks/network.py [speed] [scaling] [shipped] [gpu]
 
 With one thread times are CPU time, which other programs disturb little; with more they
 are those of the clock, on a machine that does nothing else.
@@ -13,6 +13,7 @@ scaling  frames of 192 to 12,288 atoms with the neighbour list, and the peak of 
          memory of the process, each in a process of its own.
 shipped  the shipped models: the driver pays the sum of the first two for every sampled
          frame, or one of the others.
+gpu      frames per second on a GPU, where there is one; see gpu_network.py.
 """
 
 import os
@@ -177,7 +178,9 @@ def shipped():
 
 def main():
     torch.set_num_threads(THREADS)
-    parts = {"speed": speed, "scaling": scaling, "shipped": shipped}
+    from gpu_network import gpu  # which needs what is above
+
+    parts = {"speed": speed, "scaling": scaling, "shipped": shipped, "gpu": gpu}
     if sys.argv[1:2] == ["frame"]:
         one_size(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimyria.cli.bands import beside_experiment
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import FormatError, IncompatibleError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 
@@ -37,16 +38,14 @@ from their correlations, other curves are broadened. What was done is printed.
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "compare",
-        help="scores of two spectra, or a run beside an experiment",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples: mimyria compare a.h5 b.h5\n"
+        "scores of two spectra, or a run beside an experiment",
+        _DESCRIPTION,
+        "examples: mimyria compare a.h5 b.h5\n"
         "          mimyria compare run.h5 water\n"
         "          mimyria compare run.h5 measured.csv --spectrum ir --range 500 4000",
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from mimyria.cli.parsing import Subparsers
+
 __all__ = ["add_parser"]
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
     parser = subparsers.add_parser(
         "info",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import OutputError, SettingsError
 from mimyria.spectra import WINDOWS
 
@@ -25,16 +26,14 @@ goes on, and pairs across the interruption are counted too.
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "merge",
-        help="one result from several runs",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: mimyria merge run*/spectrum.h5 --output all.h5",
+        "one result from several runs",
+        _DESCRIPTION,
+        "example: mimyria merge run*/spectrum.h5 --output all.h5",
     )
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")

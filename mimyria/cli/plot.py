@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.cli.table import chosen_spectra, parts_of
 
 __all__ = ["add_parser"]
@@ -16,16 +17,14 @@ first panel: groups as a stack, pairs of groups as lines, each with its error ba
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "plot",
-        help="a figure of a result, ready for a paper",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: mimyria plot run/spectrum.h5 ir.pdf --spectrum ir --parts",
+        "a figure of a result, ready for a paper",
+        _DESCRIPTION,
+        "example: mimyria plot run/spectrum.h5 ir.pdf --spectrum ir --parts",
     )
     add = parser.add_argument
     add("result", type=Path, help="result file")

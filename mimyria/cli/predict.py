@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mimyria.cli.parsing import Subparsers
 from mimyria.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ __all__ = ["add_parser"]
 _BATCH = 4
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
     parser = subparsers.add_parser(
         "predict",

@@ -17,6 +17,7 @@ from mimyria.cli.observables import (
     catalogue,
     other_program,
 )
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.cli.precision import add_precision_options, precision_report
 from mimyria.diagnostics import report
 from mimyria.errors import FormatError, SettingsError
@@ -45,17 +46,15 @@ _TITLES = {"ir": "IR, α·n / cm⁻¹", "raman_vv": "Raman, VV", "raman_vh": "Ra
 _VELOCITIES = "vdos_"
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "spectrum",
-        help="spectra from a stored result, with other windows",
-        description="Compute IR and Raman spectra again from the correlations that a "
+        "spectra from a stored result, with other windows",
+        "Compute IR and Raman spectra again from the correlations that a "
         "run has stored. Nothing is simulated and no network is evaluated.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"{_EXAMPLES}\n\n{catalogue()}",
+        f"{_EXAMPLES}\n\n{catalogue()}",
     )
     parser.add_argument("result", type=Path, help="result file of a run")
     parser.add_argument(

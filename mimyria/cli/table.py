@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimyria import __version__
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import SettingsError
 from mimyria.files import make_folder
 
@@ -25,16 +26,14 @@ both.
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "table",
-        help="spectra as CSV or JCAMP-DX",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: mimyria table run/spectrum.h5 --csv run.csv --jcamp .",
+        "spectra as CSV or JCAMP-DX",
+        _DESCRIPTION,
+        "example: mimyria table run/spectrum.h5 --csv run.csv --jcamp .",
     )
     parser.add_argument("result", type=Path, help="result file")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one table of all")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimyria.cli.committee import add_text_options
+from mimyria.cli.parsing import Subparsers
 from mimyria.errors import OutputError, SettingsError
 from mimyria.targets import TARGET_SETS, targets_by_name
 
@@ -39,9 +40,7 @@ _OPTIONS = (
 )
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
     parser = subparsers.add_parser(
         "train",

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from mimyria import __version__
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import FormatError, SettingsError
 from mimyria.frame import Frame
 from mimyria.spectra import WINDOWS, Spectrum, find_bands, lags_for_resolution
@@ -36,16 +37,14 @@ examples:
   mimyria vdos water.dump --interval 2 --types 1=O 2=H --plot vdos.png"""
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "vdos",
-        help="velocity spectra of a result or a trajectory",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_EXAMPLES,
+        "velocity spectra of a result or a trajectory",
+        _DESCRIPTION,
+        _EXAMPLES,
     )
     add = parser.add_argument
     add(

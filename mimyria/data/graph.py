@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from mimyria.data.neighbours import Edges, NeighbourList
@@ -76,11 +77,15 @@ def species_indices(numbers: Indices, species: Sequence[int]) -> Indices:
     unknown = sorted(set(numbers.tolist()) - set(known.tolist()))
     if unknown:
         raise ModelError(
-            f"The model knows the elements with atomic numbers {known.tolist()}, but "
-            f"the frame also holds {unknown}. Train a model on data with these "
+            f"The model knows the elements {_symbols(known.tolist())}, but the frame "
+            f"also holds {_symbols(unknown)}. Train a model on data with these "
             "elements, or remove the atoms."
         )
     return np.searchsorted(known, numbers)
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    return ", ".join(chemical_symbols[number] for number in numbers)
 
 
 def batch_graph(

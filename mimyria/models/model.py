@@ -241,7 +241,7 @@ def load_model(
     Raises:
         ModelError: the file is missing, altered, or cannot be used.
         DeviceError: there is no such device.
-        KernelError: MIMYRIA_KERNEL demands the C++ kernel, which cannot be built.
+        KernelError: MIMYRIA_KERNEL demands a kernel that does not work here.
     """
     path, place = resolve_model(path_or_name), resolve_device(device)
     if dtype is not None and dtype not in DTYPES:

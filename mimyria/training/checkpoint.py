@@ -89,13 +89,22 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
             f"The checkpoint {path} cannot be read ({error}). Start without --resume."
         ) from error
     wanted = json.loads(json.dumps(identity, sort_keys=True))
-    different = sorted(
-        key for key in {*wanted, *found} if wanted.get(key) != found.get(key)
-    )
-    if different:
+    different = _first_difference(found, wanted)
+    if different is not None:
         raise IncompatibleError(
-            f"The checkpoint {path} belongs to another training: {different[0]} is "
-            f"{found.get(different[0])} there and {wanted.get(different[0])} here. "
+            f"The checkpoint {path} belongs to another training: {different}. "
             "Use the same data and settings, or start without --resume."
         )
     return Checkpoint(epoch, tensors, curve, found, (best_epoch, best_loss))
+
+
+def _first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """The first setting in which two trainings differ, in words; None: in nothing."""
+    for key in sorted({*there, *here}):
+        before, now = there.get(key), here.get(key)
+        if before == now:
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            return _first_difference(before, now)
+        return f"{key} is {before} there and {now} here"
+    return None

@@ -3,14 +3,21 @@
 import numpy as np
 import pytest
 
-from mimyria.units import angular_frequency
+from mimyria.correlators import Correlator
+from mimyria.spectra import compute_spectra
+from mimyria.storage import Result
+from mimyria.units import (
+    DIPOLE_CORRELATION_UNIT,
+    POLARIZABILITY_CORRELATION_UNIT,
+    angular_frequency,
+)
 
 
 @pytest.fixture(scope="session")
 def two_bands():
-    """Makes samples with broad bands at 1650 and 3400 cm⁻¹ over a little noise."""
+    """Makes results with broad bands at 1650 and 3400 cm⁻¹ over a little noise."""
 
-    def samples(n_channels, seed, *, n_steps, interval, noise, amplitudes):
+    def samples(n_channels, seed, n_steps, interval, noise, amplitudes):
         rng = np.random.default_rng(seed)
         time = interval * np.arange(n_steps)
         series = noise * rng.normal(size=(n_steps, n_channels))
@@ -21,4 +28,19 @@ def two_bands():
                 series += amplitude * np.cos(omega * time[:, np.newaxis] + phases)
         return series
 
-    return samples
+    def result(n_lags, interval, n_steps, noise, amplitudes, cell, resolution):
+        correlations = []
+        units = (DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT)
+        for seed, (n_channels, unit) in enumerate(zip((3, 6), units, strict=True), 1):
+            correlator = Correlator(n_channels, n_lags, interval, unit)
+            correlator.push(
+                samples(n_channels, seed, n_steps, interval, noise, amplitudes)
+            )
+            correlations.append(correlator.result())
+        spectra = compute_spectra(
+            *correlations, **cell, resolution=resolution, window="bohman"
+        )
+        notes = {"window": "bohman"}
+        return Result(*correlations, spectra, *cell.values(), interval, notes)
+
+    return result

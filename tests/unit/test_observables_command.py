@@ -6,37 +6,27 @@ import numpy as np
 import pytest
 
 from mimyria.cli import spectrum as command
-from mimyria.correlators import Correlator
 from mimyria.errors import SettingsError
-from mimyria.spectra import compute_spectra
 from mimyria.spectra.integrator import true_wavenumber
-from mimyria.storage import Result, read_result, write_result
-from mimyria.units import (
-    DIPOLE_CORRELATION_UNIT,
-    POLARIZABILITY_CORRELATION_UNIT,
-)
+from mimyria.storage import read_result, write_result
 
 N_LAGS, INTERVAL = 200, 2.0
+CELL = {"volume": 1900.0, "temperature": 300.0}
 SERIES = {
-    "n_steps": 8000,
+    "n_lags": N_LAGS,
     "interval": INTERVAL,
+    "n_steps": 8000,
     "noise": 1e-3,
     "amplitudes": (1e-3, 3e-3),
+    "cell": CELL,
+    "resolution": 120.0,
 }
-CELL = {"volume": 1900.0, "temperature": 300.0}
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory, two_bands):
-    dipole = Correlator(3, N_LAGS, INTERVAL, DIPOLE_CORRELATION_UNIT)
-    dipole.push(two_bands(3, 1, **SERIES))
-    alpha = Correlator(6, N_LAGS, INTERVAL, POLARIZABILITY_CORRELATION_UNIT)
-    alpha.push(two_bands(6, 2, **SERIES))
-    both = dipole.result(), alpha.result()
-    spectra = compute_spectra(*both, **CELL, resolution=120.0, window="bohman")
-    result = Result(*both, spectra, *CELL.values(), INTERVAL, {"window": "bohman"})
     path = tmp_path_factory.mktemp("run") / "result.h5"
-    write_result(path, result)
+    write_result(path, two_bands(**SERIES))
     return path
 
 

@@ -17,26 +17,21 @@ from mimyria.units import (
 )
 
 N_LAGS, INTERVAL = 400, 2.0
+CELL = {"volume": 1900.0, "temperature": 300.0}
 SERIES = {
-    "n_steps": 4000,
+    "n_lags": N_LAGS,
     "interval": INTERVAL,
+    "n_steps": 4000,
     "noise": 1e-4,
     "amplitudes": (2e-3, 1e-2),
+    "cell": CELL,
+    "resolution": 100.0,
 }
-CELL = {"volume": 1900.0, "temperature": 300.0}
 
 
 @pytest.fixture(scope="module")
 def result(two_bands):
-    dipole = Correlator(3, N_LAGS, INTERVAL, DIPOLE_CORRELATION_UNIT)
-    dipole.push(two_bands(3, 1, **SERIES))
-    alpha = Correlator(6, N_LAGS, INTERVAL, POLARIZABILITY_CORRELATION_UNIT)
-    alpha.push(two_bands(6, 2, **SERIES))
-    correlations = dipole.result(), alpha.result()
-    spectra = compute_spectra(*correlations, **CELL, resolution=100.0, window="bohman")
-    return Result(
-        *correlations, spectra, *CELL.values(), INTERVAL, {"window": "bohman"}
-    )
+    return two_bands(**SERIES)
 
 
 def is_png(path):

@@ -6,18 +6,17 @@ underscore because `import` is a word of Python.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from typing import Final
+
+from mimyria.cli.parsing import Subparsers
 
 __all__ = ["add_parser"]
 
 KINDS: Final = ("labels", "model")
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and what it imports."""
     parser = subparsers.add_parser(
         "import",

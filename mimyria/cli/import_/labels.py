@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.targets import APT, PGT, TARGETS
 
 __all__ = ["add_parser"]
@@ -43,16 +44,14 @@ UNITS: Final = {
 }
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "labels",
-        help="Born effective charges and PGTs for training",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_EPILOG,
+        "Born effective charges and PGTs for training",
+        _DESCRIPTION,
+        _EPILOG,
     )
     add = parser.add_argument
     add("input", type=Path, help="file that ASE can read")

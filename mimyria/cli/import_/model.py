@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimyria.cli.import_.labels import ORDERS, UNITS
+from mimyria.cli.parsing import Subparsers, add_command
 
 if TYPE_CHECKING:
     from mimyria.models import ModelMetadata
@@ -27,16 +28,14 @@ example: mimyria import model apt.mym --output apt.mimyria
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "model",
-        help="a .mym file of the older program",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_EPILOG,
+        "a .mym file of the older program",
+        _DESCRIPTION,
+        _EPILOG,
     )
     add = parser.add_argument
     add("input", type=Path, help=".mym file")

@@ -5,9 +5,10 @@ Each step is a module of this package with `add_parser(subparsers)`.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from typing import Final
+
+from mimyria.cli.parsing import Subparsers, add_command
 
 __all__ = ["add_parser"]
 
@@ -30,15 +31,13 @@ ready-made campaigns: inputs/cp2k, inputs/pyscf, inputs/tblite
 """
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its steps."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "reference",
-        help="APT and PGT from an electronic-structure code",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "APT and PGT from an electronic-structure code",
+        _DESCRIPTION,
     )
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
     for name in STEPS:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mimyria.cli.parsing import Subparsers
 from mimyria.cli.reference.common import add_campaign_argument
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ __all__ = ["add_parser"]
 _SUFFIXES = (".extxyz", ".xyz")
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the step and its arguments."""
     parser = subparsers.add_parser(
         "collect",

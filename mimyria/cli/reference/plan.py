@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from mimyria.cli.parsing import Subparsers
 from mimyria.cli.reference.common import add_campaign_argument
 from mimyria.targets import TARGETS
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the step and its arguments."""
     parser = subparsers.add_parser(
         "plan",

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from mimyria.cli.parsing import Subparsers
 from mimyria.cli.reference.common import (
     add_campaign_argument,
     finish_campaign,
@@ -20,9 +21,7 @@ __all__ = ["add_parser"]
 INCOMPLETE = 75  # EX_TEMPFAIL: run it again, or look at what failed
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the step and its arguments."""
     parser = subparsers.add_parser(
         "run",

@@ -6,14 +6,13 @@ import argparse
 import json
 import math
 
+from mimyria.cli.parsing import Subparsers
 from mimyria.cli.reference.common import add_campaign_argument, duration
 
 __all__ = ["add_parser"]
 
 
-def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the step and its arguments."""
     parser = subparsers.add_parser(
         "status",

@@ -14,8 +14,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from mimyria.errors import SettingsError
-from mimyria.models.fused import compiled, cuda, pytorch
+from mimyria.errors import KernelError, SettingsError
+from mimyria.models.fused import availability, compiled, pytorch, specialised
 from mimyria.models.fused.problem import Problem
 
 __all__ = ["KERNEL_VARIABLE", "OPERATOR", "backend_name", "register_operator"]
@@ -35,7 +35,7 @@ Backend = Callable[[Problem], list[Tensor]]
 
 BACKENDS: Final[dict[str, Backend]] = {
     "cpp": compiled.convolve,
-    "triton": cuda.convolve,
+    "triton": specialised.convolve,
     "torch": pytorch.convolve,
 }
 """Every code that can do the work; a new one is a module and a line here."""
@@ -60,21 +60,32 @@ def register_operator() -> None:
 def backend_name(device: torch.device) -> str:
     """The code that will work on tensors of a device.
 
+    A wish for a kernel that is not made for the device is no wish: `cpp` on a GPU, and
+    `triton` on a CPU, are `auto` there.
+
     Raises:
         SettingsError: the environment asks for something unknown.
         KernelError: the environment demands a kernel that does not work on the device.
     """
+    wish = _wish()
+    if wish == "torch":
+        return "torch"
+    if availability.serves(device) and (device.type != "cpu" or wish == "triton"):
+        usable = availability.is_available(device, demanded=wish == "triton")
+        return "triton" if usable else "torch"
+    if device.type == "cpu" and compiled.is_available(demanded=wish == "cpp"):
+        return "cpp"
+    return "torch"
+
+
+def _wish() -> str:
+    """What the environment asks for."""
     wish = os.environ.get(KERNEL_VARIABLE) or "auto"
     if wish not in ("auto", *BACKENDS):
         raise SettingsError(
             f"{KERNEL_VARIABLE} is '{wish}'; it may be auto, {', '.join(BACKENDS)}."
         )
-    if wish == "torch":
-        return "torch"
-    if device.type == "cpu":
-        return "cpp" if compiled.is_available(demanded=wish == "cpp") else "torch"
-    works = device.type == "cuda" and cuda.is_available(device, wish == "triton")
-    return "triton" if works else "torch"
+    return wish
 
 
 def _convolve(
@@ -95,4 +106,12 @@ def _convolve(
         features, rows, senders, kinds, lengths, sphere, table, cutoff, plan,
         couplings, outputs,
     )  # fmt: skip
-    return BACKENDS[backend_name(sphere.device)](problem)
+    name = backend_name(sphere.device)
+    try:
+        return BACKENDS[name](problem)
+    except KernelError as error:
+        # A small kernel worked, this one does not, and nobody insists on it.
+        if name != "triton" or _wish() == "triton":
+            raise
+        availability.give_up(sphere.device, error)
+        return pytorch.convolve(problem)

@@ -105,5 +105,5 @@ def test_batch_shifts_indices_and_joins_no_frames():
 
 def test_unknown_elements_are_named():
     frame = Frame(np.array([1, 11, 17]), np.eye(3), np.eye(3) * 9, None, 0)
-    with pytest.raises(ModelError, match=r"numbers \[1, 8\], but .* holds \[11, 17\]"):
+    with pytest.raises(ModelError, match=r"elements H, O, but .* holds Na, Cl"):
         batch_graph([frame], [1, 8], 3.0)

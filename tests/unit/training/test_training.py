@@ -96,7 +96,9 @@ def test_training_killed_between_checkpoints_repeats_the_lost_epochs(water, tmp_
 
 def test_checkpoint_of_another_training_is_refused(water, tmp_path):
     training_of(water).run(tmp_path, until=2)
-    with pytest.raises(IncompatibleError, match=r"training is .* there and .* here"):
+    with pytest.raises(
+        IncompatibleError, match=r"another training: [a-z_]+ is \S+ there and \S+ here"
+    ):
         training_of(water, peak_rate=0.5).resume(tmp_path)
     with pytest.raises(IncompatibleError, match="frames is"):
         training_of(water.subset([0, 1])).resume(tmp_path)

@@ -10,12 +10,13 @@ import torch
 from mimyria.data.graph import batch_graph
 from mimyria.data.scaling import Scaling
 from mimyria.frame import Frame
-from mimyria.models import build_network, preset
+from mimyria.models import NetworkSettings, build_network, preset
 from mimyria.models.fused.fusing import fuse_network
 from mimyria.models.network import target_irreps
 from mimyria.targets import targets_by_name
 
 BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+SMALL = NetworkSettings((3, 2), 1, "both", 2, 4.0, 4, 8)
 
 
 def e3nn_network(network):
