@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mimyria.errors import MimyriaError, OutputError
 
-__all__ = ["make_folder", "replace_file", "replacing"]
+__all__ = ["make_folder", "remove_partials", "replace_file", "replacing"]
+
+_PARTIAL: Final = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
 
 
 @contextmanager
@@ -59,6 +62,19 @@ def replace_file(
     """Put `content` in the place of `path`, wholly or not at all; see `replacing`."""
     with replacing(path, confirm) as file:
         file.write(content)
+
+
+def remove_partials(folder: Path) -> int:
+    """Remove what killed writers have left; nobody may be writing there now.
+
+    Returns:
+        How many there were.
+    """
+    left = [p for p in folder.glob(".*") if _PARTIAL.fullmatch(p.name)]
+    for path in left:
+        with suppress(OSError):
+            path.unlink()
+    return len(left)
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["is_full", "rewrite", "same_file", "sync_file", "sync_folder", "write_all"]
+__all__ = [
+    "is_full",
+    "overwrite",
+    "rewrite",
+    "same_file",
+    "sync_file",
+    "sync_folder",
+    "write_all",
+]
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No room, a quota, a limit of the file size: somebody can make room."""
@@ -66,6 +74,17 @@ def same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return False
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Put data in the place of a file that has a block already: that needs no room."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rewrite(path: Path, old: int, length: int, rest: bytes) -> int:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from mimyria.errors import JournalError, LockedError, MimyriaError
-from mimyria.files import replace_file
+from mimyria.files import remove_partials, replace_file
+from mimyria_driver.diskio import overwrite
 
 __all__ = ["EPOCH_NAME", "LEASE_NAME", "Ownership", "lock_folder"]
 
@@ -94,7 +95,11 @@ class Ownership:
             epoch = _read_epoch(folder) + 1
             _put(folder / EPOCH_NAME, f"{epoch}\n".encode())
             lease = _Lease(socket.gethostname(), os.getpid(), _boot(), epoch)
-            _put(folder / LEASE_NAME, json.dumps(asdict(lease)).encode() + b"\n")
+            try:
+                _put(folder / LEASE_NAME, json.dumps(asdict(lease)).encode() + b"\n")
+            except JournalError as error:
+                _log.warning("there is no lease beside the lock: %s", error)
+            remove_partials(folder)
         except BaseException:
             os.close(lock)
             raise
@@ -192,12 +197,16 @@ def lock_folder(folder: Path) -> int:
 
 
 def _put(path: Path, content: bytes) -> None:
+    """Replace a small file; where there is no room, in its own place."""
     try:
         replace_file(path, content)
     except MimyriaError as error:
-        raise JournalError(
-            f"{path.parent}: the run folder cannot be used: {error}"
-        ) from error
+        try:
+            overwrite(path, content)
+        except OSError:
+            raise JournalError(
+                f"{path.parent}: the run folder cannot be used: {error}"
+            ) from error
 
 
 def _read_epoch(folder: Path) -> int:

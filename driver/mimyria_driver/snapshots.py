@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import mimyria
 from mimyria.errors import MimyriaError
-from mimyria.files import make_folder, replace_file
+from mimyria.files import make_folder, remove_partials, replace_file
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline
 from mimyria_driver.records import Identity, first_rollback, live_records, read_header
@@ -104,6 +104,7 @@ class Snapshots:
         path = self._folder / f"{journal.n_records:012d}.snapshot"
         try:
             make_folder(self._folder)
+            remove_partials(self._folder)
             replace_file(path, _packed(pipeline.snapshot(), about), journal.guard)
             for old in self._newest_first()[_KEPT:]:
                 old.unlink(missing_ok=True)

@@ -6,12 +6,11 @@ its own place, which needs no room.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from mimyria_driver.diskio import is_full
+from mimyria_driver.diskio import is_full, overwrite
 
 __all__ = ["write_status"]
 
@@ -39,13 +38,4 @@ def write_status(path: Path, text: str) -> None:
             beside.unlink(missing_ok=True)
         if not is_full(error):
             raise
-        _overwrite(path, data)
-
-
-def _overwrite(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.pwrite(descriptor, data, 0)
-        os.ftruncate(descriptor, len(data))
-    finally:
-        os.close(descriptor)
+        overwrite(path, data)

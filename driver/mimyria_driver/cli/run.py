@@ -35,8 +35,8 @@ To end early: Ctrl-C, SIGTERM, or a file EXIT in the run folder. What has arrive
 finished and saved. The same command goes on where the run was.
 
 exit codes: 0 the run is over (or EXIT), 75 stopped by a signal, the engine is gone, or
-another driver has the folder: start again; others say what is wrong: 65 data, 66 model, 69 device, 70 evaluator,
-73 output, 74 journal, 76 protocol, 78 settings.
+another driver has the folder: start again; others say what is wrong: 65 data, 66 model,
+69 device, 70 evaluator, 73 output, 74 journal, 76 protocol, 78 settings.
 """
 
 

@@ -118,6 +118,19 @@ def test_full_disk_stops_the_run_until_there_is_room(small_disk, undisturbed):
     check_waited(run, process, status, finish(process), undisturbed)
 
 
+def test_driver_that_is_started_on_a_full_disk_waits_too(small_disk, undisturbed):
+    run = small_disk / "run"
+    process = start(run)
+    wait_for_records(run, 20, process)
+    process.kill()
+    process.communicate(timeout=30)
+    fill(small_disk)
+    process = start(run)
+    status = wait_for_state(run, "disk full", process)
+    (small_disk / "filler").unlink()
+    check_waited(run, process, status, finish(process), undisturbed)
+
+
 class FullFrom:
     """No room for what goes into the journal, from one write on, while it is to be."""
 

@@ -103,6 +103,16 @@ def test_lock_file_that_somebody_deleted_does_not_let_a_second_driver_in(tmp_pat
     Ownership.take(tmp_path).release()
 
 
+def test_what_killed_writers_have_left_is_removed(tmp_path):
+    left = [tmp_path / ".spectrum.h5.123-0a1b2c3d", tmp_path / ".journal.9-ffffffff"]
+    others = [tmp_path / ".hidden", tmp_path / "spectrum.h5", tmp_path / ".a.1-xyz"]
+    for path in (*left, *others):
+        path.write_text("x")
+    Ownership.take(tmp_path).release()
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": 1}', '"x"'])
 def test_lease_that_cannot_be_read_leaves_the_lock_to_decide(tmp_path, text):
     (tmp_path / "lease.json").write_text(text)
