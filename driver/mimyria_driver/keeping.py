@@ -85,10 +85,13 @@ class Keeper:
         """
         if time.monotonic() < self._next_result:
             return
-        self._next_result = time.monotonic() + self._refresh
         self.sync(session)
-        if self._disk.reason:
-            return
+        if not self._disk.reason:
+            self._try_to_write(session)
+        # From now on: a result may take longer than the time between two.
+        self._next_result = time.monotonic() + self._refresh
+
+    def _try_to_write(self, session: Session) -> None:
         try:
             session.write_result("running")
             self._result_failed = False

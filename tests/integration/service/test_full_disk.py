@@ -21,9 +21,11 @@ from inline import (
 
 from mimyria.errors import DiskFullError, JournalError, OutputError
 from mimyria.storage import read_result
-from mimyria_driver import diskwait, session
+from mimyria_driver import diskio, diskwait, session
+from mimyria_driver.durablemark import read_mark
 from mimyria_driver.journal import read_journal
 from mimyria_driver.monitor import read_status
+from mimyria_driver.records import header_key, read_header
 from mimyria_driver.signals import StopRequest
 
 
@@ -129,6 +131,44 @@ def test_driver_that_is_started_on_a_full_disk_waits_too(small_disk, undisturbed
     status = wait_for_state(run, "disk full", process)
     (small_disk / "filler").unlink()
     check_waited(run, process, status, finish(process), undisturbed)
+
+
+def test_result_holds_nothing_that_is_not_safe_in_the_journal(tmp_path, monkeypatch):
+    monkeypatch.setattr(diskwait, "_RETRY_SECONDS", 0.05)
+    path, behind, write = tmp_path / "journal", [], session.write_result
+
+    def watched(target, result, confirm):
+        _, first = read_header(path)
+        durable = read_mark(path, header_key(path, first))
+        behind.append(result.provenance["journal_records"] - durable)
+        write(target, result, confirm)
+
+    monkeypatch.setattr(session, "write_result", watched)
+    fault = FailingSync(monkeypatch)
+    settings = quiet_settings(tmp_path, spectrum={"refresh": 0.001})
+    assert serve(settings, ScriptedSource(whole_run())) == 0
+    assert fault.hits > 3
+    assert len(behind) > 1
+    assert not any(behind)
+
+
+class FailingSync:
+    """No room when records are to be made safe, at two of three tries."""
+
+    def __init__(self, monkeypatch):
+        self.hits = self._calls = 0
+        for owner, name in ((os, "fdatasync"), (diskio, "rewrite")):
+            monkeypatch.setattr(owner, name, self._wrap(getattr(owner, name)))
+
+    def _wrap(self, call):
+        def sometimes(*arguments):
+            self._calls += 1
+            if self._calls % 3:
+                self.hits += 1
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments)
+
+        return sometimes
 
 
 class FullFrom:

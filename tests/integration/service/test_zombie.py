@@ -10,7 +10,7 @@ from analytic import ScriptedSource
 from inline import bits, quiet_settings, serve, start, wait_for_records, whole_run
 
 from mimyria.errors import LockedError
-from mimyria.storage import read_result
+from mimyria.storage import read_result, resultfile
 from mimyria_driver.inspection import inspect_run
 
 
@@ -54,3 +54,27 @@ def test_driver_that_was_stopped_and_overtaken_writes_nothing(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     serve(quiet_settings(undisturbed), ScriptedSource(whole_run()))
     assert bits(tmp_path) == bits(undisturbed)
+
+
+def test_driver_that_is_overtaken_while_it_makes_a_result_does_not_publish_it(
+    tmp_path, monkeypatch
+):
+    path, published = tmp_path / "spectrum.h5", []
+    real = resultfile.encode
+
+    def encode(result):
+        content = real(result)
+        published.append(path.read_bytes() if path.exists() else b"")
+        if len(published) == 3:
+            (tmp_path / "epoch").write_text("7\n")
+        return content
+
+    monkeypatch.setattr(resultfile, "encode", encode)
+    settings = quiet_settings(tmp_path, spectrum={"refresh": 1e-6})
+    source = ScriptedSource(whole_run())
+    with pytest.raises(LockedError, match="has taken over") as raised:
+        serve(settings, source)
+    assert raised.value.exit_code == 75
+    assert len(published) == 3
+    assert path.read_bytes() == published[-1] != b""
+    assert not list(tmp_path.glob(".spectrum.h5.*"))
