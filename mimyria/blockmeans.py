@@ -6,10 +6,13 @@ Law: the bits depend on the rows only, not on how they were cut into calls of `p
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mimyria.correlatorchecks import shaped
 from mimyria.errors import ShapeError
 from mimyria.frame import Array
 
@@ -100,6 +103,22 @@ class BlockMeans:
             above = above[:even].reshape(-1, 2).mean(axis=1)
             below = below[:even].reshape(-1, 2).mean(axis=1)
         return max(errors[1:], default=math.nan)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that is needed to go on; `restore` inverts it."""
+        progress = (self.n_rows, self.length, self._full, self._fill)
+        return {"sums": self._sums.copy(), "progress": np.array(progress, np.int64)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `state` was taken, to the bit.
+
+        Raises:
+            FormatError: it is that of other rows.
+        """
+        self._sums[:] = shaped(state, "sums", self._sums.shape)
+        self.n_rows, self.length, self._full, self._fill = (
+            int(number) for number in shaped(state, "progress", (4,))
+        )
 
     def _close_block(self) -> None:
         self._fill = 0

@@ -18,6 +18,8 @@ exit code a command ends with, and says what was wanted, what was found, what to
     ├── EvaluatorError           70  the evaluator died or gave no finite numbers
     ├── OutputError              73  a result that cannot be created
     ├── JournalError             74  a damaged or unwritable journal
+    │   ├── DiskFullError        74  no room for a record; it goes on when there is
+    │   └── LockedError          75  another driver has the run folder
     ├── EngineError              75  the engine went away; try again
     ├── ResourceError            75  memory ran out; try again
     ├── ProtocolError            76  a peer broke the protocol
@@ -36,6 +38,7 @@ __all__ = [
     "CalculationError",
     "DeviceError",
     "DeviceLostError",
+    "DiskFullError",
     "EngineError",
     "EvaluatorError",
     "FormatError",
@@ -43,6 +46,7 @@ __all__ = [
     "IncompatibleError",
     "JournalError",
     "KernelError",
+    "LockedError",
     "MimyriaError",
     "ModelError",
     "OutputError",
@@ -140,9 +144,19 @@ class OutputError(MimyriaError, OSError):
 
 
 class JournalError(MimyriaError, OSError):
-    """The journal is damaged, locked, or cannot be written."""
+    """The journal is damaged, or cannot be written."""
 
     exit_code = 74
+
+
+class DiskFullError(JournalError):
+    """There is no room for a record; nothing was changed, and it can be tried again."""
+
+
+class LockedError(JournalError):
+    """Another driver has the run folder, or has taken it over."""
+
+    exit_code = 75
 
 
 class EngineError(MimyriaError, RuntimeError):

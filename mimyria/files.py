@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from mimyria.errors import OutputError
+from mimyria.errors import MimyriaError, OutputError
 
-__all__ = ["make_folder", "open_private", "read_plain", "replace_file", "replacing"]
+__all__ = [
+    "make_folder",
+    "open_private",
+    "read_plain",
+    "remove_partials",
+    "replace_file",
+    "replacing",
+]
 
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+_PARTIAL: Final = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
+_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, confirm: Callable[[], None] | None = None, *, private: bool = False
+) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part; after an error, or a crash
@@ -30,6 +41,11 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         path: the file.
         private: readable by this user alone, whatever the umask says.
 
+    Args:
+        path: the file.
+        confirm: called when the new file is whole, just before it takes its place; an
+            error of it leaves the old one.
+
     Raises:
         OutputError: the file cannot be created or written.
     """
@@ -39,8 +55,12 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if confirm is not None:
+            confirm()
         partial.replace(path)
         _sync_folder(path.parent)
+    except MimyriaError:
+        raise
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}. "
@@ -51,9 +71,15 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Put `content` in the place of `path`, wholly or not at all."""
-    with replacing(path, private=private) as file:
+def replace_file(
+    path: Path,
+    content: bytes,
+    confirm: Callable[[], None] | None = None,
+    *,
+    private: bool = False,
+) -> None:
+    """Put `content` in the place of `path`, wholly or not at all; see `replacing`."""
+    with replacing(path, confirm, private=private) as file:
         file.write(content)
 
 
@@ -78,6 +104,19 @@ def read_plain(path: Path, largest: int) -> bytes:
         if status.st_size > largest:
             raise OSError(errno.EFBIG, f"has more than {largest} bytes", str(path))
         return file.read(largest)
+
+
+def remove_partials(folder: Path) -> int:
+    """Remove what killed writers have left; nobody may be writing there now.
+
+    Returns:
+        How many there were.
+    """
+    left = [p for p in folder.glob(".*") if _PARTIAL.fullmatch(p.name)]
+    for path in left:
+        with suppress(OSError):
+            path.unlink()
+    return len(left)
 
 
 def make_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ and anisotropic Raman, and their sum is the correlation of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -139,9 +139,16 @@ class PartCorrelators:
         return replace(parts, shares=shares)
 
     def state(self) -> dict[str, State]:
-        """States of the correlators, to compare two folds."""
+        """States of the correlators; `restore` inverts it."""
         states = {name: c.state() for name, c in self._correlators.items()}
         return states | {f"{n} shares": c.state() for n, c in self._shares.items()}
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Go on where `state` was taken, to the bit."""
+        for name in self._correlators:
+            self._correlators[name] = Correlator.from_state(states[name])
+        for name in self._shares:
+            self._shares[name] = Correlator.from_state(states[f"{name} shares"])
 
 
 def _push(correlators: dict[str, Correlator], currents: Array) -> None:

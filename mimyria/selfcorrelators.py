@@ -7,7 +7,7 @@ the rest of the whole. Both are kept as the two parts of the result, with blocks
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -132,9 +132,19 @@ class SelfCorrelators:
         return with_rest(parts, dipole, polarizability)
 
     def state(self) -> dict[str, State]:
-        """States of the correlators, to compare two folds."""
+        """States of the correlators, and where the signs are; `restore` inverts it."""
         states = {name: c.state() for name, c in self._alone.items()}
-        return states | {f"{n} whole": c.state() for n, c in self._whole.items()}
+        states |= {f"{n} whole": c.state() for n, c in self._whole.items()}
+        signs = np.array([self._period, self._open], np.int64)
+        return states | {"signs": {"signs": signs}}
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Go on where `state` was taken, to the bit."""
+        for name in self._alone:
+            self._alone[name] = Correlator.from_state(states[name])
+            self._whole[name] = Correlator.from_state(states[f"{name} whole"])
+        period, is_open = states["signs"]["signs"].tolist()
+        self._period, self._open = period, bool(is_open)
 
     def _self_and_rest(self, name: str) -> Correlation:
         """Columns of the self term and of the whole without it, as far as probed."""

@@ -8,9 +8,11 @@ demand. None of the rules sees a transposed tensor or frames in a wrong order.
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimyria.blockmeans import BlockMeans
 from mimyria.contributions import SUMS, TOTALS, VOIGT_WEIGHTS, Layout
@@ -76,6 +78,14 @@ class SumRules:
             rows.append(layout.sums(flat).reshape(len(flat), -1))
             rows.append(layout.totals(flat))
         self._means.push(np.concatenate(rows, axis=1))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that is needed to go on; `restore` inverts it."""
+        return self._means.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `state` was taken, to the bit."""
+        self._means.restore(state)
 
     def diagnostics(self, temperature: float) -> tuple[Diagnostic, ...]:
         """What can be said so far.

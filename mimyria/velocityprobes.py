@@ -6,6 +6,8 @@ do together is lost in the mean over the signs, and what each does alone stays.
 
 from __future__ import annotations
 
+import numpy as np
+
 from mimyria.contributions import Layout
 from mimyria.correlators import Correlator, State
 from mimyria.elementvelocities import ElementVelocities
@@ -74,5 +76,10 @@ class VelocityProbes:
         )
 
     def state(self) -> State:
-        """State of the correlator, to compare two folds."""
-        return self._correlator.state()
+        """All that is needed to go on; `restore` inverts it."""
+        return self._correlator.state() | {"period": np.array(self._period, np.int64)}
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was taken, to the bit."""
+        self._correlator = Correlator.from_state(state)
+        self._period = int(state["period"])

@@ -25,6 +25,7 @@ __all__ = [
     "check_elements",
     "check_frame",
     "check_identity",
+    "check_masses",
     "check_temperature",
     "frame_digest",
 ]
@@ -32,6 +33,8 @@ __all__ = [
 _MARGIN: Final = 150.0
 """Wavenumbers in cm⁻¹ between the highest band and the Nyquist limit."""
 _LONG_INTERVAL: Final = 3.0
+_ROUNDED: Final = 1e-3
+"""Largest relative difference of two tables of masses; isotopes differ by more."""
 _USUAL: Final = (0.2, 5.0)
 _MAX_LENGTH: Final = 1e7
 """Å; a millimetre."""
@@ -145,6 +148,26 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
         raise IncompatibleError(
             f"{path} was written with other models ({' and '.join(differing)}). Use "
             f"the same ones to continue it. {advice}"
+        )
+
+
+def check_masses(found: Identity, description: RunDescription, path: str) -> None:
+    """Refuse other isotopes than a journal was begun with, if it knows its own.
+
+    Raises:
+        IncompatibleError: a mass differs by more than engines round it.
+    """
+    if found.grouping is None:
+        return
+    begun, now = found.grouping.masses, description.masses
+    differing = np.flatnonzero(np.abs(now - begun) > _ROUNDED * begun)
+    if len(differing):
+        atom = int(differing[0])
+        raise IncompatibleError(
+            f"{path} was written with a mass of {begun[atom]:g} amu for atom {atom}, "
+            f"but the engine has {now[atom]:g} amu ({len(differing)} atoms differ): "
+            "other isotopes, another order of atoms, or other units. Give this run "
+            "another run.directory."
         )
 
 

@@ -16,11 +16,13 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
+
+from mimyria.errors import MimyriaError
 
 __all__ = ["CODES", "EVENTS_NAME", "EventLog", "code_of"]
 
@@ -46,6 +48,8 @@ CODES: Final = {
     "uncertain_frame": "a frame that the networks do not know (the 1st, 10th, ...)",
     "temperature": "the kinetic temperature is not the one that was set",
     "result_written": "spectrum.h5 was written, for the first time or the last",
+    "frames_set_aside": "frames that an earlier driver had to leave come first",
+    "frames_unchecked": "the end came before the last frames were checked",
     "frames_unfinished": "frames under way were given up; the engine sends them again",
     "alert": "an alert was sent, or is over",
     "alert_failed": "an alert could not be delivered",
@@ -91,6 +95,7 @@ class EventLog(logging.Handler):
         self._whole = True
         self._waiting: list[tuple[bytes, bool]] | None = []
         self._levels: dict[str, int] = {}
+        self._guard: Callable[[], None] | None = None
 
     def __enter__(self) -> EventLog:
         """Listen to the driver and to the library."""
@@ -123,9 +128,14 @@ class EventLog(logging.Handler):
         """Whether the folder is known to be ours."""
         return self._waiting is None
 
-    def start(self) -> None:
-        """The folder is ours: write what was said so far, and all that follows."""
+    def start(self, guard: Callable[[], None] | None = None) -> None:
+        """The folder is ours: write what was said so far, and all that follows.
+
+        Args:
+            guard: called before each line; raises once the folder is another's.
+        """
         with self._locked():
+            self._guard = guard
             waiting, self._waiting = self._waiting or [], None
             for line, safe in waiting:
                 self._put(line, safe)
@@ -162,6 +172,8 @@ class EventLog(logging.Handler):
 
     def _put(self, line: bytes, safe: bool) -> None:
         try:
+            if self._guard is not None:
+                self._guard()
             if self._descriptor < 0:
                 self._open()
             if self._size and self._size + len(line) > self._file_bytes:
@@ -173,7 +185,7 @@ class EventLog(logging.Handler):
             self._whole = written == len(data)
             if safe:
                 os.fsync(self._descriptor)
-        except OSError:
+        except (OSError, MimyriaError):
             self.lost += 1
 
     def _open(self) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from mimyria.errors import MimyriaError
 from mimyria.files import replace_file
 
-__all__ = ["HARDWARE_NAME", "note_hardware"]
+__all__ = ["HARDWARE_NAME", "note_hardware", "provenance"]
 
 HARDWARE_NAME: Final = "hardware.json"
 _COMPARED: Final = ("device", "hardware", "canary")
@@ -51,6 +51,15 @@ def note_hardware(
     except MimyriaError as error:
         _log.warning("%s", error)
     return entries
+
+
+def provenance(entries: Sequence[Mapping[str, Any]]) -> dict[str, str | int | float]:
+    """What a result says of them."""
+    return {
+        "device": entries[-1]["device"],
+        "hardware": entries[-1]["hardware"],
+        "hardware_changes": len(entries) - 1,
+    }
 
 
 def _say(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

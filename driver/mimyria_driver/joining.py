@@ -20,6 +20,7 @@ import mimyria
 from mimyria.errors import IncompatibleError, MimyriaError, OutputError
 from mimyria.storage import read_result, write_result
 from mimyria_driver.checks import check_identity
+from mimyria_driver.durablemark import mark_path
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, Record, read_header, read_journal
@@ -29,6 +30,8 @@ from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Joined", "join_runs"]
 
+_UNSYNCED: Final = 65_536
+"""Records that a journal keeps in memory before they are made safe."""
 _KEPT: Final = ("model_apt", "model_pgt")
 
 
@@ -83,9 +86,11 @@ def join_runs(
         beside.rename(path)
         pipeline = rebuild(path, identity, settings)
         provenance = _provenance(identity, folders)
+        provenance["journal_records"] = pipeline.n_frames
         write_result(target / RESULT_NAME, pipeline.result(provenance))
     finally:
         beside.unlink(missing_ok=True)
+        mark_path(beside).unlink(missing_ok=True)
         os.close(lock)
     return joined, pipeline
 
@@ -112,6 +117,8 @@ def _append(journal: Journal, folder: Path) -> Joined:
             record = dataclasses.replace(record, previous_step=previous)
         journal.append(record)
         n_frames += 1
+        if journal.unsynced >= _UNSYNCED:
+            journal.sync()
     return Joined(folder, n_frames, continues)
 
 

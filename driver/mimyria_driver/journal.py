@@ -1,51 +1,65 @@
 """Journal: the append-only truth of a run, one checksummed record per frame.
 
 It knows records and fsync; it knows no socket, no network and no spectrum. The layout
-is in `records.py`.
+is in `records.py`, how disks fail in `diskio.py`.
 
 A record that is in the file survives a kill; a record up to `durable_step` survives a
 power cut too. On opening, a torn tail is cut off; damage is an error that touches
-nothing.
+nothing. What was written since the last sync stays in memory, too: if the sync fails,
+it goes to a new file with all that was safe before.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import hashlib
+import logging
 import math
 import os
-import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from mimyria.contributions import Layout
 from mimyria.currents import Currents
-from mimyria.errors import JournalError
+from mimyria.errors import DiskFullError, JournalError
 from mimyria.files import replace_file
-from mimyria_driver.folders import check_folder
+from mimyria_driver import diskio
+from mimyria_driver.durablemark import DurableMark
+from mimyria_driver.ownership import lock_folder
 from mimyria_driver.records import (
-    FRAME,
-    ROLLBACK,
     Identity,
     Record,
     check_records,
+    header_key,
     pack_header,
     pack_record,
     read_header,
     read_journal,
 )
+from mimyria_driver.scanning import FRAME, ROLLBACK
 
 __all__ = ["Identity", "Journal", "Record", "lock_folder", "read_journal"]
 
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_log = logging.getLogger(__name__)
 
 
 class Journal:
     """The one writer of a journal.
 
     Use `Journal.create` or `Journal.open`, and hold the lock of the folder meanwhile.
+
+    Attributes:
+        path: the file.
+        identity: what stays the same.
+        last_step: of the last live record, −1: none.
+        durable_step: the same of those that are safe on disk.
+        n_records: records in the file, with rollbacks.
+        unsynced_since: when the first of those that are not safe was written.
+        sync_seconds: how long the last sync took.
+        guard: called before anything is written; raises if the folder is another's.
     """
 
     def __init__(self, path: Path, descriptor: int, identity: Identity) -> None:
@@ -55,10 +69,15 @@ class Journal:
         self.last_step = -1
         self.durable_step = -1
         self.n_records = 0
-        self.unsynced = 0
         self.unsynced_since = 0.0
+        self.sync_seconds = 0.0
+        self.guard: Callable[[], None] = _no_guard
         self._descriptor = descriptor
-        self._end = os.fstat(descriptor).st_size
+        self._end = 0
+        self._mark: DurableMark
+        self._unsynced: list[bytes] = []
+        self._failed: OSError | None = None  # the file must not be synced again
+        self._take(descriptor)
 
     @classmethod
     def create(cls, path: Path, identity: Identity) -> Journal:
@@ -68,7 +87,9 @@ class Journal:
             path: the file, which must not exist.
             identity: what stays the same.
         """
-        return cls(path, _create(path, identity), identity)
+        journal = cls(path, _create(path, identity), identity)
+        journal._mark.write(0, synced=True)
+        return journal
 
     def begin(self, identity: Identity) -> None:
         """Replace the identity, which only a journal without records allows.
@@ -76,127 +97,225 @@ class Journal:
         The groups of atoms are not known before the first frame.
         """
         assert self.n_records == 0
+        self.guard()
         descriptor = _create(self.path, identity)
         os.close(self._descriptor)
+        self._mark.close()
         self.identity = identity
-        self._descriptor = descriptor
-        self._end = os.fstat(descriptor).st_size
+        self._take(descriptor)
+        self._mark.write(0, synced=True)
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, *, anew: bool = False) -> Journal:
         """Continue a journal: check every record, cut off a torn tail.
 
+        Args:
+            path: the file.
+            anew: continue in a copy that takes its place, so that a driver that still
+                has the old one open writes to nowhere.
+
         Raises:
-            JournalError: the header or a record in the middle is damaged.
+            JournalError: the header or a record that was durable is damaged.
         """
         identity, start = read_header(path)
-        end, last_step = check_records(path, start, identity.record_size)
-        descriptor = os.open(path, _APPEND)
-        if os.fstat(descriptor).st_size > end:
-            os.ftruncate(descriptor, end)
-        # What was written before a kill is in the page cache only: make it durable
-        # before anyone is told that it is.
-        os.fsync(descriptor)
+        end, found = check_records(path, start, identity.record_size)
+        try:
+            descriptor = _open_for_writing(path)
+            if anew:
+                old, descriptor = descriptor, diskio.rewrite(path, descriptor, end, b"")
+                os.close(old)
+            elif os.fstat(descriptor).st_size > end:
+                os.ftruncate(descriptor, end)
+            # What was written before a kill is in the page cache only: make it durable
+            # before anyone is told that it is.
+            os.fsync(descriptor)
+        except OSError as error:
+            raise JournalError(
+                f"{path}: cannot be continued ({error.strerror or error}). Nothing in "
+                "it was changed; check the disk and start again."
+            ) from error
         journal = cls(path, descriptor, identity)
-        journal.n_records = (end - start) // identity.record_size
-        journal.last_step = journal.durable_step = last_step
+        journal.n_records = found.n_good
+        journal.last_step = journal.durable_step = found.last_step
+        journal._mark.write(found.n_good, synced=True)
         return journal
 
-    def append(self, record: Record) -> None:
-        """Write one frame; it is not durable before `sync`."""
-        self._write(pack_record(record, FRAME))
+    @property
+    def unsynced(self) -> int:
+        """Writes that are not safe on disk."""
+        return len(self._unsynced)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole file."""
+        return self._digest.hexdigest()
+
+    def append(self, record: Record, *, replacing: bool = False) -> None:
+        """Write one frame; it is not durable before `sync`.
+
+        Args:
+            record: of the frame.
+            replacing: declare every record of its step or later void first, as
+                `roll_back` does.
+
+        Raises:
+            DiskFullError: there is no room; nothing was changed, try again.
+            JournalError: it cannot be written at all.
+            LockedError: another driver has taken over; nothing was written.
+        """
+        data = pack_record(record, FRAME)
+        if replacing:
+            data = self._rollback_to(record.step) + data
+        self._write(data)
         self.last_step = record.step
 
     def roll_back(self, step: int) -> None:
-        """Declare every record of `step` or later void."""
-        nothing = Currents(None, None)
-        size = Layout.of(self.identity.grouping).size
-        parts = np.full(size, math.nan) if size else None
-        record = Record(step, -1, 0.0, 0.0, 0.0, nothing, bytes(8), parts)
-        self._write(pack_record(record, ROLLBACK))
+        """Declare every record of `step` or later void; errors as in `append`."""
+        self._write(self._rollback_to(step))
         self.last_step = min(self.last_step, step - 1)
 
     def sync(self) -> int:
-        """Make everything written durable; returns `durable_step`."""
-        try:
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            # The kernel may have dropped the pages: a second fsync would lie.
+        """Make everything written durable; returns `durable_step`.
+
+        Raises:
+            DiskFullError: there is no room; nothing was lost, try again.
+            JournalError: the disk fails; what was durable before still is.
+            LockedError: another driver has taken over; nothing was written.
+        """
+        self.guard()
+        begin = time.monotonic()
+        if self._failed is None:
+            try:
+                diskio.sync_file(self._descriptor)
+            except OSError as error:
+                self._failed = error
+        if self._failed is not None:
+            self._rescue(self._failed)
+        if not diskio.same_file(self._descriptor, self.path):
             raise JournalError(
-                f"{self.path}: the disk refused to keep the last {self.unsynced} "
-                f"records ({error.strerror}). Check the disk and start again; the "
-                "engine still holds these frames."
-            ) from error
+                f"{self.path}: was moved or deleted while the run went on. What was "
+                "acknowledged is in the moved file; move it back and start again, the "
+                "engine still holds the rest."
+            )
+        self.sync_seconds = time.monotonic() - begin
         self.durable_step = self.last_step
-        self.unsynced = 0
+        self._durable_end = self._end
+        self._unsynced.clear()
+        self._mark.write(self.n_records)
         return self.durable_step
 
     def close(self) -> None:
         """Release the file; what `sync` was not called for survives a kill only."""
+        self._mark.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _take(self, descriptor: int) -> None:
+        """Go on with a file that is safe on disk."""
+        _, start = read_header(self.path)
+        self._descriptor = descriptor
+        self._end = self._durable_end = os.fstat(descriptor).st_size
+        self._unsynced = []
+        self._failed = None
+        self._mark = DurableMark(self.path, header_key(self.path, start))
+        self._digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                self._digest.update(piece)
+
+    def _rollback_to(self, step: int) -> bytes:
+        nothing = Currents(None, None)
+        size = Layout.of(self.identity.grouping).size
+        parts = np.full(size, math.nan) if size else None
+        record = Record(step, -1, 0.0, 0.0, 0.0, nothing, bytes(8), parts)
+        return pack_record(record, ROLLBACK)
+
     def _write(self, data: bytes) -> None:
+        """Append whole records, or nothing."""
+        self.guard()
+        if self._failed is not None:
+            self._rescue(self._failed)
         try:
-            written = os.write(self._descriptor, data)
-            if written != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._append(data)
         except OSError as error:
-            os.ftruncate(self._descriptor, self._end)
-            raise JournalError(
-                f"{self.path}: a record could not be written ({error.strerror}). "
-                "Everything before it is safe; make room and start again."
-            ) from error
-        if self.unsynced == 0:
+            if diskio.is_full(error):
+                raise _no_room(self.path, error) from error
+            self._failed = self._failed or error
+            self._rescue(error)
+            try:
+                self._append(data)
+            except OSError as again:
+                raise _unwritable(self.path, again) from again
+        if not self._unsynced:
             self.unsynced_since = time.monotonic()
+        self._unsynced.append(data)
+        self._digest.update(data)
         self._end += len(data)
-        self.n_records += 1
-        self.unsynced += 1
+        self.n_records += len(data) // self.identity.record_size
 
+    def _append(self, data: bytes) -> None:
+        try:
+            diskio.write_all(self._descriptor, data)
+        except OSError:
+            try:
+                os.ftruncate(self._descriptor, self._end)
+            except OSError as error:
+                self._failed = error  # a part may be left behind
+            raise
 
-def lock_folder(folder: Path) -> int:
-    """Take the single-writer lock of a run folder.
-
-    Returns:
-        A descriptor; closing it releases the lock.
-
-    Raises:
-        JournalError: another driver holds it.
-        AccessError: others can write there, or it leads elsewhere.
-    """
-    path = folder / "lock"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_folder(folder)
-        descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+    def _rescue(self, cause: OSError) -> None:
+        """Write what is safe, and all that waits for a sync, to a new file."""
+        rest = b"".join(self._unsynced)
+        try:
+            new = diskio.rewrite(self.path, self._descriptor, self._durable_end, rest)
+        except OSError as error:
+            if diskio.is_full(error):
+                raise _no_room(self.path, error) from error
+            raise _unwritable(self.path, error) from error
+        _log.warning(
+            "%s: the disk did not keep what was written (%s); the journal goes on in "
+            "a new file. Look at the disk",
+            self.path,
+            cause.strerror or cause,
+            extra={"code": "io_error"},
         )
-    except OSError as error:
-        raise JournalError(
-            f"{folder}: the run folder cannot be used ({error.strerror})."
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise JournalError(
-            f"{folder}: another driver ({holder or 'unknown'}) is writing here. "
-            "Stop it first, or choose another run.directory."
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(
-        descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0
+        with suppress(OSError):
+            os.close(self._descriptor)
+        self._descriptor = new
+        self._durable_end = self._end
+        self._unsynced.clear()
+        self._failed = None
+
+
+def _no_guard() -> None:
+    """Nobody else can have the folder."""
+
+
+def _no_room(path: Path, error: OSError) -> DiskFullError:
+    return DiskFullError(
+        f"{path}: there is no room for a record ({error.strerror or error}). "
+        "Everything before it is safe; make room."
     )
-    return descriptor
+
+
+def _unwritable(path: Path, error: OSError) -> JournalError:
+    return JournalError(
+        f"{path}: the disk refused to keep what was written ({error.strerror or error})"
+        ", and a new file, too. What was acknowledged is safe. Check the disk and "
+        "start again; the engine still holds the other frames."
+    )
+
+
+def _open_for_writing(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _create(path: Path, identity: Identity) -> int:
     """A journal without records, complete or absent; a descriptor to append to it."""
     try:
         replace_file(path, pack_header(identity))
-        return os.open(path, _APPEND)
+        return _open_for_writing(path)
     except OSError as error:
         raise JournalError(
             f"{path}: cannot be created ({error.strerror or error})."

@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,11 +96,16 @@ class Monitor:
         self._live: Live | None = None
         self._next_report = 0.0
         self._next_status = 0.0
+        self._failed: set[str] = set()  # what is not shown now
 
-    def begin(self) -> None:
-        """The run folder is ours from now on."""
+    def begin(self, guard: Callable[[], None] | None = None) -> None:
+        """The run folder is ours from now on.
+
+        Args:
+            guard: raises once it is another's.
+        """
         if self._events is not None:
-            self._events.start()
+            self._events.start(guard)
 
     def tick(self, snapshot: Callable[[], Snapshot], *, force: bool = False) -> None:
         """Show the present state, if it is time to.
@@ -138,18 +144,21 @@ class Monitor:
     def _publish(self, now: float, snapshot: Snapshot) -> None:
         """Write the status, and hand it to those who watch; none can end a run."""
         status = self._compose(now, snapshot)
-        try:
-            write_status(self._directory, status)
-        except OSError as error:
-            # Not worth a run; the journal will notice a full disk soon enough.
-            path = self._directory / STATUS_NAME
-            _log.warning("%s could not be written: %s", path, error)
+        self._try(STATUS_NAME, lambda: write_status(self._directory, status))
         self._facts = status
         for watcher in self._watchers:
-            try:
-                watcher(status)
-            except Exception as error:
-                _log.warning("%s: %s", type(watcher).__name__, one_line(error))
+            self._try(type(watcher).__name__, partial(watcher, status))
+
+    def _try(self, name: str, show: Callable[[], object]) -> None:
+        """Not worth a run, whatever it raises, and said once until it works again."""
+        try:
+            show()
+        except Exception as error:
+            if name not in self._failed:
+                _log.warning("%s could not be written: %s", name, one_line(error))
+            self._failed.add(name)
+        else:
+            self._failed.discard(name)
 
     def _compose(self, now: float, snapshot: Snapshot) -> dict[str, Any]:
         status = {

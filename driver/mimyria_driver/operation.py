@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from mimyria import __version__
-from mimyria.errors import MimyriaError, one_line
+from mimyria.errors import LockedError, MimyriaError, one_line
 from mimyria_driver.conditions import Limits
 from mimyria_driver.delivery import Delivery
 from mimyria_driver.events import EventLog
@@ -86,7 +86,8 @@ def _told(monitor: Monitor, events: EventLog) -> Iterator[None]:
         # The command shows it itself.
         extra = {"code": "driver_failed", "fields": fields, "shown": True}
         _log.error("%s", reason, extra=extra)
-        if events.started and monitor.state not in _FINAL:
+        ours = events.started and not isinstance(error, LockedError)
+        if ours and monitor.state not in _FINAL:
             last = Snapshot(state="failed", message=reason)
             monitor.tick(lambda: last, force=True)
         raise

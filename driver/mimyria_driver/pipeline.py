@@ -22,9 +22,7 @@ from mimyria.correlators import Correlator
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
-from mimyria.partcorrelators import PartCorrelators
 from mimyria.positivity import positivity
-from mimyria.selfcorrelators import SelfCorrelators
 from mimyria.spectra import compute_spectra
 from mimyria.spectra.elements import element_spectra
 from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
@@ -35,7 +33,7 @@ from mimyria.units import (
     DIPOLE_CORRELATION_UNIT,
     POLARIZABILITY_CORRELATION_UNIT,
 )
-from mimyria.velocityprobes import VelocityProbes
+from mimyria_driver.following import part_correlators, velocity_probes
 from mimyria_driver.records import Identity, Record, live_records
 from mimyria_driver.sequence import MEMORY
 from mimyria_driver.settings import SpectrumSettings
@@ -90,8 +88,8 @@ class Pipeline:
             if target in identity.models
         }
         self._rules = SumRules(identity.grouping)
-        self._parts = _part_correlators(identity, self.n_lags)
-        self._velocities = _velocity_probes(identity, self.n_lags)
+        self._parts = part_correlators(identity, self.n_lags)
+        self._velocities = velocity_probes(identity, self.n_lags)
 
     @property
     def sampled_time(self) -> float:
@@ -253,6 +251,55 @@ class Pipeline:
             states["velocities"] = self._velocities.state()
         return {**states, **{f"parts {name}": state for name, state in parts.items()}}
 
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """All that is needed to go on, as plain arrays; `restore` inverts it."""
+        digests = b"".join(digest for _, digest in self.digests)
+        sums = (self._volume, self._temperature)
+        counts = (self.n_frames, self.n_segments, self.n_missing, self.last_step)
+        states = self.state() | {
+            "rules": self._rules.state(),
+            "pipeline": {
+                "counts": np.array(counts, np.int64),
+                "sums": np.array(sums, np.float64),
+                "steps": np.array([step for step, _ in self.digests], np.int64),
+                "digests": np.frombuffer(digests, np.uint8).reshape(-1, 8),
+            },
+        }
+        return {
+            f"{part}/{name}": array
+            for part, arrays in states.items()
+            for name, array in arrays.items()
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `snapshot` was taken, to the bit.
+
+        Raises:
+            FormatError: something is missing, or of another run.
+            KeyError: likewise.
+        """
+        states: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, array in arrays.items():
+            part, _, name = key.rpartition("/")
+            states.setdefault(part, {})[name] = array
+        for target in self._correlators:
+            self._correlators[target] = Correlator.from_state(states[target])
+        self._rules.restore(states["rules"])
+        if self._parts is not None:
+            prefix = "parts "
+            parts = {k.removeprefix(prefix): v for k, v in states.items()}
+            self._parts.restore(parts)
+        if self._velocities is not None:
+            self._velocities.restore(states["velocities"])
+        own = states["pipeline"]
+        self.n_frames, self.n_segments, self.n_missing, self.last_step = (
+            int(number) for number in own["counts"]
+        )
+        self._volume, self._temperature = (float(number) for number in own["sums"])
+        digests = [row.tobytes() for row in own["digests"]]
+        self.digests.clear()
+        self.digests.extend(zip(own["steps"].tolist(), digests, strict=True))
+
     def _push_parts(
         self,
         dipole: Array,
@@ -306,28 +353,6 @@ def rebuild(path: Path, identity: Identity, settings: SpectrumSettings) -> Pipel
     for chunk in live_records(path):
         pipeline.push_chunk(chunk)
     return pipeline
-
-
-def _part_correlators(
-    identity: Identity, n_lags: int
-) -> PartCorrelators | SelfCorrelators | None:
-    """What follows the groups of a run: pairs of groups, or molecules by themselves."""
-    grouping = identity.grouping
-    if grouping is None:
-        return None
-    if grouping.probes is not None:
-        return SelfCorrelators(grouping, identity.models, n_lags, identity.interval)
-    if len(grouping.names) > 1:
-        return PartCorrelators(grouping, identity.models, n_lags, identity.interval)
-    return None
-
-
-def _velocity_probes(identity: Identity, n_lags: int) -> VelocityProbes | None:
-    """What follows the velocities of the elements, if the run keeps them."""
-    grouping = identity.grouping
-    if grouping is None or grouping.velocity_probes is None:
-        return None
-    return VelocityProbes(grouping, n_lags, identity.interval)
 
 
 def _row(sample: Array | None, size: int) -> Array:

@@ -6,6 +6,7 @@ them. Nothing reads them again.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,9 @@ __all__ = ["QUARANTINE_NAME", "quarantine"]
 QUARANTINE_NAME: Final = "quarantine"
 _REASON: Final = "reason"
 _LONGEST: Final = 500
+_EVENT: Final = {"code": "quarantine"}
+
+_log = logging.getLogger(__name__)
 
 
 def quarantine(folder: Path, frame: Frame, reason: str) -> FrameError:
@@ -44,6 +48,7 @@ def quarantine(folder: Path, frame: Frame, reason: str) -> FrameError:
         place = f"It is kept in {path}"
     except (MimyriaError, OSError) as error:
         place = f"It could not be kept ({error})"
+    _log.warning("step %d: %s. %s", frame.step, reason, place, extra=_EVENT)
     return FrameError(
         f"step {frame.step}: {reason}. {place}; all frames before it are safe. Look at "
         "it: too close atoms, or a state that the model does not know, are usual. The "

@@ -8,8 +8,8 @@ The size of a record follows from the groups in the identity. Version 1 had no g
 version 2 no velocity probes; such journals are read and continued as they are. Where
 `excess` stands, older journals have zero, which is "not known".
 
-This module never writes. A torn tail (nothing valid after the first bad record) is left
-out; a bad record with valid ones behind it is damage and an error.
+This module never writes. A torn tail (nothing valid after the first bad record, or
+nothing that was durable) is left out; any other bad record is damage and an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import math
 import os
 import struct
 import zlib
-from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +33,16 @@ from mimyria.errors import JournalError
 from mimyria.frame import Array
 from mimyria.groups import Grouping
 from mimyria.uncertainty import LARGEST
+from mimyria_driver.durablemark import read_mark
+from mimyria_driver.scanning import FRAME, ROLLBACK, Scan, rows_at_once, scan
 
 __all__ = [
     "RECORD",
     "Identity",
     "Record",
     "check_records",
+    "first_rollback",
+    "header_key",
     "live_records",
     "pack_header",
     "pack_record",
@@ -51,8 +54,6 @@ __all__ = [
 MAGIC: Final = b"MIMYRJNL"
 VERSION: Final = 3
 _READABLE: Final = (1, 2, 3)
-FRAME: Final = 1
-ROLLBACK: Final = 2
 
 _FIELDS: Final[list[tuple[Any, ...]]] = [
     ("kind", "<u4"),
@@ -84,9 +85,6 @@ RECORD: Final = record_type(0)
 
 _PACKED: Final = struct.Struct("<Ifqqddd3d6d8s")
 _HEADER: Final = struct.Struct("<8sII")
-_HEAD: Final = struct.Struct("<Ifq")
-_CHUNK: Final = 8192
-_CHUNK_BYTES: Final = 1 << 26
 _LARGEST_RECORD: Final = 1 << 24  # bytes; the most probes there can be take less
 
 
@@ -237,26 +235,52 @@ def read_journal(path: Path) -> Iterator[Record]:
             )
 
 
-def live_records(path: Path) -> Iterator[NDArray[np.void]]:
+def live_records(
+    path: Path, first: int = 0, end: int | None = None
+) -> Iterator[NDArray[np.void]]:
     """The live records as structured arrays of `record_type`.
 
     A record is live unless a later rollback went to its step or below.
+
+    Args:
+        path: the journal.
+        first: records before this one are left out.
+        end: as if the journal ended before this one; None: all of it.
     """
     identity, start = read_header(path)
-    end, _ = check_records(path, start, identity.record_size)
+    behind, _ = check_records(path, start, identity.record_size)
+    if end is not None:
+        behind = min(behind, start + end * identity.record_size)
     dtype = record_type(Layout.of(identity.grouping).size)
     rollbacks: list[tuple[int, int]] = []
-    for offset, chunk in _chunks(path, start, end, dtype):
+    for offset, chunk in _chunks(path, start, first, behind, dtype):
         for row in np.flatnonzero(chunk["kind"] == ROLLBACK):
             rollbacks.append((offset + int(row), int(chunk["step"][row])))
     places = np.array([place for place, _ in rollbacks], dtype=np.int64)
     steps = np.array([step for _, step in rollbacks], dtype=np.int64)
     # Lowest step that any rollback from here on went to; none: no limit.
     limits = np.append(np.minimum.accumulate(steps[::-1])[::-1], np.iinfo(np.int64).max)
-    for offset, chunk in _chunks(path, start, end, dtype):
+    for offset, chunk in _chunks(path, start, first, behind, dtype):
         next_rollback = np.searchsorted(places, np.arange(len(chunk)) + offset)
         live = (chunk["kind"] == FRAME) & (chunk["step"] < limits[next_rollback])
         yield chunk[live]
+
+
+def first_rollback(path: Path, first: int) -> int | None:
+    """Lowest step that a rollback went to, from a record on; None: there is none.
+
+    The records are not checked; whoever folds them does it.
+    """
+    identity, start = read_header(path)
+    dtype = record_type(Layout.of(identity.grouping).size)
+    whole = (path.stat().st_size - start) // dtype.itemsize * dtype.itemsize
+    lowest: int | None = None
+    for _, chunk in _chunks(path, start, first, start + whole, dtype):
+        steps = chunk["step"][chunk["kind"] == ROLLBACK]
+        if len(steps):
+            step = int(steps.min())
+            lowest = step if lowest is None else min(lowest, step)
+    return lowest
 
 
 def read_header(path: Path) -> tuple[Identity, int]:
@@ -318,7 +342,7 @@ def _senseless(path: Path, cause: object) -> JournalError:
 
 def check_records(
     path: Path, start: int, size: int = RECORD.itemsize
-) -> tuple[int, int]:
+) -> tuple[int, Scan]:
     """Check every record.
 
     Args:
@@ -327,67 +351,41 @@ def check_records(
         size: bytes of a record.
 
     Returns:
-        Offset behind the last good record, and the last live step (−1: none).
+        Offset behind the last good record, and what was found.
 
     Raises:
-        JournalError: valid records follow a bad one.
+        JournalError: a record that was durable is damaged.
     """
-    first_bad = -1
-    index = 0
-    live = array("q")
+    found = scan(path, start, size)
+    if found.is_damaged(read_mark(path, header_key(path, start))):
+        bad = found.n_good
+        raise JournalError(
+            f"{path}: record {bad} (byte {start + bad * size}) is damaged, but record "
+            f"{found.next_sound} after it is sound, so this is not an unfinished "
+            "write. Nothing was changed. Restore the file from a copy, or see "
+            "`mimyria-driver repair --help` for what can be kept."
+        )
+    return start + size * found.n_good, found
+
+
+def header_key(path: Path, start: int) -> bytes:
+    """The CRC of the header, which tells one journal from another."""
     with path.open("rb") as file:
-        file.seek(start)
-        while data := file.read(size * _rows(size)):
-            for offset in range(0, len(data), size):
-                if not _is_valid(data[offset : offset + size], size):
-                    first_bad = index if first_bad < 0 else first_bad
-                elif first_bad >= 0:
-                    raise _damage(path, first_bad, start + first_bad * size, index)
-                else:
-                    _follow(live, *_HEAD.unpack_from(data, offset))
-                index += 1
-    good = index if first_bad < 0 else first_bad
-    return start + size * good, live[-1] if live else -1
-
-
-def _follow(live: array[int], kind: int, _excess: float, step: int) -> None:
-    """Add a step to the live ones, or take back those that a rollback voids."""
-    if kind == FRAME:
-        live.append(step)
-    while kind == ROLLBACK and live and live[-1] >= step:
-        live.pop()
-
-
-def _damage(path: Path, record: int, offset: int, sound: int) -> JournalError:
-    return JournalError(
-        f"{path}: record {record} (byte {offset}) is damaged, but record {sound} after "
-        "it is sound, so this is not an unfinished write. Nothing was changed. Restore "
-        f"the file from a copy, or cut it to {offset} bytes to keep what is before."
-    )
-
-
-def _rows(size: int) -> int:
-    """Records to read at once: many small ones, few large ones."""
-    return max(1, min(_CHUNK, _CHUNK_BYTES // size))
-
-
-def _is_valid(record: bytes, size: int) -> bool:
-    return len(record) == size and zlib.crc32(record[:-4]) == int.from_bytes(
-        record[-4:], "little"
-    )
+        file.seek(start - 4)
+        return file.read(4)
 
 
 def _chunks(
-    path: Path, start: int, end: int, dtype: np.dtype[np.void]
+    path: Path, start: int, first: int, end: int, dtype: np.dtype[np.void]
 ) -> Iterator[tuple[int, NDArray[np.void]]]:
     """Index of the first record, and the records, of each piece of the file."""
-    index = 0
+    index = first
     size = dtype.itemsize
     with path.open("rb") as file:
-        file.seek(start)
+        file.seek(start + first * size)
         while start + index * size < end:
             left = (end - start) // size - index
-            data = file.read(size * min(_rows(size), left))
+            data = file.read(size * min(rows_at_once(size), left))
             chunk = np.frombuffer(data, dtype=dtype)
             yield index, chunk
             index += len(chunk)

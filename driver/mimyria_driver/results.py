@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-__all__ = ["draw_plots", "make_exit_file"]
+__all__ = ["draw_plots", "make_exit_file", "try_plots"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,14 @@ def draw_plots(path: Path) -> list[Path]:
             plot(result, path.with_name(name))
             drawn.append(path.with_name(name))
     return drawn
+
+
+def try_plots(path: Path) -> None:
+    """Draw them if possible; the result has all that they show."""
+    try:
+        draw_plots(path)
+    except Exception as error:  # matplotlib raises what it likes
+        _log.warning("the plots beside %s could not be drawn: %s", path, error)
 
 
 def make_exit_file(path: Path) -> None:

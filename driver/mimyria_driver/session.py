@@ -25,11 +25,12 @@ from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
-from mimyria_driver.pipeline import Pipeline, kinetic_temperature, rebuild
+from mimyria_driver.pipeline import Pipeline, kinetic_temperature
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
 from mimyria_driver.snapshot import Snapshot
+from mimyria_driver.snapshots import Snapshots
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UncertainFrames
 
@@ -40,6 +41,9 @@ JOURNAL_NAME: Final = "journal"
 _SYNC_RECORDS: Final = 256
 _SYNC_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.02
+_SLOW_SYNC: Final = 1.0
+_WORTH_SAVING: Final = 10_000
+"""Records that take longer to fold than a snapshot takes to read."""
 _TEMPERATURE_FRAMES: Final = 10
 _LEAST_FRAMES: Final = 2
 _WINDOWS_PER_SIGN: Final = 4
@@ -107,11 +111,13 @@ class Session:
             settings.models.keep_uncertain,
             identity.time_step,
         )
+        self._snapshots = Snapshots(settings.run.directory)
         if journal is None:
             journal = Journal.create(path, identity)
         else:
             checks.check_identity(journal.identity, identity, str(path))
-            pipeline = rebuild(path, journal.identity, settings.spectrum)
+            checks.check_masses(journal.identity, description, str(path))
+            pipeline = self._snapshots.fold(path, journal.identity, settings.spectrum)
             self._compare_groups(journal)
             self.uncertain.recount(path)
         self.description = description
@@ -134,6 +140,9 @@ class Session:
         )
         self._stream = 0  # how often an engine has come back
         self._reached = -1
+        self._n_saved = journal.n_records  # records that a snapshot need not save again
+        self._next_snapshot = time.monotonic() + settings.run.snapshot
+        self._looked_at: Pending | None = None
         # Commits must not wait for more frames than an engine may have under way.
         self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
 
@@ -151,7 +160,9 @@ class Session:
             MimyriaError: it brings another run.
         """
         identity = self._check(description)
-        checks.check_identity(self.journal.identity, identity, str(self.journal.path))
+        path = str(self.journal.path)
+        checks.check_identity(self.journal.identity, identity, path)
+        checks.check_masses(self.journal.identity, description, path)
         self.description = description
         self._sequencer.start_stream()
         self._stream += 1
@@ -200,6 +211,11 @@ class Session:
             )
         return Pending(frame, place, digest, self._stream)
 
+    def known(self, arrived: Arrived) -> Pending:
+        """A frame of the series that comes again, to have another record."""
+        place = Place(arrived.previous_step, rollback=False)
+        return Pending(arrived.frame, place, checks.frame_digest(arrived.frame))
+
     @property
     def grouping(self) -> Grouping | None:
         """Groups of the atoms, known from the first frame on."""
@@ -209,12 +225,12 @@ class Session:
         """Write the record of a frame, and fold it.
 
         Raises:
+            DiskFullError: there is no room; nothing was changed, call it again.
             JournalError: it cannot be written.
             FrameError: the velocities are in a wrong unit.
         """
         frame, place = pending.frame, pending.place
         assert frame.velocities is not None
-        self.n_kept += 1
         self.kinetic_temperature = kinetic_temperature(
             self.description.masses, frame.velocities
         )
@@ -229,12 +245,16 @@ class Session:
             sample.contributions,
             sample.excess,
         )
-        if place.rollback:
-            self.take_back(frame.step)
         # First, since a frame that has its record never comes again.
-        self.uncertain.look(frame, sample.excess)
-        self.journal.append(record)
-        self.pipeline.push(record)
+        if self._looked_at is not pending:
+            self.uncertain.look(frame, sample.excess)
+            self._looked_at = pending
+        self.journal.append(record, replacing=place.rollback)
+        if place.rollback:
+            self._fold_again()
+        else:
+            self.pipeline.push(record)
+        self.n_kept += 1
         if pending.stream == self._stream:
             self._reached = frame.step
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
@@ -246,13 +266,11 @@ class Session:
         """Void every record of a step or later.
 
         Raises:
+            DiskFullError: there is no room; nothing was changed, call it again.
             JournalError: that cannot be written.
         """
         self.journal.roll_back(step)
-        self.pipeline = rebuild(
-            self.journal.path, self.journal.identity, self._settings.spectrum
-        )
-        self.uncertain.recount(self.journal.path)
+        self._fold_again()
 
     def sync_due(self, *, idle: bool) -> bool:
         """Whether the written records should be made durable now.
@@ -267,6 +285,27 @@ class Session:
         patience = _IDLE_SECONDS if idle else _SYNC_SECONDS
         return journal.unsynced >= self._sync_records or age >= patience
 
+    @property
+    def snapshot_due(self) -> bool:
+        """Whether the fold should be saved now."""
+        every = self._settings.run.snapshot
+        late = time.monotonic() >= self._next_snapshot
+        return bool(every) and late and self.journal.n_records > self._n_saved
+
+    def save_snapshot(self, *, at_end: bool = False) -> None:
+        """Save the fold of the journal, which was just synced.
+
+        Args:
+            at_end: nothing comes after it: only if that makes the next start quicker.
+        """
+        every = self._settings.run.snapshot
+        n_new = self.journal.n_records - self._n_saved
+        if at_end and not (every and n_new >= _WORTH_SAVING):
+            return
+        self._next_snapshot = time.monotonic() + every
+        if self._snapshots.save(self.pipeline, self.journal):
+            self._n_saved = self.journal.n_records
+
     def write_result(self, status: str) -> Path | None:
         """Publish what there is; None if it is too little for a spectrum."""
         self.uncertain.write()
@@ -276,7 +315,7 @@ class Session:
         result = self.pipeline.result(self._provenance(status))
         self.progress.update(result)
         self.diagnostics = result.diagnostics
-        write_result(path, result)
+        write_result(path, result, self.journal.guard)
         if not self._published or status != "running":  # not each
             self._published = True
             frames = self.pipeline.n_frames
@@ -314,7 +353,7 @@ class Session:
             | self.progress.relative_errors(pipeline.n_frames),
             targets=self.progress.targets(),
             bands=self.progress.bands(),
-            message=snapshot.message or self.warning or "",
+            message=snapshot.message or self.warning or self._slow_disk(),
         )
 
     def _greet(self, code: str) -> None:
@@ -322,6 +361,19 @@ class Session:
         numbers = self.description.numbers
         extra = _event(code, last_step=self.journal.last_step)
         _log.info("%s, %d atoms", self.description.engine, len(numbers), extra=extra)
+
+    def _slow_disk(self) -> str:
+        seconds = self.journal.sync_seconds
+        if seconds < _SLOW_SYNC:
+            return ""
+        return f"the disk takes {seconds:.1f} s to make records safe"
+
+    def _fold_again(self) -> None:
+        """The fold after records have become void."""
+        self.pipeline = self._snapshots.fold(
+            self.journal.path, self.journal.identity, self._settings.spectrum
+        )
+        self.uncertain.recount(self.journal.path)
 
     def _check(self, description: RunDescription) -> Identity:
         checks.check_description(description, self._settings.spectrum.max_wavenumber)
@@ -393,6 +445,7 @@ class Session:
             "time_step": self.description.time_step,
             "stride": self.description.stride,
             "uncertain_frames": self.uncertain.count,
+            "journal_records": self.journal.n_records,
             "python": platform.python_version(),
             **self.progress.provenance(),
             **self.origin,

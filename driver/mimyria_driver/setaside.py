@@ -49,6 +49,8 @@ class SetAside:
     Attributes:
         held: step up to which all frames are with the driver, though not all have a
             record; −1: none is missing.
+        void_from: step from which an earlier driver could not void its records any
+            more; None: it has.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,25 +60,45 @@ class SetAside:
             folder: the run folder.
         """
         self.held = -1
+        self.void_from: int | None = None
+        self._n_records = -1
         self._path = folder / SET_ASIDE_NAME
         self._frames: list[Arrived] = []
 
-    def put(self, pendings: Sequence[Pending], told: int) -> None:
-        """Keep frames whose records will be void.
+    def put(self, pendings: Sequence[Pending], told: int, n_records: int) -> None:
+        """Keep frames whose records will be void; those behind them stay.
 
         Args:
-            pendings: in rising order.
+            pendings: in rising order, at least one.
             told: step that the engine was told to be safe.
+            n_records: records in the journal; more of them say that these are void.
         """
         self.held = max(self.held, told)
-        self._frames = [Arrived(p.frame, p.place.previous_step) for p in pendings]
+        self._n_records = n_records
+        last = pendings[-1].frame.step
+        behind = [each for each in self._frames if each.frame.step > last]
+        again = [Arrived(p.frame, p.place.previous_step) for p in pendings]
+        self._frames = again + behind
         self._write()
 
     def restore(self, session: Session) -> list[Pending]:
-        """Frames that an earlier driver set aside and that have no record still."""
-        last = session.journal.last_step
-        self._frames = [each for each in self._read() if each.frame.step > last]
-        pendings = [session.place(each) for each in self._frames]
+        """Frames that an earlier driver set aside and that have no good record.
+
+        Where that one ended, or the disk was full, before their records were void,
+        `void_from` says what is to be done first.
+        """
+        frames = self._read()
+        journal = session.journal
+        last = journal.last_step
+        if frames and journal.n_records <= self._n_records:
+            first = frames[0].frame.step
+            self.void_from = first if first <= last else None
+        first = last + 1 if self.void_from is None else self.void_from
+        self._frames = [each for each in frames if each.frame.step >= first]
+        pendings = [
+            session.place(each) if each.frame.step > last else session.known(each)
+            for each in self._frames
+        ]
         placed = [pending for pending in pendings if pending is not None]
         if not placed:
             self._forget()
@@ -123,6 +145,7 @@ class SetAside:
         stream = io.BytesIO()
         np.savez(
             stream,
+            n_records=np.array(self._n_records),
             numbers=frames[0].numbers,
             pbc=np.array(frames[0].pbc),
             steps=np.array([frame.step for frame in frames]),
@@ -141,7 +164,9 @@ class SetAside:
         try:
             content = io.BytesIO(self._path.read_bytes())
             with np.load(content, allow_pickle=False) as file:
-                return _arrived({name: file[name] for name in file.files})
+                arrays = {name: file[name] for name in file.files}
+            self._n_records = int(arrays.get("n_records", -1))
+            return _arrived(arrays)
         except FileNotFoundError:
             return []
         except _UNREADABLE as error:

@@ -21,7 +21,7 @@ class Snapshot:
     """The state of the driver in plain numbers.
 
     Attributes:
-        state: loading, waiting, running, draining, ended, stopped or failed.
+        state: loading, waiting, running, disk full, draining, ended, stopped or failed.
         engine: name and version, empty before one has come.
         atoms: number of atoms.
         received: frames that arrived since the start of this process.

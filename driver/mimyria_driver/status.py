@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from mimyria.errors import OutputError
 from mimyria.files import open_private
+from mimyria_driver.diskio import is_full, overwrite
 from mimyria_driver.surroundings import boot_id
 
 __all__ = [
@@ -35,16 +37,16 @@ LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
 """States of a driver that is there; in all others it has gone."""
 
 _STALE_SECONDS: Final = 30.0
+_BLOCK: Final = 4096
 
 
 def write_status(directory: Path, document: Mapping[str, Any]) -> None:
-    """Put a status in the place of the last one."""
-    path = directory / STATUS_NAME
-    beside = path.with_name(path.name + ".new")
-    text = json.dumps(plain(document), indent=1, allow_nan=False)
-    with open(beside, "w", opener=open_private) as file:
-        file.write(text + "\n")
-    beside.replace(path)
+    """Put a status in the place of the last one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _put(directory / STATUS_NAME, plain(document), ".new")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 (any value of JSON)
@@ -70,10 +72,7 @@ def leave_status(directory: Path, state: str, message: str) -> None:
     now = {"time": time.time(), "mono": time.monotonic()}
     document |= {"state": state, "message": message, **now}
     # Not the name that `write_status` may be writing to just now.
-    beside = path.with_name(path.name + ".last")
-    with open(beside, "w", opener=open_private) as file:
-        file.write(json.dumps(document, indent=1) + "\n")
-    beside.replace(path)
+    _put(path, document, ".last")
 
 
 def read_status(directory: Path) -> dict[str, Any]:
@@ -93,6 +92,27 @@ def read_status(directory: Path) -> dict[str, Any]:
     document["age"] = _age(document)
     document["stale"] = document["state"] in LIVE and document["age"] > _STALE_SECONDS
     return document
+
+
+def _put(path: Path, document: Any, ending: str) -> None:  # noqa: ANN401 (JSON)
+    """Replace the file as a whole, or overwrite it where there is no room.
+
+    It fills whole blocks, so that where no second file fits beside it, it goes into its
+    own place, which needs no room.
+    """
+    data = json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"
+    data += b" " * (-len(data) % _BLOCK)
+    beside = path.with_name(path.name + ending)
+    try:
+        with open(beside, "wb", opener=open_private) as file:
+            file.write(data)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if not is_full(error):
+            raise
+        overwrite(path, data)
 
 
 def _age(document: Mapping[str, Any]) -> float:

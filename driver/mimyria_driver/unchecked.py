@@ -1,4 +1,4 @@
-"""Unchecked: frames whose samples no canary stands behind yet, and when to ask for one.
+"""Unchecked: frames whose records no canary stands behind yet, and when to ask for one.
 
 A record may be durable and acknowledged, and the engine may have forgotten the frame;
 if the device then proves to have calculated wrongly, the frame has to be here still. So
@@ -22,7 +22,7 @@ _MOST_BYTES: Final = 64 << 20
 
 
 class Unchecked:
-    """The frames since the last good canary, in the order of their samples."""
+    """The frames since the last good canary, in the order of their records."""
 
     def __init__(
         self, batches: int, seconds: float, most_bytes: int = _MOST_BYTES
@@ -49,7 +49,7 @@ class Unchecked:
     @property
     def open(self) -> bool:
         """Whether there are samples that no canary was asked about."""
-        return bool(self._kept) and not self._asked
+        return not self._asked
 
     def submitted(self, batch: Sequence[Pending]) -> bool:
         """Count a batch that is on its way; whether a canary is due behind it."""
@@ -66,15 +66,18 @@ class Unchecked:
         self._asked = True
         self._restart()
 
+    def came(self) -> None:
+        """A sample has come, with or without room for its record."""
+        self._asked = not self._batches
+
     def add(self, pending: Pending) -> None:
-        """Keep the frame of a sample; one that goes back voids those behind it."""
+        """Keep the frame of a record; one that goes back voids those behind it."""
         if not self._batches:
             return
         if pending.place.rollback:
             step = pending.frame.step
             self._kept = [kept for kept in self._kept if kept.frame.step < step]
         self._kept.append(pending)
-        self._asked = False
 
     def take(self) -> list[Pending]:
         """All of them, which are no longer kept: they are good, or come again.

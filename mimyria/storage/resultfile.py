@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -18,13 +19,20 @@ __all__ = ["is_result", "read_result", "write_result"]
 _LARGEST = 1 << 32
 
 
-def write_result(path: str | Path, result: Result) -> None:
+def write_result(
+    path: str | Path, result: Result, confirm: Callable[[], None] | None = None
+) -> None:
     """Write a result file; an existing one is replaced at once and as a whole.
+
+    Args:
+        path: the file.
+        result: what to write.
+        confirm: called just before the new file takes its place; may raise.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    replace_file(Path(path), encode(result))
+    replace_file(Path(path), encode(result), confirm)
 
 
 def is_result(path: str | Path) -> bool:

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 
 from mimyria import __version__
 from mimyria.cli.errors import run_command
-from mimyria_driver.cli import hook, join, replay, run, settings, status, watch
+from mimyria_driver.cli import (
+    hook,
+    join,
+    rebuild,
+    repair,
+    replay,
+    run,
+    settings,
+    status,
+    verify,
+    watch,
+)
 from mimyria_driver.folders import private_files
 from mimyria_driver.lines import shown
 
@@ -35,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show tracebacks and details"
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (run, replay, join, status, watch, hook, settings):
+    mending = (verify, rebuild, repair)
+    for command in (run, replay, join, status, watch, *mending, hook, settings):
         command.add_parser(subparsers)
     if importlib.util.find_spec("mimyria_driver.demo"):
         importlib.import_module("mimyria_driver.demo").add_parser(subparsers)

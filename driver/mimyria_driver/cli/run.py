@@ -38,9 +38,10 @@ To end early: Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or a file EXIT in the 
 folder. What has arrived is finished and saved, after a signal within 5 s. The same
 command goes on where the run was.
 
-exit codes: 0 the run is over (or EXIT), 75 stopped by a signal, engine gone or device
-failing: start again; others say what is wrong: 65 data, 66 model, 69 device,
-70 evaluator, 73 output, 74 journal, 76 protocol, 78 settings.
+exit codes: 0 the run is over (or EXIT), 75 stopped by a signal, engine gone, device
+failing, no memory left, or another driver has the folder: start again; others say what
+is wrong: 65 data, 66 model, 69 device, 70 evaluator, 73 output, 74 journal,
+76 protocol, 78 settings.
 """
 
 

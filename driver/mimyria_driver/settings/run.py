@@ -32,8 +32,15 @@ class RunSettings:
         10.0, "Seconds between two lines of progress where there is no terminal."
     )
 
+    snapshot: float = _setting(
+        300.0,
+        "Seconds between two snapshots of the correlators, which make a start after a "
+        "long run quick; 0: none.",
+    )
+
     def __post_init__(self) -> None:
         """Check limits."""
         _require(1 <= self.credit <= 4096, "run.credit", "from 1 to 4096", self.credit)
         _require(self.patience >= 0, "run.patience", "0 or more seconds", self.patience)
+        _require(self.snapshot >= 0, "run.snapshot", "0 or more seconds", self.snapshot)
         _require(self.report > 0, "run.report", "a positive time in s", self.report)

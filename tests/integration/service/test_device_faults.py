@@ -299,7 +299,7 @@ def test_wrong_numbers_are_taken_back_to_the_last_good_canary(run, undisturbed, 
         assert run.serve(models={"canary": 10}) == 0
     assert run.happened == [f"drift {LATE}"]
     assert "the device calculates wrongly" in caplog.text
-    assert "10 records are taken back and calculated again" in caplog.text
+    assert "10 frames since the last good check are calculated again" in caplog.text
     assert run.bits() == undisturbed
     assert run.source.acknowledged == sorted(run.source.acknowledged)
     status = run.status
@@ -312,7 +312,7 @@ def test_the_end_of_a_run_is_checked_too(run, undisturbed, caplog):
     with caplog.at_level(logging.WARNING):
         assert run.serve() == 0  # a canary after 1000 batches never comes
     assert run.happened == [f"drift {LATE}"]
-    assert f"{N_FRAMES} records are taken back" in caplog.text
+    assert f"{N_FRAMES} frames since the last good check are calculated" in caplog.text
     assert run.bits() == undisturbed
 
 

@@ -34,8 +34,8 @@ def run(monkeypatch):
     """The service as the command runs it, without a child."""
     monkeypatch.setattr(service, "Evaluator", lambda *given: InstantEvaluator())
 
-    def serve(directory, events=None, **sections):
-        source = ScriptedSource(script() if events is None else events)
+    def serve(directory, events=None, pause=0.0, **sections):
+        source = ScriptedSource(script() if events is None else events, pause)
         return service.run(make_settings(directory, **sections), source=source)
 
     return serve
@@ -58,7 +58,7 @@ def codes_of(directory):
 
 
 def test_run_tells_its_life_in_events(run, tmp_path, reference):
-    assert run(tmp_path) == 0
+    assert run(tmp_path, pause=0.01) == 0  # longer than to the first result
     codes = codes_of(tmp_path)
     life = [
         "driver_started",

@@ -89,7 +89,7 @@ class Scene:
         while frame is not None:
             found = frame.f_locals.get("self")
             if type(found).__name__ == "Service":
-                return found._state
+                return found._state.name
             frame = frame.f_back
         return ""
 

@@ -9,39 +9,13 @@ import numpy as np
 import pytest
 
 from mimyria.currents import Currents
-from mimyria.errors import IncompatibleError, JournalError
+from mimyria.errors import DiskFullError, IncompatibleError, JournalError, LockedError
 from mimyria_driver.checks import check_identity
 from mimyria_driver.journal import Journal, lock_folder, read_journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import RECORD, Identity, Record, live_records, read_header
+from mimyria_driver.records import Identity, Record, live_records, read_header
 from mimyria_driver.settings import SpectrumSettings
-
-SIZE = RECORD.itemsize
-IDENTITY = Identity(
-    (8, 1, 1), 0.5, 4, {"apt": "a" * 64, "pgt": "b" * 64}, {"engine": "x"}
-)
-
-
-def record(index, previous=None, value=0.0):
-    rng = np.random.default_rng(index)
-    step = 4 * index
-    return Record(
-        step,
-        (step - 4 if index else -1) if previous is None else previous,
-        0.5 * step,
-        1000.0 + index,
-        300.0 + index,
-        Currents(rng.normal(size=3) + value, rng.normal(size=6)),
-        rng.bytes(8),
-    )
-
-
-def written(path, records):
-    journal = Journal.create(path, IDENTITY)
-    for entry in records:
-        journal.append(entry)
-    journal.sync()
-    journal.close()
+from tests.unit.driver.journals import IDENTITY, SIZE, record, written
 
 
 def same(first, second):
@@ -230,8 +204,10 @@ def test_fold_in_chunks_has_the_bits_of_the_fold_one_by_one(tmp_path):
 
 def test_second_writer_is_told_who_holds_the_folder(tmp_path):
     lock = lock_folder(tmp_path)
-    with pytest.raises(JournalError, match=rf"process {os.getpid()} on .* is writing"):
+    text = rf"process {os.getpid()} on .* is writing"
+    with pytest.raises(LockedError, match=text) as raised:
         lock_folder(tmp_path)
+    assert raised.value.exit_code == 75
     os.close(lock)
     os.close(lock_folder(tmp_path))
 
@@ -262,7 +238,7 @@ def test_full_disk_keeps_whole_records_and_says_so(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, before[1]))
-        with pytest.raises(JournalError, match=r"could not be written .* safe"):
+        with pytest.raises(DiskFullError, match=r"no room for a record .* safe"):
             journal.append(record(1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -271,20 +247,6 @@ def test_full_disk_keeps_whole_records_and_says_so(tmp_path):
     journal.append(record(1))
     journal.close()
     assert len(list(read_journal(path))) == 2
-
-
-def test_disk_that_refuses_to_sync_makes_nothing_durable(tmp_path, monkeypatch):
-    journal = Journal.create(tmp_path / "journal", IDENTITY)
-    journal.append(record(0))
-
-    def refuse(descriptor):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fdatasync", refuse)
-    with pytest.raises(JournalError, match="refused to keep the last 1 records"):
-        journal.sync()
-    assert journal.durable_step == -1
-    journal.close()
 
 
 def test_a_charge_stays_with_its_journal_and_older_ones_have_none(tmp_path):

@@ -16,6 +16,7 @@ def pending(step):
 
 class Journal:
     last_step = 1
+    n_records = 8
 
 
 class Session:
@@ -26,11 +27,13 @@ class Session:
     def place(self, arrived):
         return Pending(arrived.frame, Place(arrived.previous_step, False), b"")
 
+    known = place
+
 
 @pytest.fixture
 def aside(tmp_path):
     set_aside = SetAside(tmp_path)
-    set_aside.put([pending(step) for step in range(5)], told=3)
+    set_aside.put([pending(step) for step in range(5)], told=3, n_records=7)
     return set_aside
 
 
@@ -47,6 +50,22 @@ def test_frames_come_back_to_the_bit_unless_they_have_a_record(aside, tmp_path):
             np.testing.assert_array_equal(
                 getattr(one.frame, name), getattr(wanted, name)
             )
+
+
+def test_records_that_were_not_void_when_the_driver_ended_are_void_first(
+    aside, tmp_path
+):
+    session = Session()
+    session.journal = Journal()
+    session.journal.n_records = 7
+    later = SetAside(tmp_path)
+    assert [p.frame.step for p in later.restore(session)] == [0, 1, 2, 3, 4]
+    assert later.void_from == 0
+
+
+def test_frames_behind_those_that_are_put_aside_again_stay(aside, tmp_path):
+    aside.put([pending(step) for step in (2, 3)], told=3, n_records=7)
+    assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
 
 
 def test_engine_hears_nothing_before_all_are_safe_again(aside, tmp_path):

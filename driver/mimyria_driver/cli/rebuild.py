@@ -1,0 +1,53 @@
+"""`mimyria-driver rebuild`: a new result from the journal."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mimyria_driver.cli.parsing import add_command
+
+__all__ = ["add_parser"]
+
+_REBUILD = """\
+Make spectrum.h5 anew from the journal alone: after a result was lost or damaged, or
+with another resolution, window or temperature. The journal has all that was measured,
+so no trajectory is needed, and the numbers are those of the run, to the bit.
+
+  mimyria-driver rebuild spectrum --resolution 5 --temperature 300
+  mimyria-driver rebuild spectrum --window hann --output hann.h5
+
+Without --output the run must not be served meanwhile (exit code 75).
+"""
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+    """Add the command to the parser."""
+    parser = add_command(
+        subparsers, "rebuild", "make the result anew from the journal", _REBUILD
+    )
+    add = parser.add_argument
+    add("directory", type=Path, metavar="RUNDIR")
+    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
+    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    add("--window", default="gaussian", help="gaussian (default), hann, bohman, ...")
+    add("--output", type=Path, help="another file than spectrum.h5 of the run")
+    parser.set_defaults(run=_rebuild)
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.mending import rebuild_result
+    from mimyria_driver.settings import SpectrumSettings
+
+    settings = SpectrumSettings(
+        temperature=arguments.temperature,
+        resolution=arguments.resolution,
+        window=arguments.window,
+    )
+    path, pipeline = rebuild_result(arguments.directory, settings, arguments.output)
+    print(
+        f"{path}: {pipeline.n_frames} frames in {pipeline.n_segments} segment(s), "
+        f"{pipeline.sampled_time:.2f} ps"
+    )
+    return 0

@@ -1,0 +1,46 @@
+"""`mimyria-driver verify`: whether a run folder holds what it should."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from mimyria.errors import JournalError
+from mimyria_driver.cli.parsing import add_command
+
+__all__ = ["add_parser"]
+
+_VERIFY = """\
+Check a run folder; nothing is changed, and a driver may run meanwhile. Looked at are
+
+  the journal     the checksum of every record, and that steps rise and segments join
+  spectrum.h5     its own checksum, and that it is the fold of the journal up to the
+                  record that it names, number for number
+
+An unfinished record at the end of the journal is no fault: a killed driver leaves one,
+and the next one cuts it off. A bad record before others that were safe on disk is
+damage: a disk or a copy has changed it. See `mimyria-driver repair --help` then.
+
+exit codes: 0 all is sound, 74 it is not; each line says what was found.
+"""
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+    """Add the command to the parser."""
+    parser = add_command(subparsers, "verify", "check a run folder", _VERIFY)
+    parser.add_argument("directory", type=Path, metavar="RUNDIR")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.inspection import inspect_run
+
+    findings = inspect_run(arguments.directory)
+    for line in findings.lines:
+        print(line, file=sys.stderr if line in findings.problems else sys.stdout)
+    if findings.problems:
+        return JournalError.exit_code
+    print(f"{arguments.directory}: all is sound")
+    return 0

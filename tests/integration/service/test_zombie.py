@@ -1,0 +1,81 @@
+"""Row R15 of the catalogue: a driver that stood still while another one took over."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from analytic import ScriptedSource
+from inline import quiet_settings, start, wait_for_records, whole_run
+from instant import fold_of, serve_here
+
+from mimyria.errors import LockedError
+from mimyria.storage import read_result, resultfile
+from mimyria_driver.inspection import inspect_run
+
+
+def contents(folder):
+    """Bytes of all files that a driver writes, but its lock."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def is_stopped(process):
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_driver_that_was_stopped_and_overtaken_writes_nothing(tmp_path):
+    zombie = start(tmp_path, pause=0.01, refresh=0.05)
+    try:
+        wait_for_records(tmp_path, 20, zombie)
+        zombie.send_signal(signal.SIGSTOP)
+        while is_stopped(zombie) != "T":
+            time.sleep(0.01)
+        with pytest.raises(LockedError, match=f"process {zombie.pid} on"):
+            serve_here(quiet_settings(tmp_path), ScriptedSource([]))
+        # A file system whose flock does not reach from one node to the other.
+        (tmp_path / "lock").unlink()
+        with pytest.raises(LockedError, match=f"process {zombie.pid} on"):
+            serve_here(quiet_settings(tmp_path), ScriptedSource([]))
+        old = time.time() - 100.0
+        os.utime(tmp_path / "lease.json", (old, old))
+        assert serve_here(quiet_settings(tmp_path), ScriptedSource(whole_run())) == 0
+        after = contents(tmp_path)
+        result = read_result(tmp_path / "spectrum.h5")
+        zombie.send_signal(signal.SIGCONT)
+        _, errors = zombie.communicate(timeout=60)
+    finally:
+        zombie.kill()
+        zombie.communicate()
+    assert zombie.returncode == 75, errors.decode()
+    assert "has taken over while this one stood still" in errors.decode()
+    assert contents(tmp_path) == after
+    assert result.provenance["status"] == "ended"
+    assert not inspect_run(tmp_path).problems
+    undisturbed = tmp_path / "undisturbed"
+    serve_here(quiet_settings(undisturbed), ScriptedSource(whole_run()))
+    assert fold_of(tmp_path) == fold_of(undisturbed)
+
+
+def test_driver_that_is_overtaken_while_it_makes_a_result_does_not_publish_it(
+    tmp_path, monkeypatch
+):
+    path, published = tmp_path / "spectrum.h5", []
+    real = resultfile.encode
+
+    def encode(result):
+        content = real(result)
+        published.append(path.read_bytes() if path.exists() else b"")
+        if len(published) == 3:
+            (tmp_path / "epoch").write_text("7\n")
+        return content
+
+    monkeypatch.setattr(resultfile, "encode", encode)
+    settings = quiet_settings(tmp_path, spectrum={"refresh": 1e-6})
+    source = ScriptedSource(whole_run())
+    with pytest.raises(LockedError, match="has taken over") as raised:
+        serve_here(settings, source)
+    assert raised.value.exit_code == 75
+    assert len(published) == 3
+    assert path.read_bytes() == published[-1] != b""
+    assert not list(tmp_path.glob(".spectrum.h5.*"))
