@@ -31,7 +31,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("sync", "snapshot", "refresh", "credit"),
-    [(1, 0.0, 1000.0, 16), (3, 1e-6, 0.01, 16), (1000, 0.01, 1000.0, 2)],
+    [(1, 0.0, 1000.0, 16), (3, 0.02, 0.05, 16), (1000, 0.01, 1000.0, 2)],
 )
 def test_cadence_of_writing_changes_no_bit(
     sync, snapshot, refresh, credit, tmp_path, undisturbed, monkeypatch
@@ -50,7 +50,7 @@ def test_cadence_of_writing_changes_no_bit(
         spectrum={"refresh": refresh},
     )
     assert serve_here(settings, ScriptedSource(whole())) == 0
-    assert (len(saved) > 5) == (snapshot > 0)
+    assert (len(saved) > 2) == (snapshot > 0)
     assert all(saved)
     assert fold_of(tmp_path) == fold_of(undisturbed)
     journals = [folder / "journal" for folder in (tmp_path, undisturbed)]

@@ -226,7 +226,7 @@ def test_any_damage_can_be_repaired_both_ways(run):
     rng = np.random.default_rng(3)
     whole = (run / "journal").read_bytes()
     mark = (run / "journal.mark").read_bytes()
-    for round_ in range(15):
+    for round_ in range(8):
         (run / "journal").write_bytes(whole)
         (run / "journal.mark").write_bytes(mark)
         spoil(run, *rng.choice(N + 20, size=rng.integers(1, 30), replace=False))
