@@ -315,7 +315,7 @@ class Service:
         if session is None or isinstance(self._state.failure, JournalError):
             return
         coming_back = self._state.exit_code == STOPPED
-        if not self._keeper.settle(session, coming_back=coming_back):
+        if not self._work.settle(session, coming_back=coming_back):
             return
         path = self._keeper.write_last(session, self._state.name)
         drawn = self._settings.spectrum.plots and self._stop.signal_name is None

@@ -62,6 +62,7 @@ class SetAside:
         self.held = -1
         self.void_from: int | None = None
         self._n_records = -1
+        self._unwritten = False
         self._path = folder / SET_ASIDE_NAME
         self._frames: list[Arrived] = []
 
@@ -133,8 +134,14 @@ class SetAside:
         if self.held < 0 and self._frames:
             self._forget()
 
+    def save(self) -> None:
+        """Before the end: try again where there was no room for the file."""
+        if self._unwritten:
+            self._write()
+
     def _forget(self) -> None:
         self._frames = []
+        self._unwritten = False
         self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
@@ -157,7 +164,9 @@ class SetAside:
         )
         try:
             replace_file(self._path, stream.getvalue())
+            self._unwritten = False
         except MimyriaError as error:
+            self._unwritten = True
             _log.warning("%s They are in memory only", error)
 
     def _read(self) -> list[Arrived]:

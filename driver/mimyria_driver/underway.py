@@ -172,6 +172,13 @@ class UnderWay:
                 extra={"code": "frames_unchecked"},
             )
 
+    def settle(self, session: Session, *, coming_back: bool) -> bool:
+        """Make safe what there is; as `Keeper.settle`, whose ballast makes room."""
+        try:
+            return self.keeper.settle(session, coming_back=coming_back)
+        finally:
+            self._aside.save()
+
     def close(self) -> None:
         """Leave nothing in the folder that only a driver needs."""
         self.keeper.close()

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "driver"))
 
-from faketransport import FakeZmq
+from faketransport import FakeDoorman, FakeZmq
 from lammpsfakes import STRIDE, FakeEngine
 
 from mimyria_driver.lammps import receiver as receiver_module
 from mimyria_driver.lammps import window as window_module
+from mimyria_driver.lammps.security import Doorman
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.window import Window
 from mimyria_driver.sequence import Sequencer
@@ -45,6 +46,7 @@ class World:
         self.now = 1000.0
         self.clock = SimpleNamespace(monotonic=lambda: self.now)
         window_module.zmq = receiver_module.zmq = self.net  # type: ignore[assignment]
+        receiver_module.Doorman = FakeDoorman  # type: ignore[assignment, misc]
         window_module.time = self.clock  # type: ignore[assignment]
         self.exact = exact
         self.history: dict[int, float] = {}
@@ -98,6 +100,7 @@ class World:
             Kind.FRAME,
             self.step,
             self.previous,
+            time=self.step * FakeEngine().time_step,
             n_atoms=2,
             n_local=2,
             parts=(
@@ -285,6 +288,7 @@ def run(exact: bool, actions: list[tuple[str, int]]) -> None:
 
         window_module.zmq = receiver_module.zmq = zmq
         window_module.time = time
+        receiver_module.Doorman = Doorman  # type: ignore[misc]
     series = world.live()
     assert list(series) == list(range(0, (N_FRAMES + 1) * STRIDE, STRIDE))
     wanted = {s: np.float64(v).tobytes() for s, v in world.history.items()}

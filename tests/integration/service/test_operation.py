@@ -12,7 +12,7 @@ import pytest
 from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
 from instant import InstantEvaluator, fold_of, serve_here
 
-from mimyria.errors import JournalError, SettingsError
+from mimyria.errors import JournalError, LockedError, SettingsError
 from mimyria_driver import service
 from mimyria_driver.journal import lock_folder
 from mimyria_driver.sources import Ended, Started
@@ -75,6 +75,30 @@ def test_run_tells_its_life_in_events(run, tmp_path, reference):
     assert fold_of(tmp_path) == reference
     logger = logging.getLogger("mimyria_driver")
     assert not logger.handlers
+
+
+def test_driver_that_was_overtaken_writes_neither_event_nor_status(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(service, "Evaluator", lambda *given: InstantEvaluator())
+    source, left = ScriptedSource(script()), {}
+    receive = source.receive
+
+    def overtaken():
+        if len(source.events) == 10 and not left:
+            (tmp_path / "epoch").write_text("7\n")
+            names = ("events.jsonl", "status.json", "metrics.prom", "spectrum.h5")
+            paths = [tmp_path / name for name in names]
+            left.update({p: p.read_bytes() if p.exists() else None for p in paths})
+        return receive()
+
+    source.receive = overtaken
+    settings = make_settings(tmp_path, spectrum={"refresh": 1000.0})
+    with pytest.raises(LockedError, match="has taken over"):
+        service.run(settings, source=source)
+    now = {path: path.read_bytes() if path.exists() else None for path in left}
+    assert now == left
+    assert b"engine_connected" in left[tmp_path / "events.jsonl"]
 
 
 def test_status_and_metrics_of_a_run_are_complete(run, tmp_path):

@@ -53,6 +53,7 @@ class FakeSocket:
     def __init__(self, net: FakeZmq, kind: int, identity: bytes) -> None:
         self.net, self.kind, self.identity = net, kind, identity
         self.inbox: list[list[bytes]] = []
+        self.rest: list[bytes] = []  # of a message that is taken part by part
         self.closed = False
 
     def setsockopt(self, *_: Any) -> None:
@@ -85,7 +86,26 @@ class FakeSocket:
             raise error
         self.net.flying.append((target, list(parts[1:])))
 
+    @property
+    def rcvmore(self) -> bool:
+        return bool(self.rest)
+
+    def recv(self, _: int = 0) -> bytes:
+        if not self.rest:
+            self.rest = self.recv_multipart()
+        return self.rest.pop(0)
+
     def recv_multipart(self, _: int = 0) -> list[bytes]:
         if not self.inbox:
             raise Again
         return self.inbox.pop(0)
+
+
+class FakeDoorman:
+    """Lets everybody in: who may come is another test's business."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def guard(self, _: Any) -> None:
+        pass

@@ -298,6 +298,7 @@ def test_canary_is_due_by_number_by_memory_or_by_time():
 def test_frames_that_went_back_are_kept_once_and_rise():
     unchecked = Unchecked(10, 1e9)
     for pending in waiting(1, 2, 3, 4):
+        unchecked.came()
         unchecked.add(pending)
     back = Pending(frame(2), Place(STRIDE, True), b"")
     unchecked.add(back)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from mimyria.errors import OutputError
 from mimyria.frame import Frame
+from mimyria_driver import setaside
 from mimyria_driver.sequence import Place
 from mimyria_driver.session import Pending
 from mimyria_driver.setaside import SET_ASIDE_NAME, SetAside
@@ -66,6 +68,21 @@ def test_records_that_were_not_void_when_the_driver_ended_are_void_first(
 def test_frames_behind_those_that_are_put_aside_again_stay(aside, tmp_path):
     aside.put([pending(step) for step in (2, 3)], told=3, n_records=7)
     assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
+
+
+def test_file_that_had_no_room_is_written_before_the_end(tmp_path, monkeypatch, caplog):
+    set_aside = SetAside(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(setaside, "replace_file", full)
+        set_aside.put([pending(step) for step in range(5)], told=3, n_records=7)
+    assert "They are in memory only" in caplog.text
+    assert not (tmp_path / SET_ASIDE_NAME).exists()
+    set_aside.save()
+    assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
+
+
+def full(path, content):
+    raise OutputError(f"cannot write {path}: No space left on device.")
 
 
 def test_engine_hears_nothing_before_all_are_safe_again(aside, tmp_path):

@@ -189,9 +189,9 @@ def killed(folder, place):
     owner, name = {"before": (Journal, "append"), "after": (Pipeline, "push")}[place]
     usual, calls = getattr(owner, name), []
 
-    def until_strange(*arguments):
+    def until_strange(*arguments, **options):
         calls.append(1)
-        return die() if len(calls) > STRANGE else usual(*arguments)
+        return die() if len(calls) > STRANGE else usual(*arguments, **options)
 
     setattr(owner, name, until_strange)
     fed(folder)
