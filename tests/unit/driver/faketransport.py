@@ -92,7 +92,7 @@ class FakeSocket:
 
     def recv(self, _: int = 0) -> bytes:
         if not self.rest:
-            self.rest = self.recv_multipart()
+            self.rest = list(self.recv_multipart())
         return self.rest.pop(0)
 
     def recv_multipart(self, _: int = 0) -> list[bytes]:
