@@ -155,7 +155,7 @@ class Monitor:
             show()
         except Exception as error:
             if name not in self._failed:
-                _log.warning("%s could not be written: %s", name, one_line(error))
+                _log.warning("%s: could not be written: %s", name, one_line(error))
             self._failed.add(name)
         else:
             self._failed.discard(name)
