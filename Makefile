@@ -36,7 +36,7 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not soak"
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not soak"
 
 test-slow: install-dev ## what takes longer than ten seconds a test
 	$(PYTEST) -m "slow and not soak"
