@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mimyria.errors import (
-    EvaluatorError,
+    FrameError,
     IncompatibleError,
     MimyriaError,
     SettingsError,
@@ -190,7 +190,7 @@ def test_the_command_takes_it_too_and_the_text_of_the_module_identifies_it(
     ("function", "error", "text"),
     [
         ("nameless", UnitError, r"python:toy:nameless': apt_order must be one of"),
-        ("broken", EvaluatorError, r"died .* ZeroDivisionError"),
+        ("broken", FrameError, r"died .* ZeroDivisionError"),
         ("stops", SettingsError, r"target 'apt' and the device 'cpu' and stopped: Val"),
         ("absent", SettingsError, r"toy\.py has no function absent"),
     ],
