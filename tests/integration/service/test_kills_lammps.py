@@ -191,7 +191,7 @@ def test_without_the_barrier_a_loss_is_a_gap_that_is_counted_and_said(
             alone + f"label production\nrun {600 - 0} upto\nwrite_restart water.a\n"
         )
         subprocess.run(
-            [*lammps.command[:2], "alone.lammps", *lammps.command[3:]],
+            [*lammps.words[:2], "alone.lammps", *lammps.words[3:]],
             cwd=folder,
             env=engine_environment,
             check=True,

@@ -42,6 +42,14 @@ def calm(directory):
     return make_settings(directory, spectrum={"refresh": 1000.0})
 
 
+@pytest.fixture(autouse=True)
+def usual_hangup():
+    """Under `nohup` the suite itself would ignore SIGHUP, and so would the driver."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reference")
