@@ -39,12 +39,9 @@ def replacing(
 
     Args:
         path: the file.
-        private: readable by this user alone, whatever the umask says.
-
-    Args:
-        path: the file.
         confirm: called when the new file is whole, just before it takes its place; an
             error of it leaves the old one.
+        private: readable by this user alone, whatever the umask says.
 
     Raises:
         OutputError: the file cannot be created or written.

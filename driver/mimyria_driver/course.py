@@ -12,6 +12,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
+from mimyria.storage import RESULT_NAME
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.surroundings import (
     Surroundings,
@@ -31,7 +32,6 @@ _DISK_SECONDS: Final = 600.0
 _LEAST_SECONDS: Final = 60.0
 """What a run does in its first seconds says nothing about its days."""
 _PS_PER_NS: Final = 1000.0
-_RESULT: Final = "spectrum.h5"
 _JOURNAL: Final = "journal*"
 
 
@@ -169,7 +169,7 @@ class Course:
 
     def _result_age(self, wall: float) -> float | None:
         with contextlib.suppress(OSError):
-            written = (self._directory / _RESULT).stat().st_mtime
+            written = (self._directory / RESULT_NAME).stat().st_mtime
             return max(0.0, wall - written)
         return None
 

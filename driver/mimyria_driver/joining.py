@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import mimyria
 from mimyria.errors import IncompatibleError, MimyriaError, OutputError
 from mimyria.storage import read_result, write_result
 from mimyria_driver.checks import check_identity
@@ -24,6 +23,7 @@ from mimyria_driver.durablemark import mark_path
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, Record, read_header, read_journal
+from mimyria_driver.results import journal_provenance
 from mimyria_driver.sequence import MEMORY
 from mimyria_driver.session import JOURNAL_NAME, RESULT_NAME
 from mimyria_driver.settings import SpectrumSettings
@@ -166,18 +166,10 @@ def _check(identity: Identity, folder: Path) -> None:
 def _provenance(
     identity: Identity, folders: Sequence[Path]
 ) -> dict[str, str | int | float]:
-    found: dict[str, str | int | float] = {
-        "status": "joined",
-        "mimyria": mimyria.__version__,
-        "engine": str(identity.notes.get("engine", "")),
-        "atoms": len(identity.numbers),
-        "time_step": identity.time_step,
-        "stride": identity.stride,
-        "joined_from": ", ".join(str(folder) for folder in folders),
-    }
-    names = {f"model_{target}": sha for target, sha in identity.models.items()}
+    found = journal_provenance(identity, "joined")
+    found["joined_from"] = ", ".join(str(folder) for folder in folders)
     result = folders[0] / RESULT_NAME
     if result.is_file():  # it knows the names of the models, too
         stored = read_result(result).provenance
-        names |= {key: str(stored[key]) for key in _KEPT if key in stored}
-    return found | names
+        found |= {key: str(stored[key]) for key in _KEPT if key in stored}
+    return found

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import mimyria
 from mimyria.errors import FormatError, JournalError, SettingsError
 from mimyria.files import replacing
 from mimyria.storage import RESULT_NAME, read_result, write_result
@@ -23,6 +22,7 @@ from mimyria_driver.durablemark import DurableMark, read_mark
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, header_key, read_header
+from mimyria_driver.results import journal_provenance
 from mimyria_driver.scanning import FRAME, ROLLBACK, scan, sound_records
 from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
@@ -162,18 +162,10 @@ def _free_name(path: Path) -> Path:
 def _provenance(
     folder: Path, identity: Identity, n_records: int
 ) -> dict[str, str | int | float]:
-    found: dict[str, str | int | float] = {
-        "status": "rebuilt",
-        "mimyria": mimyria.__version__,
-        "engine": str(identity.notes.get("engine", "")),
-        "atoms": len(identity.numbers),
-        "time_step": identity.time_step,
-        "stride": identity.stride,
-        "journal_records": n_records,
-    }
-    names = {f"model_{target}": sha for target, sha in identity.models.items()}
+    found = journal_provenance(identity, "rebuilt")
+    found["journal_records"] = n_records
     try:  # the result before knows the names of the models, too
         stored = read_result(folder / RESULT_NAME).provenance
     except (FormatError, OSError):
-        return found | names
-    return found | names | {key: stored[key] for key in _KEPT if key in stored}
+        return found
+    return found | {key: stored[key] for key in _KEPT if key in stored}

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mimyria_driver.snapshot import FINAL, LIVE
+
 __all__ = ["STATES", "MetricsFile", "metrics_text"]
 
-STATES: Final = (
-    "loading", "waiting", "running", "disk full", "draining", "ended", "stopped",
-    "failed",
-)  # fmt: skip
+STATES: Final = (*LIVE, *FINAL)
 
 _COUNTERS: Final = {
     "frames_received_total": ("received", "Frames that arrived."),

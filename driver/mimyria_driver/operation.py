@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from mimyria import __version__
 from mimyria.errors import LockedError, MimyriaError, one_line
@@ -22,12 +22,10 @@ from mimyria_driver.metrics import MetricsFile
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.settings import Settings
 from mimyria_driver.signals import StopRequest
-from mimyria_driver.snapshot import Snapshot
+from mimyria_driver.snapshot import FINAL, Snapshot
 from mimyria_driver.systemd import Notifier
 
 __all__ = ["watched"]
-
-_FINAL: Final = ("ended", "stopped", "failed")
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ def _told(monitor: Monitor, events: EventLog) -> Iterator[None]:
         extra = {"code": "driver_failed", "fields": fields, "shown": True}
         _log.error("%s", reason, extra=extra)
         ours = events.started and not isinstance(error, LockedError)
-        if ours and monitor.state not in _FINAL:
+        if ours and monitor.state not in FINAL:
             last = Snapshot(state="failed", message=reason)
             monitor.tick(lambda: last, force=True)
         raise

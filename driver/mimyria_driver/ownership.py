@@ -26,6 +26,7 @@ from mimyria.errors import JournalError, LockedError, MimyriaError
 from mimyria.files import remove_partials, replace_file
 from mimyria_driver.diskio import overwrite
 from mimyria_driver.folders import check_folder
+from mimyria_driver.surroundings import boot_id, process_runs
 
 __all__ = ["EPOCH_NAME", "LEASE_NAME", "Ownership", "lock_folder"]
 
@@ -53,8 +54,9 @@ class _Lease:
         """Whether its process is known to be gone, or is this one."""
         if self.host != socket.gethostname():
             return False
-        other_boot = self.boot != _boot()
-        return other_boot or self.process == os.getpid() or not _runs(self.process)
+        if self.boot != boot_id() or self.process == os.getpid():
+            return True
+        return not process_runs(self.process)
 
 
 class Ownership:
@@ -95,7 +97,7 @@ class Ownership:
                 )
             epoch = _read_epoch(folder) + 1
             _put(folder / EPOCH_NAME, f"{epoch}\n".encode())
-            lease = _Lease(socket.gethostname(), os.getpid(), _boot(), epoch)
+            lease = _Lease(socket.gethostname(), os.getpid(), boot_id(), epoch)
             try:
                 _put(folder / LEASE_NAME, json.dumps(asdict(lease)).encode() + b"\n")
             except JournalError as error:
@@ -238,26 +240,3 @@ def _is_fresh(folder: Path) -> bool:
     os.utime(folder / LOCK_NAME)
     now = (folder / LOCK_NAME).stat().st_mtime
     return now - (folder / LEASE_NAME).stat().st_mtime < _STALE
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this machine is there, and not only left to be reaped."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text()
-    except OSError:  # no /proc here, or gone meanwhile
-        return True
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
-def _boot() -> str:
-    """What tells one start of this machine from another; empty where unknown."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

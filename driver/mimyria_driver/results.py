@@ -1,11 +1,14 @@
-"""Results: the pictures beside a result file, and a sign for the engine."""
+"""Results: pictures beside a file, a sign for the engine, where numbers come from."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-__all__ = ["draw_plots", "make_exit_file", "try_plots"]
+import mimyria
+from mimyria_driver.records import Identity
+
+__all__ = ["draw_plots", "journal_provenance", "make_exit_file", "try_plots"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,3 +54,21 @@ def make_exit_file(path: Path) -> None:
         path.touch()
     except OSError as error:
         _log.warning("%s could not be made, so the engine goes on: %s", path, error)
+
+
+def journal_provenance(identity: Identity, status: str) -> dict[str, str | int | float]:
+    """What a result that is made of a journal alone says of where it comes from.
+
+    Args:
+        identity: of the journal.
+        status: how it was made.
+    """
+    return {
+        "status": status,
+        "mimyria": mimyria.__version__,
+        "engine": str(identity.notes.get("engine", "")),
+        "atoms": len(identity.numbers),
+        "time_step": identity.time_step,
+        "stride": identity.stride,
+        **{f"model_{target}": sha for target, sha in identity.models.items()},
+    }

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["GOAL", "Snapshot"]
+__all__ = ["FINAL", "GOAL", "LIVE", "Snapshot"]
+
+LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
+"""States of a driver that is there."""
+
+FINAL: Final = ("ended", "stopped", "failed")
+"""States of one that has gone."""
 
 GOAL: Final = 0.05
 """Relative error for which the remaining time is shown, where there is no target."""
@@ -21,7 +27,7 @@ class Snapshot:
     """The state of the driver in plain numbers.
 
     Attributes:
-        state: loading, waiting, running, disk full, draining, ended, stopped or failed.
+        state: one of `LIVE` or `FINAL`.
         engine: name and version, empty before one has come.
         atoms: number of atoms.
         received: frames that arrived since the start of this process.

@@ -18,10 +18,10 @@ import numpy as np
 from mimyria.errors import OutputError
 from mimyria.files import open_private
 from mimyria_driver.diskio import is_full, overwrite
+from mimyria_driver.snapshot import LIVE
 from mimyria_driver.surroundings import boot_id
 
 __all__ = [
-    "LIVE",
     "SCHEMA_VERSION",
     "STATUS_NAME",
     "leave_status",
@@ -33,8 +33,6 @@ __all__ = [
 STATUS_NAME: Final = "status.json"
 SCHEMA_VERSION: Final = 1
 """Of status.json; status.schema.json beside this module says what stands in it."""
-LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
-"""States of a driver that is there; in all others it has gone."""
 
 _STALE_SECONDS: Final = 30.0
 _BLOCK: Final = 4096

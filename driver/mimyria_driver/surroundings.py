@@ -13,7 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Surroundings", "boot_id", "folder_bytes", "free_bytes", "own_size"]
+__all__ = [
+    "Surroundings",
+    "boot_id",
+    "folder_bytes",
+    "free_bytes",
+    "own_size",
+    "process_runs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,21 @@ def boot_id() -> str:
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
+
+
+def process_runs(process: int) -> bool:
+    """Whether a process of this machine is there, and not only left to be reaped."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:  # no /proc here, or gone meanwhile
+        return True
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def free_bytes(directory: Path) -> int | None:

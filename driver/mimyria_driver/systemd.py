@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from mimyria_driver.snapshot import FINAL
 from mimyria_driver.views import describe_status
 
 __all__ = ["Notifier"]
@@ -36,7 +37,7 @@ class Notifier:
         if not self._ready and state in ("waiting", "running"):
             self._ready = True
             lines.append("READY=1")
-        if state in ("ended", "stopped", "failed"):
+        if state in FINAL:
             lines.append("STOPPING=1")
         if self._moves(status):
             lines.append("WATCHDOG=1")

@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mimyria_driver.status import LIVE, SCHEMA_VERSION
-from mimyria_driver.surroundings import boot_id
+from mimyria_driver.snapshot import LIVE
+from mimyria_driver.status import SCHEMA_VERSION
+from mimyria_driver.surroundings import boot_id, process_runs
 from mimyria_driver.views import describe_status, duration
 
 __all__ = ["CRITICAL", "OK", "UNKNOWN", "WARNING", "WORDS", "is_gone", "judge"]
@@ -63,10 +64,4 @@ def is_gone(status: Mapping[str, Any]) -> bool:
     boot = status.get("boot", "")
     if not boot or boot != boot_id() or status.get("host") != os.uname().nodename:
         return False
-    try:
-        os.kill(status["process"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return not process_runs(status["process"])

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from mimyria import __version__
 from mimyria.cli.errors import run_command
+from mimyria.cli.parsing import new_parser
 
 __all__ = ["build_parser", "main"]
 
@@ -51,16 +51,9 @@ a typical way through:
 
 def build_parser() -> argparse.ArgumentParser:
     """The complete parser of `mimyria`."""
-    parser = argparse.ArgumentParser(
-        prog="mimyria",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser, subparsers = new_parser(
+        "mimyria", _DESCRIPTION, "show the traceback of an error"
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--debug", action="store_true", help="show the traceback of an error"
-    )
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"mimyria.cli.{name}").add_parser(subparsers)
     return parser

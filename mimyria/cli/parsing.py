@@ -1,13 +1,36 @@
-"""What the commands share: how one is added to its parser."""
+"""What the commands of both programs share: their parser, and how one is added."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TypeAlias
 
-__all__ = ["Subparsers", "add_command"]
+from mimyria import __version__
+
+__all__ = ["Subparsers", "add_command", "new_parser"]
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def new_parser(
+    program: str, text: str, debug: str
+) -> tuple[argparse.ArgumentParser, Subparsers]:
+    """The parser of a program, and where its commands are added.
+
+    Args:
+        program: its name.
+        text: what it is for; keeps its lines.
+        debug: what its option --debug does.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help=debug)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    return parser, commands
 
 
 def add_command(

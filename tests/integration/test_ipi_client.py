@@ -17,6 +17,7 @@ from mimyria.errors import FrameError, SettingsError
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.sources import Arrived, Ended, Event, Started
+from tests.integration.ipi_input import ipi_input
 
 pytestmark = pytest.mark.engine
 
@@ -26,39 +27,9 @@ DT = 0.5
 NUMBERS = np.array([8, 1, 1] * 3)
 MASSES = np.where(NUMBERS == 8, 15.9994, 1.00794)
 
-INPUT = """
-<simulation verbosity='low' floatformat='%24.16e'>
- <output prefix='o'>
+OUTPUTS = """\
   <trajectory stride='1' filename='vel' format='bin'> velocities </trajectory>
-  <trajectory stride='1' filename='pos' format='bin'> positions </trajectory>
- </output>
- <total_steps>{steps}</total_steps>
- <prng><seed>31415</seed></prng>
- <ffdirect name='well'><pes>harmonic</pes>
-  <parameters>{{k1: 0.5}}</parameters>
- </ffdirect>
- <ffsocket name='driver' mode='{mode}' pbc='{pbc}'>
-  <address>{address}</address>{port}
-  <latency>1e-4</latency>
-  <consolidate_messages>{consolidate}</consolidate_messages>
-  <parameters>{{dt_fs: {dt_fs}}}</parameters>
- </ffsocket>
- <system>
-  <initialize nbeads='{nbeads}'>
-   <file mode='xyz'> init.xyz </file>
-   <velocities mode='thermal' units='kelvin'> 300 </velocities>
-  </initialize>
-  <forces>
-   <force forcefield='well'/>
-   <force forcefield='driver'/>
-  </forces>
-  <motion mode='dynamics'>
-   <dynamics mode='nve'><timestep units='femtosecond'> {dt} </timestep></dynamics>
-  </motion>
-  <ensemble><temperature units='kelvin'> 300 </temperature></ensemble>
- </system>
-</simulation>
-"""
+  <trajectory stride='1' filename='pos' format='bin'> positions </trajectory>"""
 
 
 LENGTHS = {"False": (20.0, 22.0, 24.0), "True": (1.0, 1.1, 1.2)}
@@ -81,19 +52,8 @@ def init_xyz(pbc: str) -> str:
 
 
 def run_ipi(ipi: str, directory: Path, **options: object) -> subprocess.Popen[str]:
-    values: dict[str, object] = {
-        "steps": STEPS,
-        "mode": "unix",
-        "address": "driver",
-        "port": "",
-        "pbc": "False",
-        "consolidate": "True",
-        "dt": DT,
-        "dt_fs": DT,
-        "nbeads": 1,
-        **options,
-    }
-    (directory / "input.xml").write_text(INPUT.format(**values))
+    values: dict[str, object] = {"steps": STEPS, "pbc": "False", **options}
+    (directory / "input.xml").write_text(ipi_input(OUTPUTS, **values))
     (directory / "init.xyz").write_text(init_xyz(str(values["pbc"])))
     return subprocess.Popen(
         [ipi, "-S", f"{directory}/", "input.xml"],

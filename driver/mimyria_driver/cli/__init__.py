@@ -8,8 +8,8 @@ import importlib.util
 import os
 from collections.abc import Sequence
 
-from mimyria import __version__
 from mimyria.cli.errors import run_command
+from mimyria.cli.parsing import new_parser
 from mimyria_driver.cli import (
     hook,
     join,
@@ -36,16 +36,9 @@ gradients for Raman), and keeps the time correlation functions and spectra up to
 
 def build_parser() -> argparse.ArgumentParser:
     """The complete parser of `mimyria-driver`."""
-    parser = argparse.ArgumentParser(
-        prog="mimyria-driver",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser, subparsers = new_parser(
+        "mimyria-driver", _DESCRIPTION, "show tracebacks and details"
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--debug", action="store_true", help="show tracebacks and details"
-    )
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     mending = (verify, rebuild, repair)
     for command in (run, replay, join, status, watch, *mending, hook, settings):
         command.add_parser(subparsers)

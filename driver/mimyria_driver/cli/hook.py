@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import OutputError
-from mimyria_driver.cli.parsing import add_command
 
 __all__ = ["add_parser"]
 
@@ -17,7 +16,7 @@ only). Its first lines say how to use it with `fix python/invoke`.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "hook", "write the file that LAMMPS needs", _HOOK)
     parser.add_argument("file", type=Path, metavar="FILE")

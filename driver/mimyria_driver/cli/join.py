@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
+from mimyria_driver.cli.parsing import add_result_options, say_result
 
 __all__ = ["add_parser"]
 
@@ -20,14 +20,13 @@ other run becomes a segment of its own, as by `mimyria merge`.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "join", "make one run folder from several", _JOIN)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUNDIR")
     add("--directory", type=Path, required=True, help="new run folder")
-    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
-    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    add_result_options(parser)
     parser.set_defaults(run=_join)
 
 
@@ -42,8 +41,5 @@ def _join(arguments: argparse.Namespace) -> int:
     for index, run in enumerate(joined):
         how = "continues the one before" if run.continues else "a segment of its own"
         print(f"{run.folder}: {run.n_frames} frames" + (f", {how}" if index else ""))
-    print(
-        f"{arguments.directory}: {pipeline.n_frames} frames in {pipeline.n_segments} "
-        f"segment(s), {pipeline.sampled_time:.2f} ps"
-    )
+    say_result(arguments.directory, pipeline)
     return 0

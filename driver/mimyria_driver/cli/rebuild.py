@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
+from mimyria_driver.cli.parsing import add_result_options, say_result
 
 __all__ = ["add_parser"]
 
@@ -22,15 +22,14 @@ Without --output the run must not be served meanwhile (exit code 75).
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(
         subparsers, "rebuild", "make the result anew from the journal", _REBUILD
     )
     add = parser.add_argument
     add("directory", type=Path, metavar="RUNDIR")
-    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
-    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    add_result_options(parser)
     add("--window", default="gaussian", help="gaussian (default), hann, bohman, ...")
     add("--output", type=Path, help="another file than spectrum.h5 of the run")
     parser.set_defaults(run=_rebuild)
@@ -46,8 +45,5 @@ def _rebuild(arguments: argparse.Namespace) -> int:
         window=arguments.window,
     )
     path, pipeline = rebuild_result(arguments.directory, settings, arguments.output)
-    print(
-        f"{path}: {pipeline.n_frames} frames in {pipeline.n_segments} segment(s), "
-        f"{pipeline.sampled_time:.2f} ps"
-    )
+    say_result(path, pipeline)
     return 0

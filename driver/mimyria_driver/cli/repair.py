@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
 
 __all__ = ["add_parser"]
 
@@ -28,7 +27,7 @@ damaged is left as it is, and so is one that a driver is writing to (exit code 7
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "repair", "mend a damaged journal", _REPAIR)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")

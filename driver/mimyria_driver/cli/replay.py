@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
+from mimyria_driver.cli.parsing import add_result_options
 from mimyria_driver.settings import parse_settings
 from mimyria_driver.signals import StopRequest
 
@@ -31,7 +32,7 @@ stopped replay goes on where it was.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "replay", "serve a stored trajectory", _REPLAY)
     add = parser.add_argument
@@ -47,8 +48,7 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401
     add("--pgt", help="model of the polarizability gradients (Raman)")
     add("--time-step", type=float, required=True, help="of the dynamics, in fs")
     add("--stride", type=int, default=1, help="MD steps between frames (default: 1)")
-    add("--temperature", type=float, help="in K (default: the mean kinetic one)")
-    add("--resolution", type=float, default=10.0, help="in cm^-1 (default: 10)")
+    add_result_options(parser)
     add("--directory", type=Path, required=True, help="run folder")
     add(
         "--groups",

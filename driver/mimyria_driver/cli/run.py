@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria_driver.settings import load_settings
 from mimyria_driver.signals import STOPPED, StopRequest
 
@@ -41,11 +40,11 @@ command goes on where the run was.
 exit codes: 0 the run is over (or EXIT), 75 stopped by a signal, engine gone, device
 failing, no memory left, or another driver has the folder: start again; others say what
 is wrong: 65 data, 66 model, 69 device, 70 evaluator, 73 output, 74 journal,
-76 protocol, 78 settings.
+76 protocol, 77 reachable by other users, 78 settings.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "run", "serve an engine as run.toml says", _RUN)
     parser.add_argument("settings", type=Path, metavar="RUN.TOML")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
+from mimyria.cli.parsing import Subparsers
 from mimyria_driver.settings import reference
 
 __all__ = ["add_parser"]
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     command = subparsers.add_parser("settings", help="print all settings of a run.toml")
     command.set_defaults(run=_settings)

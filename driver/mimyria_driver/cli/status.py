@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import OutputError
-from mimyria_driver.cli.parsing import add_command
 
 __all__ = ["add_parser"]
 
@@ -28,7 +27,7 @@ The limits are those of [alerts] in run.toml.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "status", "show what a driver is doing", _STATUS)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
+from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import JournalError
-from mimyria_driver.cli.parsing import add_command
 
 __all__ = ["add_parser"]
 
@@ -27,7 +26,7 @@ exit codes: 0 all is sound, 74 it is not; each line says what was found.
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "verify", "check a run folder", _VERIFY)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mimyria_driver.cli.parsing import add_command
+from mimyria.cli.parsing import Subparsers, add_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ _SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 10.0
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "watch", "show a driver that runs", _WATCH)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")
@@ -61,7 +61,8 @@ def _follow(
     """Show it until the driver has ended or is gone; the last status."""
     from rich.live import Live
 
-    from mimyria_driver.status import LIVE, read_status
+    from mimyria_driver.snapshot import LIVE
+    from mimyria_driver.status import read_status
     from mimyria_driver.verdict import is_gone
     from mimyria_driver.views import describe_status, table_of_status
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from mimyria.cli.parsing import Subparsers, add_command
 
 __all__ = ["add_parser"]
 
@@ -22,13 +23,13 @@ that talk over a socket, as in production; the run folder shows how each was sta
 """
 
 
-def add_parser(subparsers: Any) -> None:  # noqa: ANN401 (argparse has no public name)
+def add_parser(subparsers: Subparsers) -> None:
     """Describe the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "demo",
-        help="liquid water, from a running simulation to both spectra",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "liquid water, from a running simulation to both spectra",
+        _DESCRIPTION,
     )
     add = parser.add_argument
     add("--engine", choices=("lammps", "ipi"), default="lammps")

@@ -255,9 +255,9 @@ class IpiClient:
             return
         self._closed = True
         self._line.close()
-        for each in (self._spool, self._memory):
-            if each is not None:
-                each.close()
+        self._memory.close()
+        if self._spool is not None:
+            self._spool.close()
 
     # -- events -----------------------------------------------------------------------
 
@@ -303,9 +303,7 @@ class IpiClient:
             return _Place.REPEATED
         # A configuration that is remembered comes first: a molecule that swings may
         # look as if it went on.
-        self._back_to = None
-        if self._memory is not None:
-            self._back_to = self._memory.recall(event.cell, event.positions)
+        self._back_to = self._memory.recall(event.cell, event.positions)
         if self._back_to is not None:
             _log.warning("i-PI went back from step %d to %d", self._step, self._back_to)
             return _Place.UNKNOWN
@@ -321,9 +319,7 @@ class IpiClient:
         """
         if self._back_to is None or self._step != self._back_to + 1:
             return
-        if self._memory is not None and self._memory.knows(
-            self._step, event.cell, event.positions
-        ):
+        if self._memory.knows(self._step, event.cell, event.positions):
             stride = self._description.stride
             self._previous_step = self._back_to // stride * stride
         self._back_to = None
@@ -339,8 +335,7 @@ class IpiClient:
         )
         if self._spool is not None:
             self._spool.append(configuration)
-        if self._memory is not None:
-            self._memory.remember(self._step, event.cell, event.positions)
+        self._memory.remember(self._step, event.cell, event.positions)
 
     def _replay(self) -> list[Event]:
         """The frames of an earlier driver that may be missing in the journal."""
@@ -451,9 +446,7 @@ class IpiClient:
         self._held = []
 
 
-def _open_memories(
-    folder: Path | None, n_atoms: int
-) -> tuple[Spool | None, Memory | None]:
+def _open_memories(folder: Path | None, n_atoms: int) -> tuple[Spool | None, Memory]:
     """What outlives this process; without a folder the steps alone are remembered."""
     if folder is None:
         return None, Memory(None, n_atoms)

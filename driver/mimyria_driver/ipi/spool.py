@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mimyria_driver import diskio
+
 __all__ = ["Configuration", "Spool"]
 
 _MAGIC: Final = b"mmps"
@@ -72,9 +74,11 @@ class Spool:
         if self._end > _LARGEST:
             self._write_anew()
         data = self._packed(configuration)
-        if os.write(self._descriptor, data) != len(data):
+        try:
+            diskio.write_all(self._descriptor, data)
+        except OSError:
             os.ftruncate(self._descriptor, self._end)
-            raise OSError(28, "No space left on device", str(self._path))
+            raise
         self._end += len(data)
         self._add(configuration)
 
@@ -122,8 +126,7 @@ class Spool:
         descriptor = os.open(beside, flags, 0o600)
         data = b"".join(self._packed(each) for each in self.kept)
         try:
-            if os.write(descriptor, data) != len(data):
-                raise OSError(28, "No space left on device", str(beside))
+            diskio.write_all(descriptor, data)
             beside.replace(self._path)
         except OSError:
             os.close(descriptor)

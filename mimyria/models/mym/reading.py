@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ import torch
 
 from mimyria.errors import ModelError, one_line
 from mimyria.frame import Array
-from mimyria.models.archive import open_archive
+from mimyria.models.archive import ZIP_ERRORS, open_archive
 from mimyria.models.mym.parameters import MymParameters
 from mimyria.targets import APT, PGT, Target
 
@@ -104,14 +103,7 @@ def _members(content: bytes) -> dict[str, bytes]:
             return {name: file.read(name) for name in _MEMBERS}
     except ModelError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        EOFError,
-        OSError,
-        RuntimeError,  # also for what is encrypted
-    ) as error:
+    except ZIP_ERRORS as error:
         raise ModelError(f"the archive is damaged ({one_line(error)}).") from error
 
 

@@ -8,22 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from ase.data import atomic_masses
 
-from mimyria.data import Scaling
 from mimyria.frame import Frame
 from mimyria.io.extxyz import read_extxyz
 from mimyria.models import (
-    Example,
-    ModelMetadata,
-    NetworkSettings,
-    TensorModel,
-    build_network,
     load_model,
-    save_model,
 )
-from mimyria.models.modelfile import network_weights
 from mimyria.reference.campaign.tasks import Task
 from mimyria.reference.referenceset import read_reference_set
 from mimyria.targets import APT, PGT
@@ -33,6 +24,7 @@ from tests.integration.reference.conftest import (
     water_molecules,
     write_campaign,
 )
+from tests.random_models import save_random_model
 
 
 def tasks_of(folder):
@@ -76,23 +68,11 @@ def test_more_than_there_is_gives_all_and_says_how_many(here, tmp_path):
     assert "3 new configurations (3 in all)" in here("plan")[0]
 
 
-TINY = NetworkSettings(
-    channels=(4, 3, 2), lmax_sphere=2, parity="natural", n_layers=2, cutoff=3.0,
-    n_radial=4, radial_width=8,
-)  # fmt: skip
-
-
 def model_file(folder, target, seed):
     """An untrained network: committees do not ask whether their members are good."""
-    network = build_network((target,), TINY, 2, 2.0, seed=seed).eval()
-    scaling = Scaling.neutral(2, {"apt": 9, "pgt": 18}[target.name])
-    metadata = ModelMetadata("tiny", (target,), TINY, (1, 8), 2.0, scaling)
-    model = TensorModel(network, metadata, torch.device("cpu"))
-    frame = water_molecules(1)[0].frame
     path = folder / f"{target.name}-{seed}.mimyria"
-    example = Example(frame, model.predict([frame])[0].columns((target,)))
-    save_model(path, metadata, network_weights(network), example)
-    return path
+    frame = water_molecules(1)[0].frame
+    return save_random_model(path, frame, (target,), seed=seed, neighbours=2.0)
 
 
 def test_a_committee_chooses_the_frames_on_which_it_disagrees_most(

@@ -126,6 +126,61 @@ def ended(engine: Engine, driver: Driver):
         driver.end()
 
 
+def undisturbed(engine: Engine, driver: Driver) -> None:
+    """Let both run to their end."""
+    engine.start()
+    with ended(engine, driver):
+        driver.start()
+        finish(driver, engine)
+
+
+def hammered(engine: Engine, driver: Driver, folder, seed, n_kills) -> None:
+    """The same while the driver is killed at random moments."""
+    engine.start()
+    with ended(engine, driver):
+        hammer(driver, folder, engine.is_running, seed=seed, n_kills=n_kills)
+        finish(driver, engine)
+    assert len(driver.kills) == n_kills
+
+
+def restarted(engine: Engine, driver: Driver, folder, moments, after=None) -> None:
+    """The same while the engine is killed when the journal has reached some steps.
+
+    Args:
+        moments: steps, one for each kill.
+        after: called after each kill.
+    """
+    driver.start()
+    with ended(engine, driver):
+        for step in moments:
+            engine.start()
+            wait_for_step(folder, step, driver.is_running)
+            assert engine.is_running(), engine.log
+            engine.kill()
+            if after is not None:
+                after()
+        engine.start()
+        finish(driver, engine)
+    assert engine.n_kills == len(moments)
+
+
+def moments_of(seed, n_steps, n_kills, least):
+    """A step in each part of a run, at least so far from its beginning."""
+    rng = np.random.default_rng(seed)
+    part = n_steps // (n_kills + 1)
+    return [
+        n_steps * number // (n_kills + 1) + rng.integers(least, part)
+        for number in range(n_kills)
+    ]
+
+
+def same_as(folder, quiet_folder) -> None:
+    """The journal and its fold are those of the run that nobody disturbed."""
+    assert journal_of(folder).read_bytes() == journal_of(quiet_folder).read_bytes()
+    assert bits(folder) == bits(quiet_folder)
+    check_rebuild(folder)
+
+
 def hammer(driver, folder, is_running, seed, n_kills, longest=0.8):
     """Kill the driver at random moments: mostly while it takes frames, else before."""
     rng = np.random.default_rng(seed)

@@ -8,31 +8,22 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
 from analytic import serve as serve_run
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "models"))
 import programs
 
-from mimyria.data import Scaling
 from mimyria.errors import ModelError
 from mimyria.models import (
     Example,
-    ModelMetadata,
-    NetworkSettings,
-    TensorModel,
-    build_network,
     export_model,
-    save_model,
 )
-from mimyria.models.modelfile import network_weights
 from mimyria.targets import APT
 from mimyria_driver.evaluator import firstload, sandbox
 from mimyria_driver.evaluator.firstload import known_models, require_harmless
 from mimyria_driver.sources import Ended, Started
-
-TINY = NetworkSettings((4, 3, 2), 2, "natural", 2, 3.0, 4, 8)
+from tests.random_models import save_random_model
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +34,9 @@ def state(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    frame = trajectory(1)[0]
-    network = build_network((APT,), TINY, 2, 2.0, seed=7).eval()
-    metadata = ModelMetadata("tiny", (APT,), TINY, (1, 8), 2.0, Scaling.neutral(2, 9))
-    model = TensorModel(network, metadata, torch.device("cpu"))
-    example = Example(frame, model.predict([frame])[0].columns((APT,)))
     path = tmp_path_factory.mktemp("model") / "tiny.mimyria"
-    save_model(path, metadata, network_weights(network), example)
-    return path
+    frame = trajectory(1)[0]
+    return save_random_model(path, frame, name="tiny", seed=7, neighbours=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +108,7 @@ RIGHTS = """
 import os, socket, sys
 from pathlib import Path
 from mimyria_driver.evaluator import sandbox
+from tests.random_models import save_random_model
 
 left = sandbox._leave_the_network()
 sandbox._lower_limits(30.0)

@@ -17,49 +17,23 @@ from hammer import (
     check_rebuild,
     ended,
     finish,
-    hammer,
-    journal_of,
+    hammered,
     last_step,
+    moments_of,
+    restarted,
+    same_as,
     steps,
+    undisturbed,
     wait_for_step,
 )
+
+from tests.integration.ipi_input import ipi_input
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 
 ELEMENTS = ("O", "H", "H") * 3
 STRIDE = 4
-INPUT = """
-<simulation verbosity='low' floatformat='{format}'>
- <output prefix='o'>
-  <checkpoint stride='50' filename='chk' overwrite='True'/>
- </output>
- <total_steps>{steps}</total_steps>
- <prng><seed>31415</seed></prng>
- <ffdirect name='well'><pes>harmonic</pes>
-  <parameters>{{k1: 0.5}}</parameters>
- </ffdirect>
- <ffsocket name='driver' mode='unix' pbc='False'>
-  <address>driver</address>
-  <latency>{latency}</latency>
-  <parameters>{{dt_fs: 0.5}}</parameters>
- </ffsocket>
- <system>
-  <initialize nbeads='1'>
-   <file mode='xyz'> init.xyz </file>
-   <velocities mode='thermal' units='kelvin'> 300 </velocities>
-  </initialize>
-  <forces>
-   <force forcefield='well'/>
-   <force forcefield='driver'/>
-  </forces>
-  <motion mode='dynamics'>
-   <fixcom>{fixcom}</fixcom>
-   <dynamics mode='nve'><timestep units='femtosecond'> 0.5 </timestep></dynamics>
-  </motion>
-  <ensemble><temperature units='kelvin'> 300 </temperature></ensemble>
- </system>
-</simulation>
-"""
+CHECKPOINTS = "  <checkpoint stride='50' filename='chk' overwrite='True'/>"
 # A checkpoint to the bit, and no motion of the whole that i-PI takes away again when it
 # starts, which makes the next step another one in the last bit.
 FULL = "%24.16e"
@@ -77,8 +51,12 @@ class Ipi(Engine):
         self.program = program
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         (folder / "input.xml").write_text(
-            INPUT.format(
-                steps=n_steps, latency=latency, format=number_format, fixcom=fixcom
+            ipi_input(
+                CHECKPOINTS,
+                steps=n_steps,
+                latency=latency,
+                number_format=number_format,
+                fixcom=f"<fixcom>{fixcom}</fixcom>",
             )
         )
         rng = np.random.default_rng(3)
@@ -118,11 +96,7 @@ def quiet(ipi_program):
             if n_steps not in runs:
                 folder = Path(name) / str(n_steps)
                 ipi = Ipi(ipi_program, folder, n_steps, 1e-4)
-                driver = driver_of(folder)
-                ipi.start()
-                driver.start()
-                with ended(ipi, driver):
-                    finish(driver, ipi)
+                undisturbed(ipi, driver_of(folder))
                 runs[n_steps] = folder
             return runs[n_steps]
 
@@ -131,12 +105,6 @@ def quiet(ipi_program):
 
 def expected(n_steps):
     return list(range(STRIDE, n_steps, STRIDE))
-
-
-def same_as(folder, quiet_folder):
-    assert journal_of(folder).read_bytes() == journal_of(quiet_folder).read_bytes()
-    assert bits(folder) == bits(quiet_folder)
-    check_rebuild(folder)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +120,7 @@ def test_killed_driver_of_ipi_misses_nothing(
     """R1, N9: to the bit the journal of the quiet run, and i-PI never hangs."""
     folder = short_directory / "killed"
     ipi = Ipi(ipi_program, folder, n_steps, 5e-3)
-    driver = driver_of(folder)
-    ipi.start()
-    with ended(ipi, driver):
-        hammer(driver, folder, ipi.is_running, seed=2, n_kills=n_kills)
-        finish(driver, ipi)
-    assert len(driver.kills) == n_kills
+    hammered(ipi, driver_of(folder), folder, 2, n_kills)
     assert steps(folder) == expected(n_steps)
     same_as(folder, quiet(n_steps))
 
@@ -176,23 +139,15 @@ def test_killed_ipi_goes_on_to_the_bit(
     folder = short_directory / "killed"
     ipi = Ipi(ipi_program, folder, n_steps, 2e-3)
     driver = driver_of(folder)
-    driver.start()
-    rng = np.random.default_rng(8)
-    with ended(ipi, driver):
-        for number in range(n_kills):
-            ipi.start()
-            begin = n_steps * number // (n_kills + 1)
-            step = begin + rng.integers(10, n_steps // (n_kills + 1))
-            wait_for_step(folder, step, driver.is_running)
-            assert ipi.is_running(), ipi.log
-            ipi.kill()
-            deadline = time.monotonic() + 30.0
-            while (folder / "driver").exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert not (folder / "driver").exists()
-        ipi.start()
-        finish(driver, ipi)
-    assert ipi.n_kills == n_kills
+
+    def until_the_socket_is_removed():
+        deadline = time.monotonic() + 30.0
+        while (folder / "driver").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not (folder / "driver").exists()
+
+    moments = moments_of(8, n_steps, n_kills, 10)
+    restarted(ipi, driver, folder, moments, until_the_socket_is_removed)
     assert driver.log.count("i-PI went back from step") == n_kills
     assert driver.log.count("at which no i-PI listens any more") == n_kills
     assert steps(folder) == expected(n_steps)

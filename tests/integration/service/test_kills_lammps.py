@@ -12,14 +12,16 @@ from hammer import (
     TIMEOUT,
     Driver,
     Engine,
-    bits,
     check_rebuild,
     ended,
     finish,
-    hammer,
-    journal_of,
+    hammered,
     last_step,
+    moments_of,
+    restarted,
+    same_as,
     steps,
+    undisturbed,
     wait_for_step,
 )
 
@@ -53,15 +55,6 @@ def driver_of(folder):
     return Driver(["lammps", str(folder / "spectrum")], folder)
 
 
-def quiet_run(program, environment, folder, n_steps, every):
-    lammps = Lammps(program, environment, folder, n_steps, every)
-    driver = driver_of(folder)
-    lammps.start()
-    with ended(lammps, driver):
-        driver.start()
-        finish(driver, lammps)
-
-
 def expected(n_steps):
     return list(range(0, n_steps + 1, STRIDE))
 
@@ -73,20 +66,12 @@ def test_killed_driver_of_lammps_misses_nothing(
 ):
     """R1: to the bit the journal of the run that nobody disturbed."""
     engine = (lammps_program, engine_environment)
-    quiet_run(*engine, short_directory / "quiet", n_steps, 200)
-    folder = short_directory / "killed"
+    quiet, folder = short_directory / "quiet", short_directory / "killed"
+    undisturbed(Lammps(*engine, quiet, n_steps, 200), driver_of(quiet))
     lammps = Lammps(*engine, folder, n_steps, 200)
-    driver = driver_of(folder)
-    lammps.start()
-    with ended(lammps, driver):
-        hammer(driver, folder, lammps.is_running, seed=1, n_kills=n_kills)
-        finish(driver, lammps)
-    assert len(driver.kills) == n_kills
+    hammered(lammps, driver_of(folder), folder, 1, n_kills)
     assert steps(folder) == expected(n_steps)
-    quiet = journal_of(short_directory / "quiet").read_bytes()
-    assert journal_of(folder).read_bytes() == quiet
-    assert bits(folder) == bits(short_directory / "quiet")
-    check_rebuild(folder)
+    same_as(folder, quiet)
 
 
 @pytest.mark.parametrize(
@@ -103,20 +88,8 @@ def test_killed_lammps_has_each_step_once(
     folder = short_directory / "run"
     lammps = Lammps(lammps_program, engine_environment, folder, n_steps, 100)
     driver = driver_of(folder)
-    driver.start()
-    rng = np.random.default_rng(7)
-    with ended(lammps, driver):
-        for number in range(n_kills):
-            lammps.start()
-            # Somewhere in its part of the run, with files from before and after.
-            begin = n_steps * number // (n_kills + 1)
-            step = begin + rng.integers(0, n_steps // (n_kills + 1))
-            wait_for_step(folder, step, driver.is_running)
-            assert lammps.is_running(), lammps.log
-            lammps.kill()
-        lammps.start()
-        finish(driver, lammps)
-    assert lammps.n_kills == n_kills
+    # Somewhere in each part of the run, with files from before and after.
+    restarted(lammps, driver, folder, moments_of(7, n_steps, n_kills, 0))
     assert "went back from step" in driver.log  # the restart was not to the bit
     assert steps(folder) == expected(n_steps)
     result = check_rebuild(folder)

@@ -16,18 +16,11 @@ from analytic import (
 
 from mimyria.correlators import Correlator
 from mimyria.currents import currents
-from mimyria.data.scaling import Scaling
 from mimyria.errors import ModelError, SettingsError
 from mimyria.models import (
-    Example,
-    ModelMetadata,
-    TensorModel,
-    build_network,
     load_model,
     preset,
-    save_model,
 )
-from mimyria.models.network import target_irreps
 from mimyria.storage import read_result
 from mimyria.targets import APT, TARGET_SETS
 from mimyria.tensors import joined
@@ -35,23 +28,9 @@ from mimyria_driver import service
 from mimyria_driver.evaluator.canary import Canary
 from mimyria_driver.evaluator.loading import load_sources
 from mimyria_driver.sources import Ended, Started
+from tests.random_models import save_random_model
 
 N_FRAMES = 30
-
-
-def save_random(path, targets, settings, frame):
-    """A model file with random weights."""
-    scaling = Scaling.neutral(2, target_irreps(targets).dim)
-    network = build_network(targets, settings, 2, 5.0, scaling, seed=1).eval()
-    metadata = ModelMetadata("random", targets, settings, (1, 8), 5.0, scaling)
-    model = TensorModel(network, metadata, torch.device("cpu"))
-    (answer,) = model.predict([frame])
-    example = Example(frame, answer.columns(targets))
-    weights = {
-        name: value.detach().numpy() for name, value in network.named_parameters()
-    }
-    save_model(path, metadata, weights, example)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +39,8 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     frame = trajectory(1)[0]
     return {
-        learns: save_random(
-            folder / f"{learns}.mimyria", targets, preset("compact", learns), frame
+        learns: save_random_model(
+            folder / f"{learns}.mimyria", frame, targets, preset("compact", learns)
         )
         for learns, targets in TARGET_SETS.items()
     }
@@ -116,7 +95,7 @@ def test_interrupted_run_with_networks_is_bit_identical(tmp_path, networks):
 def test_sum_rules_are_kept_for_the_charge_of_the_run(tmp_path):
     frame = trajectory(1)[0]
     settings = replace(preset("compact", "apt"), sum_rule="project")
-    path = save_random(tmp_path / "kept.mimyria", (APT,), settings, frame)
+    path = save_random_model(tmp_path / "kept.mimyria", frame, (APT,), settings)
     models = {"apt": str(path), "pgt": None, "charge": -2.0}
     section = make_settings(tmp_path / "run", models=models).models
     sent = {"device": "cpu", "threads": 1, "search": ".", **models}

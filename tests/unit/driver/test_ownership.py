@@ -10,8 +10,8 @@ import time
 import pytest
 
 from mimyria.errors import JournalError, LockedError
-from mimyria_driver import ownership as module
 from mimyria_driver.ownership import Ownership
+from mimyria_driver.surroundings import boot_id
 
 OTHER = {"host": "node17", "process": 4711, "boot": "b", "epoch": 3}
 
@@ -74,7 +74,7 @@ def test_lease_of_a_process_that_is_gone_counts_for_nothing(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(timeout=30)
     here = {"host": socket.gethostname(), "process": process.pid}
-    lease(tmp_path, age=1.0, boot=module._boot(), **here)
+    lease(tmp_path, age=1.0, boot=boot_id(), **here)
     ownership = Ownership.take(tmp_path)
     assert not ownership.taken_over
     ownership.release()

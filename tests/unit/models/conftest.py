@@ -2,31 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
-from mimyria.data import Scaling
 from mimyria.frame import Frame
-from mimyria.models import (
-    Example,
-    ModelMetadata,
-    NetworkSettings,
-    TensorModel,
-    build_network,
-    export_model,
-    save_model,
-)
-from mimyria.models.modelfile import network_weights
-from mimyria.targets import APT
-
-TINY = NetworkSettings(
-    channels=(4, 3, 2),
-    lmax_sphere=2,
-    parity="natural",
-    n_layers=2,
-    cutoff=3.0,
-    n_radial=4,
-    radial_width=8,
-)
+from mimyria.models import export_model
+from tests.random_models import save_random_model
 
 
 def water(numbers=(8, 1, 1)):
@@ -36,13 +15,8 @@ def water(numbers=(8, 1, 1)):
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
-    network = build_network((APT,), TINY, 2, 2.0, seed=7).eval()
-    metadata = ModelMetadata("tiny", (APT,), TINY, (1, 8), 2.0, Scaling.neutral(2, 9))
-    model = TensorModel(network, metadata, torch.device("cpu"))
-    example = Example(water(), model.predict([water()])[0].columns((APT,)))
     path = tmp_path_factory.mktemp("model") / "tiny.mimyria"
-    save_model(path, metadata, network_weights(network), example)
-    return path
+    return save_random_model(path, water(), name="tiny", seed=7, neighbours=2.0)
 
 
 @pytest.fixture(scope="session")
