@@ -520,8 +520,11 @@ def test_policy_drop_loses_the_same_frames_on_all_ranks(
     engine: Engine, short_directory: Path, ranks: int
 ) -> None:
     endpoint = f"ipc://{short_directory}/s"
-    steps = 6000
-    text = with_options(script(endpoint, steps=steps), '"policy=drop wait=0.5"')
+    steps = 2400
+    # LAMMPS idles in between: the run must not be over before the driver is back.
+    paced = f"run {steps} every 200 'shell sleep 0.7'"
+    text = script(endpoint, steps=steps).replace(f"run {steps}", paced)
+    text = with_options(text, '"policy=drop wait=0.5"')
     receiver = LammpsReceiver(endpoint)
     process = start(engine, short_directory, text, ranks=ranks)
     before = Collected()
@@ -537,6 +540,7 @@ def test_policy_drop_loses_the_same_frames_on_all_ranks(
     log = output(process)
     receiver.close()
     assert process.returncode == 0, log
+    assert after.frames
     found = before.frames + after.frames
     got = [each.frame.step for each in found]
     assert got == sorted(set(got))
