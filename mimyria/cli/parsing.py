@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from typing import TypeAlias
+import sys
+from typing import Final, NoReturn, TypeAlias
 
 from mimyria import __version__
 
-__all__ = ["Subparsers", "add_command", "new_parser"]
+__all__ = ["Parser", "Subparsers", "add_command", "new_parser"]
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+USAGE: Final = 64
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors end with the code for wrong usage of sysexits.h.
+
+    argparse's own 2 means "critical" in `mimyria-driver status`, and systemd's unit
+    would start a command that nobody can run again and again.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and what is wrong with the arguments, and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
 
 def new_parser(
@@ -22,7 +38,7 @@ def new_parser(
         text: what it is for; keeps its lines.
         debug: what its option --debug does.
     """
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog=program,
         description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -112,10 +112,10 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["mimyria", "mimyria_driver"])
-def test_help_teaches_and_a_wrong_command_ends_with_two(command):
+def test_help_teaches_and_a_wrong_command_ends_with_64(command):
     shown = run(sys.executable, "-m", command, "--help")
     assert shown.returncode == 0
     assert len(shown.stdout.splitlines()) > 10
     wrong = run(sys.executable, "-m", command, "sepctrum")
-    assert wrong.returncode == 2
+    assert wrong.returncode == 64
     assert "invalid choice: 'sepctrum'" in wrong.stderr

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mimyria.cli.parsing import Parser
 from mimyria.errors import EngineError
 from mimyria.frame import Array
 from mimyria_driver.lammps.engine import Engine, HookError
@@ -235,7 +236,7 @@ def _equilibrate(lmp: Lammps, options: argparse.Namespace) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mimyria_driver.lammps.library",
         description="Run LAMMPS at constant energy and stream it to the driver.",
     )
