@@ -26,13 +26,15 @@ _TEXT = """
    <velocities mode='thermal' units='kelvin'> 300 </velocities>
   </initialize>
   <forces>
-   <force forcefield='well'/>
-   <force forcefield='driver'/>
+   <force forcefield='well'>{well_level}</force>
+   <force forcefield='driver'{driver_beads}>{driver_level}</force>
   </forces>
   <motion mode='dynamics'>{fixcom}
-   <dynamics mode='nve'><timestep units='femtosecond'> {dt} </timestep></dynamics>
+   <dynamics mode='{ensemble}'{splitting}>{bath}
+    <timestep units='femtosecond'> {dt} </timestep>{levels}
+   </dynamics>
   </motion>
-  <ensemble><temperature units='kelvin'> 300 </temperature></ensemble>
+  <ensemble><temperature units='kelvin'> 300 </temperature>{pressure}</ensemble>
  </system>
 </simulation>
 """
@@ -58,6 +60,14 @@ def ipi_input(outputs: str, **changes: object) -> str:
         "dt_fs": 0.5,
         "nbeads": 1,
         "fixcom": "",
+        "ensemble": "nve",
+        "splitting": "",
+        "bath": "",
+        "levels": "",
+        "pressure": "",
+        "well_level": "",
+        "driver_beads": "",
+        "driver_level": "",
         **changes,
     }
     return _TEXT.format(outputs=outputs, **values)

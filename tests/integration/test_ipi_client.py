@@ -36,9 +36,10 @@ LENGTHS = {"False": (20.0, 22.0, 24.0), "True": (1.0, 1.1, 1.2)}
 """Of the cell; the short ones make every atom cross the border many times."""
 
 
-def init_xyz(pbc: str) -> str:
+def init_xyz(pbc: str, scale: float = 0.3) -> str:
+    """Atoms around the bottom of their wells; 0.3 Å off is much hotter than 300 K."""
     rng = np.random.default_rng(3)
-    positions = rng.normal(scale=0.3, size=(9, 3))
+    positions = rng.normal(scale=scale, size=(9, 3))
     lines = [
         "9",
         "# CELL(abcABC): {} {} {} 80.0 75.0 70.0 ".format(*LENGTHS[pbc])
