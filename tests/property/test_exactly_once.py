@@ -340,3 +340,9 @@ def test_long_runs_of_faults(seed: int) -> None:
             )
         )
         run(bool(rng.integers(2)), actions)
+
+
+def test_a_confirmation_without_the_welcome_before_it_stops_nothing() -> None:
+    """The new connection has to be made again, although no frame is waiting."""
+    silence = [("wait", 0), ("wait", 0)]
+    run(False, [*[("turn", 0)] * 4, *silence, ("turn", 0), ("lose", 0)])

@@ -257,7 +257,8 @@ class Window:
         now = time.monotonic()
         self._frame_times.append((now - self._moved_at) / n_forgotten)
         self._moved_at = now
-        self._renew_at = now + self._ack_patience() if self._waiting else math.inf
+        if self._welcomed:  # else the answer to HELLO is still to come, or lost
+            self._renew_at = now + self._ack_patience() if self._waiting else math.inf
 
     def _ack_patience(self) -> float:
         if not self._frame_times:
