@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,12 +18,12 @@ from typing import Final
 from mimyria.errors import IncompatibleError, MimyriaError, OutputError
 from mimyria.storage import read_result, write_result
 from mimyria_driver.checks import check_identity
+from mimyria_driver.digests import Digests
 from mimyria_driver.durablemark import mark_path
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, Record, read_header, read_journal
 from mimyria_driver.results import journal_provenance
-from mimyria_driver.sequence import MEMORY
 from mimyria_driver.session import JOURNAL_NAME, RESULT_NAME
 from mimyria_driver.settings import SpectrumSettings
 
@@ -138,8 +137,7 @@ def _moved(records: Iterator[Record], shift: int) -> Iterator[Record]:
 def _tail(journal: Journal) -> dict[int, bytes]:
     """Digests of the last frames, to recognise those that are repeated."""
     records = read_journal(journal.path)
-    last = deque(((record.step, record.digest) for record in records), maxlen=MEMORY)
-    return dict(last)
+    return dict(Digests((record.step, record.digest) for record in records))
 
 
 def _check(identity: Identity, folder: Path) -> None:
