@@ -31,6 +31,8 @@ N_ATOMS = 8
 N_DIFFERENT = 997
 MASS = 1.008
 LOOKS = 100
+RESOLUTION = 100.0
+"""cm⁻¹: so few lags that all places for blocks have been used after 8192 frames."""
 TENSORS = Tensors(
     apt=np.tile(0.3 * np.eye(3), (N_ATOMS, 1, 1)),
     pgt=np.full((N_ATOMS, 3, 3, 3), 0.1),
@@ -149,7 +151,7 @@ def driver(directory: str, n_frames: str, report: str) -> int:
         "run": {"directory": directory, "report": 1000.0},
         "source": {"kind": "lammps"},
         "models": {"joint": "instant"},
-        "spectrum": {"resolution": 50.0, "plots": False, "refresh": 5.0},
+        "spectrum": {"resolution": RESOLUTION, "plots": False, "refresh": 5.0},
     }
     settings = parse_settings(document, Path("/"))
     usage = Usage(int(n_frames), report)
