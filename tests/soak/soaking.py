@@ -148,7 +148,7 @@ def driver(directory: str, n_frames: str, report: str) -> int:
 
     return_large_blocks()  # as the command does
     document = {
-        "run": {"directory": directory, "report": 1000.0},
+        "run": {"directory": directory, "report": 1000.0, "snapshot": 5.0},
         "source": {"kind": "lammps"},
         "models": {"joint": "instant"},
         "spectrum": {"resolution": RESOLUTION, "plots": False, "refresh": 5.0},
