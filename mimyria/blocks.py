@@ -22,12 +22,14 @@ __all__ = ["BlockStore"]
 class BlockStore:
     """Blocks of (n_pairs, n_lags) sums, in the order of time.
 
-    Memory: at most `max_blocks` n_pairs n_lags numbers of 8 bytes, however long the
-    run: 47 MB for 32 blocks of 45 pairs and 4096 lags.
+    Memory: `max_blocks` n_pairs n_lags numbers of 8 bytes, however long the run: 47 MB
+    for 32 blocks of 45 pairs and 4096 lags. The places stay where they are; blocks that
+    came and went would leave holes between what else a long run holds.
 
     Attributes:
         max_blocks: places for blocks; 0 keeps none.
         length: samples after which a block is full.
+        n_blocks: blocks that are closed.
         whole_segments: whether blocks end with segments only.
 
     Source: docs/theory.md, "Errors from blocks", eq. (30).
@@ -48,13 +50,10 @@ class BlockStore:
         self.max_blocks = max_blocks
         self.length = length
         self.whole_segments = whole_segments
-        self._sums: list[Array] = []
-        self._counts: list[NDArray[np.int64]] = []
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks that are closed."""
-        return len(self._sums)
+        self.n_blocks = 0
+        # Places for blocks; the shape of one is known from the first on.
+        self._sums: Array = np.zeros((0, 0, 0))
+        self._counts: NDArray[np.int64] = np.zeros((0, 0), np.int64)
 
     def takes(self, n_samples: int, *, at_border: bool) -> bool:
         """Whether a block of so many samples is over; half is enough at a border.
@@ -72,14 +71,17 @@ class BlockStore:
         """Keep a block that is over, and make room for the next one.
 
         Args:
-            sums: (n_pairs, n_lags), becomes the store's own.
-            counts: (n_lags,), becomes the store's own.
+            sums: (n_pairs, n_lags).
+            counts: (n_lags,).
         """
-        self._sums.append(sums)
-        self._counts.append(counts)
+        if not len(self._sums):
+            self._make_places(self.max_blocks, *sums.shape)
+        self._sums[self.n_blocks] = sums
+        self._counts[self.n_blocks] = counts
+        self.n_blocks += 1
         if self.whole_segments:
             self.length = max(self.length, int(counts[0]))
-        if self.n_blocks == self.max_blocks:
+        if self.n_blocks >= self.max_blocks:
             self._double()
 
     def joined(self, other: BlockStore) -> BlockStore:
@@ -89,8 +91,13 @@ class BlockStore:
             mine._double()
         while theirs.length < mine.length:
             theirs._double()
-        mine._sums += theirs._sums
-        mine._counts += theirs._counts
+        filled = [store for store in (mine, theirs) if store.n_blocks]
+        if filled:
+            mine.restore(
+                np.concatenate([store._sums[: store.n_blocks] for store in filled]),
+                np.concatenate([store._counts[: store.n_blocks] for store in filled]),
+                mine.length,
+            )
         while mine.max_blocks and mine.n_blocks >= mine.max_blocks:
             mine._double()
         return mine
@@ -107,48 +114,55 @@ class BlockStore:
         """
         if not self.max_blocks:
             return None
-        all_sums, all_counts = list(self._sums), list(self._counts)
-        if all_sums and 2 * counts[0] < self.length:
-            all_sums[-1] = all_sums[-1] + sums
-            all_counts[-1] = all_counts[-1] + counts
-        else:
-            all_sums.append(sums)
-            all_counts.append(counts)
-        stacked = np.stack(all_counts)
-        by_lag = np.stack([block.T for block in all_sums])
-        return Blocks(mean_products(by_lag, stacked), stacked)
+        n = self.n_blocks
+        all_sums = np.empty((n + 1, *sums.T.shape))
+        all_counts = np.empty((n + 1, len(counts)), np.int64)
+        if n:
+            all_sums[:n] = self._sums[:n].transpose(0, 2, 1)
+            all_counts[:n] = self._counts[:n]
+        all_sums[n], all_counts[n] = sums.T, counts
+        if n and 2 * counts[0] < self.length:
+            all_sums[n - 1] += all_sums[n]
+            all_counts[n - 1] += all_counts[n]
+            all_sums, all_counts = all_sums[:n], all_counts[:n]
+        return Blocks(mean_products(all_sums, all_counts), all_counts)
 
     def state(self, n_pairs: int, n_lags: int) -> dict[str, NDArray[Any]]:
         """All there is, as arrays; `restore` takes it back."""
+        sums, counts = self._sums[: self.n_blocks], self._counts[: self.n_blocks]
         return {
-            "block_sums": np.array(self._sums).reshape(-1, n_pairs, n_lags),
-            "block_counts": np.array(self._counts, np.int64).reshape(-1, n_lags),
+            "block_sums": sums.reshape(-1, n_pairs, n_lags).copy(),
+            "block_counts": counts.reshape(-1, n_lags).copy(),
         }
 
     def restore(self, sums: Array, counts: NDArray[np.int64], length: int) -> None:
         """Go on where `state` was taken."""
         self.length = length
-        self._sums = [block.copy() for block in sums]
-        self._counts = [block.copy() for block in counts]
+        self.n_blocks = len(sums)
+        self._make_places(max(self.max_blocks, len(sums)), *sums.shape[1:])
+        self._sums[: len(sums)] = sums
+        self._counts[: len(counts)] = counts
+
+    def _make_places(self, n_places: int, n_pairs: int, n_lags: int) -> None:
+        self._sums = np.zeros((n_places, n_pairs, n_lags))
+        self._counts = np.zeros((n_places, n_lags), np.int64)
 
     def _double(self) -> None:
         """Add neighbours in pairs; a last odd block stays alone."""
-        self._sums = [_sum_of(self._sums[i : i + 2]) for i in self._pairs()]
-        self._counts = [_sum_of(self._counts[i : i + 2]) for i in self._pairs()]
+        half = (self.n_blocks + 1) // 2
+        for blocks in (self._sums, self._counts):
+            for place in range(half):
+                first, last = 2 * place, min(2 * place + 1, self.n_blocks - 1)
+                blocks[place] = blocks[first]
+                if last > first:
+                    blocks[place] += blocks[last]
+        self.n_blocks = half
         self.length *= 2
-
-    def _pairs(self) -> range:
-        return range(0, len(self._counts), 2)
 
     def _copy(self) -> BlockStore:
         store = BlockStore(
             self.max_blocks, self.length, whole_segments=self.whole_segments
         )
-        store._sums = list(self._sums)  # blocks are never changed in place
-        store._counts = list(self._counts)
+        store.n_blocks = self.n_blocks
+        store._sums, store._counts = self._sums.copy(), self._counts.copy()
         return store
-
-
-def _sum_of(blocks: list[NDArray[Any]]) -> NDArray[Any]:
-    """Sum of one or two blocks."""
-    return blocks[0] if len(blocks) == 1 else blocks[0] + blocks[1]

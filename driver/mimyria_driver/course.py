@@ -7,6 +7,7 @@ Wall-clock times are for people alone; every duration is on the monotonic clock.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections import deque
 from pathlib import Path
@@ -28,6 +29,9 @@ _WINDOWS: Final = {"1min": 60.0, "10min": 600.0, "60min": 3600.0}
 _HOUR: Final = 3600.0
 _DAY: Final = 86400.0
 _LEAST_STEP: Final = 1.0
+_FINE_SECONDS: Final = 60.0
+_OLD_STEP: Final = 15.0
+"""Between moments of more than a minute ago: what an hour fills is then little."""
 _DISK_SECONDS: Final = 600.0
 _LEAST_SECONDS: Final = 60.0
 """What a run does in its first seconds says nothing about its days."""
@@ -36,28 +40,38 @@ _JOURNAL: Final = "journal*"
 
 
 class Trend:
-    """A number over time, remembered for an hour."""
+    """A number over time, remembered for an hour: the last minute finely."""
 
     def __init__(self) -> None:
         """No value yet."""
         self._points: deque[tuple[float, float]] = deque()
+        self._old: deque[tuple[float, float]] = deque()
+
+    def __len__(self) -> int:
+        """Moments that are remembered."""
+        return len(self._old) + len(self._points)
 
     def add(self, now: float, value: float) -> None:
         """Take in the value of this moment; a second apart is enough."""
-        points = self._points
+        points, old = self._points, self._old
         if not points or now - points[-1][0] >= _LEAST_STEP:
             points.append((now, value))
-        while len(points) > 2 and now - points[0][0] > _HOUR:
-            points.popleft()
+        while len(points) > 2 and now - points[0][0] > _FINE_SECONDS:
+            point = points.popleft()
+            if not old or point[0] - old[-1][0] >= _OLD_STEP:
+                old.append(point)
+        while len(old) > 1 and now - old[0][0] > _HOUR:
+            old.popleft()
 
     def clear(self) -> None:
         """Forget what was."""
         self._points.clear()
+        self._old.clear()
 
     def per_second(self, now: float, value: float, window: float) -> float:
         """Mean growth over the last seconds, or over all there is if that is less."""
         first = self._points[-1] if self._points else (now, value)
-        for point in reversed(self._points):
+        for point in itertools.chain(reversed(self._points), reversed(self._old)):
             if now - point[0] > window:
                 break
             first = point
@@ -66,7 +80,8 @@ class Trend:
 
     def span(self, now: float) -> float:
         """How long it has been watched, s."""
-        return now - self._points[0][0] if self._points else 0.0
+        oldest = self._old or self._points
+        return now - oldest[0][0] if oldest else 0.0
 
 
 class Course:

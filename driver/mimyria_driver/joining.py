@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,14 +18,15 @@ from typing import Final
 from mimyria.errors import IncompatibleError, MimyriaError, OutputError
 from mimyria.storage import read_result, write_result
 from mimyria_driver.checks import check_identity
+from mimyria_driver.digests import Digests
 from mimyria_driver.durablemark import mark_path
 from mimyria_driver.journal import Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
 from mimyria_driver.records import Identity, Record, read_header, read_journal
 from mimyria_driver.results import journal_provenance
-from mimyria_driver.sequence import MEMORY
 from mimyria_driver.session import JOURNAL_NAME, RESULT_NAME
-from mimyria_driver.settings import SpectrumSettings
+from mimyria_driver.settings import KEEP_UNCERTAIN, SpectrumSettings
+from mimyria_driver.uncertain import join_uncertain
 
 __all__ = ["Joined", "join_runs"]
 
@@ -43,11 +43,15 @@ class Joined:
         folder: one of the run folders.
         n_frames: frames taken from it.
         continues: whether it was put behind the one before without a border.
+        first: step of the first of them in its own run; None where there are none.
+        shift: what was added to their steps.
     """
 
     folder: Path
     n_frames: int
     continues: bool
+    first: int | None = None
+    shift: int = 0
 
 
 def join_runs(
@@ -63,6 +67,7 @@ def join_runs(
     Raises:
         IncompatibleError: atoms, models, groups, time step or stride differ.
         JournalError: a journal is missing or damaged.
+        FormatError: what a run has kept of uncertain frames is damaged.
         OutputError: the target holds a journal already.
     """
     identity, _ = read_header(folders[0] / JOURNAL_NAME)
@@ -83,6 +88,7 @@ def join_runs(
             journal.sync()
         finally:
             journal.close()
+        _join_uncertain(joined, target, identity.time_step)
         beside.rename(path)
         pipeline = rebuild(path, identity, settings)
         provenance = _provenance(identity, folders)
@@ -119,7 +125,14 @@ def _append(journal: Journal, folder: Path) -> Joined:
         n_frames += 1
         if journal.unsynced >= _UNSYNCED:
             journal.sync()
-    return Joined(folder, n_frames, continues)
+    return Joined(folder, n_frames, continues, first.step, shift)
+
+
+def _join_uncertain(joined: Sequence[Joined], target: Path, time_step: float) -> None:
+    runs = [
+        (run.folder, run.first, run.shift) for run in joined if run.first is not None
+    ]
+    join_uncertain(runs, target, KEEP_UNCERTAIN, time_step)
 
 
 def _moved(records: Iterator[Record], shift: int) -> Iterator[Record]:
@@ -138,8 +151,7 @@ def _moved(records: Iterator[Record], shift: int) -> Iterator[Record]:
 def _tail(journal: Journal) -> dict[int, bytes]:
     """Digests of the last frames, to recognise those that are repeated."""
     records = read_journal(journal.path)
-    last = deque(((record.step, record.digest) for record in records), maxlen=MEMORY)
-    return dict(last)
+    return dict(Digests((record.step, record.digest) for record in records))
 
 
 def _check(identity: Identity, folder: Path) -> None:

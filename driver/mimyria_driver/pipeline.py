@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +32,9 @@ from mimyria.units import (
     DIPOLE_CORRELATION_UNIT,
     POLARIZABILITY_CORRELATION_UNIT,
 )
+from mimyria_driver.digests import Digests
 from mimyria_driver.following import part_correlators, velocity_probes
 from mimyria_driver.records import Identity, Record, live_records
-from mimyria_driver.sequence import MEMORY
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Pipeline", "kinetic_temperature", "rebuild"]
@@ -73,7 +72,7 @@ class Pipeline:
         self.n_segments = 0
         self.n_missing = 0
         self.last_step = -1
-        self.digests: deque[tuple[int, bytes]] = deque(maxlen=MEMORY)
+        self.digests = Digests()
         self._volume = 0.0
         self._temperature = 0.0
         self._correlators = {
@@ -297,8 +296,7 @@ class Pipeline:
         )
         self._volume, self._temperature = (float(number) for number in own["sums"])
         digests = [row.tobytes() for row in own["digests"]]
-        self.digests.clear()
-        self.digests.extend(zip(own["steps"].tolist(), digests, strict=True))
+        self.digests = Digests(zip(own["steps"].tolist(), digests, strict=True))
 
     def _push_parts(
         self,
@@ -339,7 +337,7 @@ class Pipeline:
     def _count(self, step: int, digest: bytes, volume: float) -> None:
         self.n_frames += 1
         self.last_step = step
-        self.digests.append((step, digest))
+        self.digests.append(step, digest)
         self._volume += volume
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Final
 
 from mimyria.errors import SettingsError
+from mimyria_driver.ownfile import NotOwnError, read_own
 
 __all__ = ["create_private", "read_private"]
 
@@ -31,22 +31,11 @@ def read_private(path: Path) -> str:
     Raises:
         SettingsError: others could read or exchange it, or it cannot be read.
     """
+    advice = f"It holds a secret. Say: chmod 600 {path}"
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: the secret cannot be read ({error.strerror})."
-        ) from None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise SettingsError(f"{path}: a secret must be in an ordinary file.")
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise SettingsError(
-                f"{path}: holds a secret, so it must belong to you and be closed to "
-                f"others. Say: chmod 600 {path}"
-            )
-        return os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace")
-    finally:
-        os.close(descriptor)
+        content = read_own(str(path), advice, _MOST_BYTES)
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from None
+    except NotOwnError as error:
+        raise SettingsError(str(error)) from None
+    return content.decode("utf-8", "replace")

@@ -7,17 +7,13 @@ engine that comes back from a checkpoint and goes another way replaces the old b
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from mimyria.errors import FrameError
+from mimyria_driver.digests import Digests
 
-__all__ = ["MEMORY", "Place", "Sequencer"]
-
-MEMORY: Final = 65_536
-"""Digests kept. What is older is not recognised and is replaced by its equal."""
+__all__ = ["Place", "Sequencer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,8 @@ class Sequencer:
         self.stride = stride
         self.last_step = last_step
         self.n_duplicates = 0
-        self._digests: OrderedDict[int, bytes] = OrderedDict()
-        for step, digest in seen:
-            self._remember(step, digest)
+        # What is older than these is not recognised and is replaced by its equal.
+        self._digests = Digests(seen)
         self.start_stream()
 
     def start_stream(self) -> None:
@@ -90,7 +85,7 @@ class Sequencer:
             place = self._roll_back(step, previous_step)
         self._fresh = False
         self.last_step = step
-        self._remember(step, digest)
+        self._digests.append(step, digest)
         return place
 
     def _roll_back(self, step: int, previous_step: int) -> Place:
@@ -105,11 +100,5 @@ class Sequencer:
         neighbour = step - self.stride
         known = self._joined or previous_step == neighbour
         joined = known and neighbour in self._digests
-        for late in [known for known in self._digests if known >= step]:
-            del self._digests[late]
+        self._digests.forget_from(step)
         return Place(neighbour if joined else -1, rollback=True)
-
-    def _remember(self, step: int, digest: bytes) -> None:
-        self._digests[step] = digest
-        if len(self._digests) > MEMORY:
-            self._digests.popitem(last=False)

@@ -10,12 +10,14 @@ loses none, since a frame without a record arrives again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from mimyria.errors import MimyriaError
+from mimyria.errors import FormatError, MimyriaError
 from mimyria.files import replace_file
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, read_extxyz
@@ -23,7 +25,7 @@ from mimyria.io.extxyz import format_extxyz
 from mimyria.tensors import Tensors
 from mimyria_driver.records import live_records
 
-__all__ = ["UNCERTAIN_NAME", "UncertainFrames"]
+__all__ = ["UNCERTAIN_NAME", "UncertainFrames", "join_uncertain"]
 
 UNCERTAIN_NAME: Final = "uncertain.extxyz"
 
@@ -58,9 +60,7 @@ class UncertainFrames:
         self._path = folder / UNCERTAIN_NAME
         self._limit = limit
         self._most = most
-        self._apart = max(1, round(_APART / time_step))
-        # The text of each frame is made once: the whole file is written often.
-        self._kept: dict[int, tuple[float, bytes]] = {}
+        self._worst = _Worst(most, time_step)
         self._changed = False
         self._failed = False
         if most and self._path.exists():
@@ -88,16 +88,15 @@ class UncertainFrames:
         self.count += 1
         self.last = frame.step
         self._say(excess)
-        self._keep(frame, excess)
+        self._changed |= self._worst.offer(frame, excess)
         self.write()
 
     def write(self) -> None:
         """Publish the kept frames, if there are new ones; never ends a run."""
         if not self._changed:
             return
-        blocks = [block for _, (_, block) in sorted(self._kept.items())]
         try:
-            replace_file(self._path, b"".join(blocks))
+            replace_file(self._path, self._worst.text())
         except MimyriaError as error:
             # It is tried again with every result; that it fails is said once.
             if not self._failed:
@@ -131,33 +130,102 @@ class UncertainFrames:
                 extra={"code": "uncertain_frame"},
             )
 
-    def _keep(self, frame: Frame, excess: float) -> None:
-        if not self._most:
-            return
-        rivals = [step for step in self._kept if abs(step - frame.step) < self._apart]
-        if not rivals and len(self._kept) >= self._most:
-            rivals = [min(self._kept, key=lambda step: self._kept[step][0])]
-        if any(self._kept[step][0] >= excess for step in rivals):
-            return
-        for step in rivals:
-            del self._kept[step]
-        self._kept[frame.step] = (excess, _block(frame, excess))
-        self._changed = True
-
     def _read(self) -> None:
         try:
-            for labelled in read_extxyz(self._path):
-                frame, excess = labelled.frame, float(labelled.info[_KEY])
-                self._kept[frame.step] = (excess, _block(frame, excess))
-        except (MimyriaError, KeyError, TypeError, ValueError) as error:
+            for frame, excess in _stored(self._path):
+                self._worst.put(frame, excess)
+        except MimyriaError as error:
             aside = self._path.with_suffix(".unreadable")
             _log.warning(
                 "%s cannot be read (%s) and becomes %s", self._path, error, aside.name
             )
-            self._kept = {}
+            self._worst.clear()
             self._path.replace(aside)
 
 
-def _block(frame: Frame, excess: float) -> bytes:
-    """What stands in the file for one frame."""
-    return format_extxyz(LabelledFrame(frame, Tensors(), {_KEY: excess})).encode()
+def join_uncertain(
+    runs: Iterable[tuple[Path, int, int]], target: Path, most: int, time_step: float
+) -> None:
+    """Of the frames that several runs have kept, keep those that one run would.
+
+    Nothing is written where no run has kept any.
+
+    Args:
+        runs: of each, in order, the run folder, the step of the first frame that is
+            taken from it, and what is added to its steps.
+        target: the new run folder.
+        most: frames to keep, or more if one of the runs has.
+        time_step: fs.
+
+    Raises:
+        FormatError: what a run has kept cannot be read.
+        OutputError: the file cannot be written.
+    """
+    found = [
+        [
+            (replace(frame, step=frame.step + shift), excess)
+            for frame, excess in _stored(folder / UNCERTAIN_NAME)
+            if frame.step >= first
+        ]
+        for folder, first, shift in runs
+        if (folder / UNCERTAIN_NAME).exists()
+    ]
+    if not any(found):
+        return
+    worst = _Worst(max(most, *map(len, found)), time_step)
+    for frame, excess in (each for kept in found for each in kept):
+        worst.offer(frame, excess)
+    replace_file(target / UNCERTAIN_NAME, worst.text())
+
+
+class _Worst:
+    """The most uncertain of the frames that came, no two of them close in time."""
+
+    def __init__(self, most: int, time_step: float) -> None:
+        self._most = most
+        self._apart = max(1, round(_APART / time_step))
+        # The text of each frame is made once: the whole file is written often.
+        self._kept: dict[int, tuple[float, bytes]] = {}
+
+    def offer(self, frame: Frame, excess: float) -> bool:
+        """Keep a frame if it is worse than its rivals; whether it was."""
+        if not self._most:
+            return False
+        rivals = [step for step in self._kept if abs(step - frame.step) < self._apart]
+        if not rivals and len(self._kept) >= self._most:
+            rivals = [min(self._kept, key=lambda step: self._kept[step][0])]
+        if any(self._kept[step][0] >= excess for step in rivals):
+            return False
+        for step in rivals:
+            del self._kept[step]
+        self.put(frame, excess)
+        return True
+
+    def put(self, frame: Frame, excess: float) -> None:
+        """Keep a frame in any case."""
+        labelled = LabelledFrame(frame, Tensors(), {_KEY: excess})
+        self._kept[frame.step] = (excess, format_extxyz(labelled).encode())
+
+    def clear(self) -> None:
+        """Keep none."""
+        self._kept.clear()
+
+    def text(self) -> bytes:
+        """What stands in the file: all of them in the order of time."""
+        return b"".join(block for _, (_, block) in sorted(self._kept.items()))
+
+
+def _stored(path: Path) -> Iterator[tuple[Frame, float]]:
+    """The frames of a file and how uncertain they are.
+
+    Raises:
+        FormatError: it is not a file of such frames.
+    """
+    try:
+        for labelled in read_extxyz(path):
+            yield labelled.frame, float(labelled.info[_KEY])
+    except (MimyriaError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{path}: is no file of uncertain frames ({error}). Move it away to go on "
+            "without them."
+        ) from error

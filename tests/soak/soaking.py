@@ -10,6 +10,7 @@ they use while they go on: memory and open files.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -30,6 +31,8 @@ N_ATOMS = 8
 N_DIFFERENT = 997
 MASS = 1.008
 LOOKS = 100
+RESOLUTION = 100.0
+"""cm⁻¹: so few lags that all places for blocks have been used after 8192 frames."""
 TENSORS = Tensors(
     apt=np.tile(0.3 * np.eye(3), (N_ATOMS, 1, 1)),
     pgt=np.full((N_ATOMS, 3, 3, 3), 0.1),
@@ -38,24 +41,34 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage:
-    """What this process uses, looked at a hundred times in a run."""
+    """What this process uses, looked at a hundred times in a run.
+
+    Each time with and without the free memory that the C library keeps for later: what
+    a process holds is known to a few pages, what is kept changes by megabytes.
+    """
 
     def __init__(self, n_frames: int, report: str) -> None:
         self._every = max(1, n_frames // LOOKS)
         self._report = Path(report)
         self._begin = time.monotonic()
-        self._rows: list[tuple[int, float, int, int]] = []
+        self._rows: list[tuple[int, float, int, int, int]] = []
+        self._trim = ctypes.CDLL(None).malloc_trim  # of glibc
 
     def look(self, index: int) -> None:
         if index % self._every:
             return
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-        n_files = len(os.listdir("/proc/self/fd"))
         now = time.monotonic() - self._begin
-        self._rows.append((index, now, resident, n_files))
+        resident = resident_bytes()
+        self._trim(0)
+        n_files = len(os.listdir("/proc/self/fd"))
+        self._rows.append((index, now, resident, resident_bytes(), n_files))
 
     def write(self) -> None:
         self._report.write_text(json.dumps({"rows": self._rows}))
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def velocities() -> np.ndarray:
@@ -126,17 +139,19 @@ def driver(directory: str, n_frames: str, report: str) -> int:
     from instant import InstantEvaluator
     from rich.console import Console
 
+    from mimyria_driver.allocation import return_large_blocks
     from mimyria_driver.assembly import build_source
     from mimyria_driver.monitor import Monitor
     from mimyria_driver.service import Service
     from mimyria_driver.settings import parse_settings
     from mimyria_driver.signals import StopRequest
 
+    return_large_blocks()  # as the command does
     document = {
-        "run": {"directory": directory, "report": 1000.0},
+        "run": {"directory": directory, "report": 1000.0, "snapshot": 5.0},
         "source": {"kind": "lammps"},
         "models": {"joint": "instant"},
-        "spectrum": {"resolution": 50.0, "plots": False, "refresh": 5.0},
+        "spectrum": {"resolution": RESOLUTION, "plots": False, "refresh": 5.0},
     }
     settings = parse_settings(document, Path("/"))
     usage = Usage(int(n_frames), report)

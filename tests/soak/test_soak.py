@@ -27,16 +27,24 @@ from mimyria_driver.settings import SpectrumSettings
 HERE = Path(__file__).parent
 MEMORY = Path("/dev/shm")
 STRIDE = 4
+RESOLUTION = 100.0
+"""As in soaking.py."""
 MIB = 1 << 20
-WARM = 0.3
-"""Part of a run after which nothing may grow but the tables of fixed length."""
-DIGESTS = 65_536
-"""Frames that are remembered by their digest: until then tables still fill."""
-BYTES_A_DIGEST = 1000
+WARM = 0.5
+"""Part of a run after which nothing may grow."""
+SLOPE = 1.0
+"""MiB in an hour, at the rate of the run."""
+BYTES_A_FRAME = 50.0
+"""For runs that are too short to see that slope; a record has 190."""
+LONG = 900_000
+"""Frames from which a run can."""
+KEPT = 4 * MIB
+"""What the C library may keep more at the end than it has kept before."""
+PIECES = 10
+CONFIDENCE = 1.86
+"""Of Student's t with PIECES - 2 degrees of freedom: 95 % are below."""
 FRAMES_OF_A_JOB = 1500
 SECONDS_OF_A_JOB = 3.0
-SLOPE = 1.0 * MIB
-"""Bytes that 10⁵ frames may add once all tables are full."""
 
 
 def start(role: str, *arguments: object) -> subprocess.Popen[bytes]:
@@ -64,27 +72,48 @@ def soak(folder: Path, n_frames: int, timeout: float) -> dict[str, np.ndarray]:
     }
 
 
+def slope_of(times: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """Least-squares slope and its standard error, from the means of a few pieces.
+
+    Neighbouring values are not independent; means of tenths of a run are, nearly.
+    """
+    x, y = (
+        np.array([piece.mean() for piece in np.array_split(each, PIECES)])
+        for each in (times, values)
+    )
+    (slope, offset), spread = np.polyfit(x, y, 1), np.sum((x - x.mean()) ** 2)
+    rest = y - slope * x - offset
+    return float(slope), float(np.sqrt(np.sum(rest**2) / (PIECES - 2) / spread))
+
+
 def check_usage(role: str, rows: np.ndarray) -> str:
-    """Open files are constant, and memory but for tables that fill."""
-    frames, seconds, resident, files = rows.T
+    """Open files are constant, and memory is but for less than a MiB in an hour.
+
+    Of the slope the upper end of its interval counts: a run that is too short or too
+    noisy to tell does not pass.
+    """
+    frames, seconds, resident, held, files = rows.T
     warm = frames >= WARM * frames[-1]
     # A connection that is made anew, on a busy machine, has two sockets for a moment.
     usual = np.median(files[warm])
     assert files[-1] == usual, f"{role}: open files {sorted(set(files[warm]))}"
     assert files[warm].max() <= usual + 8, f"{role}: {files[warm].max()} open files"
-    late = warm & (frames > DIGESTS)
-    if late.sum() < 10:  # a short run: the tables are still filling
-        growth = float(np.polyfit(frames[warm], resident[warm], 1)[0])
-        limit = BYTES_A_DIGEST
-    else:
-        growth = float(np.polyfit(frames[late], resident[late], 1)[0])
-        limit = SLOPE / 1e5
+    hours, mib = seconds[warm] / 3600, held[warm] / MIB
+    slope, error = slope_of(hours, mib)
+    a_frame, _ = slope_of(frames[warm], held[warm])
     said = (
-        f"{role}: {frames[-1]:.0f} frames in {seconds[-1]:.0f} s, "
-        f"{resident[-1] / MIB:.1f} MiB (from {resident[0] / MIB:.1f}), "
-        f"{growth:+.1f} bytes a frame, {files[-1]:.0f} open files"
+        f"{role}: {frames[-1]:.0f} frames in {seconds[-1]:.0f} s, holds "
+        f"{mib[0]:.2f} to {mib[-1]:.2f} MiB in the second half, "
+        f"{slope:+.2f} ± {error:.2f} MiB an hour, {a_frame:+.2f} bytes a frame; with "
+        f"what the C library keeps at most {resident.max() / MIB:.1f} MiB; "
+        f"{files[-1]:.0f} open files"
     )
-    assert growth <= limit, said
+    if frames[-1] < LONG:
+        assert a_frame <= BYTES_A_FRAME, said
+        return said
+    assert slope + CONFIDENCE * error <= SLOPE, said
+    quarters = np.array_split(resident, 4)
+    assert quarters[3].max() <= quarters[1].max() + KEPT, said
     return said
 
 
@@ -96,7 +125,7 @@ def check_run(directory: Path, n_frames: int) -> None:
     np.testing.assert_array_equal(steps, STRIDE * np.arange(n_frames))
     size = start_of_records + n_frames * identity.record_size
     assert path.stat().st_size == size
-    again = rebuild(path, identity, SpectrumSettings(resolution=50.0)).result({})
+    again = rebuild(path, identity, SpectrumSettings(resolution=RESOLUTION)).result({})
     result = read_result(directory / "spectrum.h5")
     for name in ("dipole", "polarizability"):
         np.testing.assert_array_equal(
@@ -105,6 +134,37 @@ def check_run(directory: Path, n_frames: int) -> None:
     status = read_status(directory)
     assert (status["state"], status["durable"]) == ("ended", n_frames)
     assert (status["duplicates"], status["missing"], status["segments"]) == (0, 0, 1)
+
+
+def rows_of(slope: float, noise: float) -> np.ndarray:
+    """What a process of 100 MiB reports of a million frames in 20 minutes.
+
+    Args:
+        slope: MiB an hour.
+        noise: MiB.
+    """
+    frames = np.arange(0, 1_000_000, 10_000)
+    seconds = frames * 1.2e-3
+    held = 100.0 + slope * seconds / 3600
+    held += noise * np.random.default_rng(8).normal(size=len(frames))
+    resident = (held + 2.0) * MIB
+    return np.stack([frames, seconds, resident, held * MIB, np.full(100, 20)], axis=1)
+
+
+def test_a_slow_leak_is_found_and_noise_does_not_hide_it() -> None:
+    assert "+0.00 ± 0.00 MiB an hour" in check_usage("driver", rows_of(0.0, 0.0))
+    assert "driver" in check_usage("driver", rows_of(0.2, 0.05))
+    for slope, noise in ((1.1, 0.0), (1.5, 0.05), (0.0, 2.0), (100.0, 2.0)):
+        with pytest.raises(AssertionError, match="MiB an hour"):
+            check_usage("driver", rows_of(slope, noise))
+    kept = rows_of(0.0, 0.0)
+    kept[90:, 2] += 5 * MIB
+    with pytest.raises(AssertionError, match="with what the C library keeps"):
+        check_usage("driver", kept)
+    open_files = rows_of(0.0, 0.0)
+    open_files[:, 4] += np.arange(100)
+    with pytest.raises(AssertionError, match="open files"):
+        check_usage("driver", open_files)
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _replay(arguments: argparse.Namespace) -> int:
     with StopRequest() as stop:
+        from mimyria_driver.allocation import return_large_blocks
         from mimyria_driver.service import run
 
+        return_large_blocks()
         return run(parse_settings(_document(arguments), Path.cwd()), stop=stop)
 
 

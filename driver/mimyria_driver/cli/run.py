@@ -59,9 +59,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     # First of all: a signal while the rest is loaded shall find its handler.
     with StopRequest() as stop:
+        from mimyria_driver.allocation import return_large_blocks
         from mimyria_driver.service import run
         from mimyria_driver.standby import wait_for_folder
 
+        return_large_blocks()
         settings = load_settings(arguments.settings)
         if arguments.standby and not wait_for_folder(
             settings.run.directory, lambda: stop.signal_name is not None

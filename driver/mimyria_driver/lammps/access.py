@@ -19,6 +19,7 @@ import stat
 from typing import Any
 
 from mimyria_driver.lammps.engine import HookError
+from mimyria_driver.ownfile import NotOwnError, read_own
 from mimyria_driver.wire import WireError, unpack_json
 
 __all__ = ["KEY_NAMES", "Door", "ForeignError", "read_own_file"]
@@ -26,6 +27,7 @@ __all__ = ["KEY_NAMES", "Door", "ForeignError", "read_own_file"]
 ENDPOINT_VERSION = 1
 KEY_NAMES = ("server_key", "client_key", "client_secret")
 _MAX_FILE_BYTES = 65_536
+_ADVICE = "The driver makes it for you alone; remove it and start the driver again."
 _KEY_LENGTH = 40  # 32 bytes in Z85
 _IPC = "ipc://"
 
@@ -86,28 +88,10 @@ def read_own_file(path: str) -> bytes:
         FileNotFoundError: it is not there.
         ForeignError: it is not such a file.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ForeignError(f"{path}: cannot be read ({error.strerror}).") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise ForeignError(f"{path}: is not a file of your own.")
-        if status.st_mode & 0o077:
-            raise ForeignError(
-                f"{path}: others may read or write it. The driver makes it for you "
-                "alone; remove it and start the driver again."
-            )
-        content = os.read(descriptor, _MAX_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > _MAX_FILE_BYTES:
-        raise ForeignError(f"{path}: has more than {_MAX_FILE_BYTES} bytes.")
-    return content
+        return read_own(path, _ADVICE, _MAX_FILE_BYTES)
+    except NotOwnError as error:
+        raise ForeignError(str(error)) from None
 
 
 def _read_endpoint(path: str) -> dict[str, Any]:

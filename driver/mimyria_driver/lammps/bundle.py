@@ -11,6 +11,7 @@ __all__ = ["bundle_hook"]
 # In the order of their imports.
 _MODULES: Final = (
     "wire",
+    "ownfile",
     "lammps/engine",
     "lammps/access",
     "lammps/options",

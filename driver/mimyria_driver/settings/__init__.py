@@ -15,12 +15,13 @@ from mimyria_driver.settings.document import (
     parse_settings,
     reference,
 )
-from mimyria_driver.settings.models import PYTHON, ModelsSettings
+from mimyria_driver.settings.models import KEEP_UNCERTAIN, PYTHON, ModelsSettings
 from mimyria_driver.settings.run import RunSettings
 from mimyria_driver.settings.source import SourceSettings
 from mimyria_driver.settings.watching import AlertsSettings, MonitorSettings
 
 __all__ = [
+    "KEEP_UNCERTAIN",
     "PYTHON",
     "AlertsSettings",
     "ConvergenceSettings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mimyria.errors import SettingsError
 from mimyria.settings.fields import about as _about
@@ -12,9 +13,12 @@ from mimyria.settings.fields import require as _require
 from mimyria.settings.fields import setting as _setting
 from mimyria.userfunctions import is_user_function
 
-__all__ = ["PYTHON", "ModelsSettings"]
+__all__ = ["KEEP_UNCERTAIN", "PYTHON", "ModelsSettings"]
 
-_DEVICES = ("auto", "cpu", "cuda")
+KEEP_UNCERTAIN: Final = 50
+"""Most uncertain frames to keep."""
+
+_DEVICES: Final = ("auto", "cpu", "cuda")
 PYTHON = "python:"
 """Before a model that is a function of the user's and no file."""
 
@@ -58,7 +62,7 @@ class ModelsSettings:
         "times as much as about any they were trained or tested on.",
     )
     keep_uncertain: int = _setting(
-        50,
+        KEEP_UNCERTAIN,
         "Most uncertain frames to keep in uncertain.extxyz, at least 0.5 ps apart; 0: "
         "none.",
     )

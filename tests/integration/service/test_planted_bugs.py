@@ -110,7 +110,7 @@ def forget_at_reconnection(patch):
 
     def started(self):
         start_stream(self)
-        self._digests.clear()
+        self._digests.forget_from(0)
 
     patch.setattr(Sequencer, "start_stream", started)
 

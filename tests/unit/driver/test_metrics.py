@@ -254,7 +254,7 @@ def test_token_is_kept_over_a_restart_and_must_be_private(status, tmp_path, capl
     with Endpoint(tmp_path, "127.0.0.1", 0) as served:
         served(status)
         assert served.port == 0
-    assert "closed to others" in caplog.text
+    assert "others may read or write it" in caplog.text
 
 
 def test_port_that_is_taken_is_a_warning(endpoint, status, tmp_path, caplog):
@@ -280,8 +280,16 @@ def test_secret_must_be_an_ordinary_private_file(tmp_path):
     link.symlink_to(path)
     with pytest.raises(SettingsError, match="cannot be read"):
         read_private(link)
-    with pytest.raises(SettingsError, match="ordinary file"):
+    with pytest.raises(SettingsError, match="not a file of your own"):
         read_private(tmp_path)
+    with pytest.raises(SettingsError, match="No such file"):
+        read_private(tmp_path / "absent")
+    long = tmp_path / "long"
+    create_private(long, "x" * 10_001)
+    with pytest.raises(SettingsError, match="has more than 10000 bytes"):
+        read_private(long)
     path.chmod(0o640)
-    with pytest.raises(SettingsError, match="chmod 600"):
+    with pytest.raises(
+        SettingsError, match=r"others may read or write it\. .* Say: chmod 600"
+    ):
         read_private(path)
