@@ -18,11 +18,13 @@ _ATOM_BYTES: Final = 56
 """Of an atom in a frame: position, velocity, and an id of eight bytes."""
 
 
-def bounded(n_frames: int, n_atoms: int) -> int:
-    """So many frames, or as many as there is room for; at least one.
+def bounded(n_frames: int, n_atoms: int, least: int = 1) -> int:
+    """So many frames, or as many of them as there is room for.
 
     Args:
         n_frames: wanted.
         n_atoms: of a frame.
+        least: whatever their size.
     """
-    return max(1, min(n_frames, CREDIT_BYTES // (_ATOM_BYTES * max(1, n_atoms))))
+    room = CREDIT_BYTES // (_ATOM_BYTES * max(1, n_atoms))
+    return min(n_frames, max(least, room))
