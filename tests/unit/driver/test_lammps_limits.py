@@ -250,7 +250,10 @@ def test_connections_beside_a_run_are_refused_counted_and_said_once(
     play = Play(receiver, pause=0.001)
     play.run(n_frames=20)
     strangers(receiver.endpoint, 30)
-    wait_for(lambda: receiver._doorman.n_too_many == 30 - doorman.MOST_STRANGERS)
+    # All of a rush may be refused at first; libzmq tries again.
+    wait_for(lambda: receiver._doorman.n_too_many >= 30 - doorman.MOST_STRANGERS)
+    time.sleep(0.5)
+    assert len(receiver._doorman.connections) <= 1 + doorman.MOST_STRANGERS
     # The run may renew its connection all the same.
     again = Window(receiver.endpoint, engine.sender._window._hello, print)  # type: ignore[union-attr]
     again.advance(0.0)
@@ -292,7 +295,9 @@ def test_half_open_handshakes_disturb_no_stream_and_are_closed(folder: Path) -> 
     play = Play(receiver, pause=0.001)
     play.run(n_frames=20)
     half = [socket.socket(socket.AF_UNIX) for _ in range(500)]
-    knocking = threading.Thread(target=lambda: [knock(each, folder) for each in half])
+    knocking = threading.Thread(
+        target=lambda: [knock(each, folder) for each in half], daemon=True
+    )
     knocking.start()
     play.run()
     engine.join()
@@ -307,7 +312,6 @@ def test_half_open_handshakes_disturb_no_stream_and_are_closed(folder: Path) -> 
 
 
 def knock(each: socket.socket, folder: Path) -> None:
-    each.settimeout(TIMEOUT)
     each.connect(str(folder / "s"))
     each.sendall(b"\xff\0\0\0")
 
@@ -377,6 +381,7 @@ def start_engine(receiver: LammpsReceiver, step: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_is_lost_and_its_successor_is_there(
     folder: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -396,7 +401,7 @@ def test_an_engine_that_dies_is_lost_and_its_successor_is_there(
     assert codes(caplog) == []
     engine.kill()
     engine.communicate(timeout=TIMEOUT)
-    time.sleep(0.5)
+    wait_for(lambda: not receiver._doorman.connections)
     for _ in range(3):  # not for the moments in which a hook renews its socket
         play.run(0.05)
         assert receiver.alive is True
