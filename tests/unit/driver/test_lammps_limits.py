@@ -92,14 +92,20 @@ def test_a_frame_that_is_larger_than_the_credit_goes_alone(
     receiver = LammpsReceiver(f"ipc://{folder}/s")
     engine = Engine(f"ipc://{folder}/s", 20, n_atoms=100)
     play = Play(receiver)
-    most = 0
-    while engine.thread.is_alive():
-        play.run(0.02)
-        most = max(most, len(engine.sender._window or ()))
+    waiting: list[int] = []
+    confirm = receiver.acknowledge
+
+    def acknowledge(step: int) -> None:
+        time.sleep(0.01)  # for the engine to send another one, if it may
+        waiting.append(len(engine.sender._window or ()))
+        confirm(step)
+
+    monkeypatch.setattr(receiver, "acknowledge", acknowledge)
+    play.run()
     engine.join()
     receiver.close()
     assert play.steps == expected(20)
-    assert most == 1
+    assert waiting == 20 * [1]
 
 
 @pytest.mark.parametrize(
