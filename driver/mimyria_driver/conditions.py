@@ -19,7 +19,7 @@ class Limits:
     """Where a condition begins.
 
     Attributes:
-        silence: s without a frame made durable, while an engine is there.
+        silence: s without a frame made durable, after an engine has come.
         disk_hours: hours until the disk is full.
         restarts: evaluators replaced within an hour.
         job_seconds: s until the job is ended by its time limit.
@@ -44,11 +44,12 @@ def conditions(status: Mapping[str, Any], limits: Limits) -> list[dict[str, str]
 
 
 def _silence(status: Mapping[str, Any], limits: Limits) -> dict[str, str] | None:
-    served = status["state"] == "running" and status["engine_alive"] is not False
     age = status["progress_age"]
-    if not (served or status["state"] == "draining") or age <= limits.silence:
+    if status["state"] not in ("running", "draining") or age <= limits.silence:
         return None
     text = f"no frame has become durable for {age / 60:.0f} min"
+    if status["state"] == "running" and status["engine_alive"] is False:
+        return _condition("engine_lost", "warning", f"the engine is gone; {text}")
     return _condition("no_progress", "critical", text)
 
 

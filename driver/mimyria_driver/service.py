@@ -36,6 +36,7 @@ from mimyria_driver.monitor import Monitor
 from mimyria_driver.operation import watched
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.results import make_exit_file, try_plots
+from mimyria_driver.runid import take_run_id
 from mimyria_driver.runstate import EXIT_NAME, RunState
 from mimyria_driver.session import JOURNAL_NAME, Session
 from mimyria_driver.settings import Settings
@@ -109,6 +110,7 @@ class Service:
         self._busy_source = True
         self._last_arrival = time.monotonic()
         self._ownership = Ownership.take(directory)
+        self._run_id = take_run_id(directory)
         monitor.begin(self._ownership.check)
         path = directory / JOURNAL_NAME
         log_path = directory / "evaluator.log"
@@ -159,10 +161,6 @@ class Service:
             raise self._state.failure
         return self._state.exit_code
 
-    @property
-    def _has_room(self) -> bool:
-        return self._work.n_in_flight < self._settings.run.credit
-
     def _load(self) -> None:
         """Until the networks are there; no engine is spoken to before."""
         while self._evaluator.ready is None and not self._state.stopping():
@@ -184,8 +182,8 @@ class Service:
         state = self._state
         while state.name in ("waiting", "running") and not state.stopping():
             quiet = self._journal is None or not self._journal.unsynced
-            self._poll(listen=self._has_room, timeout=_TICK if quiet else _SHORT)
-            arrived = self._has_room and self._receive()
+            self._poll(listen=self._work.has_room, timeout=_TICK if quiet else _SHORT)
+            arrived = self._work.has_room and self._receive()
             self._advance(idle=not arrived)
             self._check_patience()
 
@@ -275,7 +273,7 @@ class Service:
         session = self._session
         running = self._state.name == "running"
         silence = time.monotonic() - self._last_arrival
-        nothing_comes = not running or not self._has_room or silence > _SILENCE
+        nothing_comes = not running or not self._work.has_room or silence > _SILENCE
         self._work.advance(session, hurry=nothing_comes)
         if session is not None:
             if session.progress.reason and running:
@@ -363,6 +361,8 @@ class Service:
             unchecked=self._work.n_unchecked,
             message=full or self._state.message,
             progress=self._source.progress,
+            run_id=self._run_id,
+            engine_alive=self._source.alive,
         )
         if self._session is None:
             return snapshot

@@ -23,6 +23,7 @@ from mimyria.spectra.jackknife import WINDOWS_PER_BLOCK
 from mimyria.storage import RESULT_NAME, write_result
 from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
+from mimyria_driver.credit import bounded
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature
@@ -74,6 +75,7 @@ class Session:
         journal: the truth.
         pipeline: its fold.
         progress: how well the spectra are known.
+        credit: frames that are taken from the engine before it has to wait.
         n_kept: frames that got their record from this process.
         warning: what the user should look at, or None.
         kinetic_temperature: of the last frame, K.
@@ -143,8 +145,13 @@ class Session:
         self._n_saved = journal.n_records  # records that a snapshot need not save again
         self._next_snapshot = time.monotonic() + settings.run.snapshot
         self._looked_at: Pending | None = None
+        self.credit = bounded(
+            settings.run.credit,
+            len(description.numbers),
+            least=2 * settings.models.batch,  # one is calculated, one travels
+        )
         # Commits must not wait for more frames than an engine may have under way.
-        self._sync_records = min(_SYNC_RECORDS, max(1, settings.run.credit // 4))
+        self._sync_records = min(_SYNC_RECORDS, max(1, self.credit // 4))
 
         self._greet("engine_connected")
 
@@ -337,7 +344,7 @@ class Session:
             engine=self.description.engine,
             atoms=len(self.description.numbers),
             in_flight=lag,
-            engine_waits=2 * lag >= self._settings.run.credit,
+            engine_waits=2 * lag >= self.credit,
             evaluated=self.n_kept,
             durable=pipeline.n_frames,
             duplicates=self.n_duplicates,

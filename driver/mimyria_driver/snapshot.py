@@ -53,9 +53,9 @@ class Snapshot:
         unchecked: frames since the last good canary.
         message: a warning, or why the run is over.
         evaluated: frames whose currents came back since the start of this process.
-        run_id: of the run folder, empty where it has none.
+        run_id: of the run folder, made once; empty where it has none.
         models: digest of the model of each target.
-        engine_alive: whether the engine was heard of lately; None: not known.
+        engine_alive: whether the engine has a connection; None: not known.
         timings: durations by name ("evaluate", "acknowledge", "sync") in s, each as
             `Durations.summary` gives them.
         progress: part of the frames that were read, 0 to 1; None: not known.

@@ -38,6 +38,12 @@ class TimedSource:
         progress: float | None = getattr(self._source, "progress", None)
         return progress
 
+    @property
+    def alive(self) -> bool | None:
+        """Whether the engine is there; None: not known."""
+        alive: bool | None = getattr(self._source, "alive", None)
+        return alive
+
     def receive(self) -> list[Event]:
         """All events that are there now."""
         events = self._source.receive()

@@ -59,6 +59,7 @@ class UnderWay:
             folder, settings.spectrum.refresh, self.acknowledge, self._kept
         )
         self._settings = settings
+        self._credit = settings.run.credit
         self._evaluator = evaluator
         self._tell = acknowledge
         self._waiting: deque[Pending] = deque()  # not yet with the evaluator
@@ -81,6 +82,11 @@ class UnderWay:
         return self.n_at_work + len(self.keeper.evaluated)
 
     @property
+    def has_room(self) -> bool:
+        """Whether more frames may be taken from the engine."""
+        return self.n_in_flight < self._credit
+
+    @property
     def n_unchecked(self) -> int:
         """Frames with a sample that no good canary stands behind."""
         if not self._settings.models.canary:
@@ -94,6 +100,7 @@ class UnderWay:
 
     def begin(self, session: Session) -> None:
         """Frames that an earlier driver had to leave come before the engine's."""
+        self._credit = session.credit
         again = self._aside.restore(session)
         if self._aside.void_from is not None:
             self.keeper.take_back(session, self._aside.void_from)

@@ -42,6 +42,8 @@ def describe(snapshot: Snapshot, rate: float) -> str:
         *_errors(snapshot, rate),
         *([snapshot.checks] if snapshot.checks else []),
     ]
+    if snapshot.state == "running" and snapshot.engine_alive is False:
+        parts.append("the engine is gone")
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
     if snapshot.uncertain:
@@ -77,9 +79,7 @@ def table(
     view.add_column(style="bold")
     view.add_column()
     rows: dict[str, str | ProgressBar] = {
-        "engine": f"{snapshot.engine}, {snapshot.atoms} atoms"
-        if snapshot.engine
-        else "none yet",
+        "engine": _engine(snapshot),
         "networks": _networks(snapshot),
         "frames": f"{snapshot.durable} ({rate:.1f}/s), step {snapshot.step}",
         "sampled": f"{snapshot.sampled:.2f} ps in {snapshot.segments} segment(s)",
@@ -132,6 +132,13 @@ def _surroundings(facts: Mapping[str, Any]) -> dict[str, str]:
     for entry in facts.get("warnings", ()):
         rows[f"warning {len(rows)}"] = entry["text"]
     return rows
+
+
+def _engine(snapshot: Snapshot) -> str:
+    if not snapshot.engine:
+        return "none yet"
+    gone = ", gone" if snapshot.engine_alive is False else ""
+    return f"{snapshot.engine}, {snapshot.atoms} atoms{gone}"
 
 
 def _networks(snapshot: Snapshot) -> str:

@@ -7,8 +7,8 @@ makes and refuses everything else by `WireError`.
 
     engine                                driver
       HELLO(card, ids, types, masses) ──►         every rank, about its own atoms
-                   ◄── WELCOME(durable, credit) | REJECT(text)
-      FRAME(box, ids, x, v) ──►                   at most `credit` unacknowledged
+                   ◄── WELCOME(durable, credit, bytes) | REJECT(text)
+      FRAME(box, ids, x, v) ──►                   no more than these unacknowledged
                    ◄── ACK(durable)               the engine may forget these steps
                    ◄── AGAIN                      say HELLO again and send the rest anew
       BYE ──►                                     the run is over
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "MAX_CREDIT_BYTES",
     "MAX_PART_BYTES",
     "VERSION",
     "Kind",
@@ -52,10 +53,12 @@ MAX_TEXT_BYTES = 65_536
 MAX_PART_BYTES = 24 * MAX_ATOMS
 _MAX_DIGITS = 400  # of a number in JSON
 _MAX_NAME = 200  # characters
+MAX_CREDIT_BYTES = 2**53  # above, a double is no longer exact
 
 _MAGIC = b"mmyr"
 # magic, version, kind, n_atoms, n_local, rank, n_ranks, credit, step, previous step,
-# time, incarnation, reserved, checksum of all that stands before it and of the parts.
+# time (in WELCOME: the bytes of credit, which older hooks pass over), incarnation,
+# reserved, checksum of all that stands before it and of the parts.
 _HEADER = struct.Struct("<4sHHIIHHIqqdQII")
 _CHECKSUM = struct.Struct("<I")
 _BOX = struct.Struct("<12d")
@@ -144,6 +147,9 @@ class Message:
         n_ranks: how many ranks there are.
         credit: frames that may be under way unacknowledged (WELCOME); what the engine
             had from a driver before this one, 0 if none took it yet (HELLO).
+        credit_bytes: bytes of frames that this rank may have under way
+            unacknowledged, though one frame may always be (WELCOME); 0: not said, as
+            by an older driver.
         incarnation: number that the engine draws at its start; tells one run of an
             engine from the next one.
         parts: what follows the header.
@@ -158,6 +164,7 @@ class Message:
     rank: int = 0
     n_ranks: int = 1
     credit: int = 0
+    credit_bytes: int = 0
     incarnation: int = 0
     parts: tuple[bytes, ...] = ()
 
@@ -187,7 +194,7 @@ def encode(message: Message) -> list[bytes]:
             message.credit,
             message.step,
             message.previous_step,
-            message.time,
+            message.credit_bytes if _tells_bytes(message.kind) else message.time,
             message.incarnation,
             0,
             0,
@@ -226,6 +233,9 @@ def decode(raw: Sequence[bytes]) -> Message:
     n_atoms, n_local, rank, n_ranks, credit, step, previous, time, incarnation = fields[
         3:-2
     ]
+    credit_bytes = 0
+    if _tells_bytes(kind):
+        credit_bytes, time = _whole(time), 0.0
     message = Message(
         kind,
         step,
@@ -236,11 +246,27 @@ def decode(raw: Sequence[bytes]) -> Message:
         rank,
         n_ranks,
         credit,
+        credit_bytes,
         incarnation,
         parts,
     )
     _check(message)
     return message
+
+
+def _tells_bytes(kind: Kind) -> bool:
+    """Whether the field of the time holds bytes of credit."""
+    return kind is Kind.WELCOME
+
+
+def _whole(number: float) -> int:
+    negative = math.copysign(1.0, number) < 0  # zero has a sign, too
+    if negative or not (number <= MAX_CREDIT_BYTES and number == int(number)):
+        raise WireError(
+            f"Bytes of credit must be a whole number up to {MAX_CREDIT_BYTES}, but "
+            f"are {number}."
+        )
+    return int(number)
 
 
 def _checksum(header: bytes, parts: Sequence[bytes]) -> int:
@@ -277,6 +303,10 @@ def _check(message: Message) -> None:
         raise WireError(
             f"Steps must rise, but {message.step} follows {message.previous_step}."
         )
+    if not 0 <= message.credit_bytes <= MAX_CREDIT_BYTES:
+        raise WireError(f"There is no credit of {message.credit_bytes} bytes.")
+    if message.credit_bytes and not _tells_bytes(message.kind):
+        raise WireError(f"No {message.kind.name} grants bytes.")
     if not math.isfinite(message.time):
         raise WireError("The time of a message must be finite.")
 

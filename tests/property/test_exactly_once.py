@@ -25,8 +25,8 @@ from lammpsfakes import STRIDE, FakeEngine
 
 from mimyria_driver.lammps import receiver as receiver_module
 from mimyria_driver.lammps import window as window_module
+from mimyria_driver.lammps.doorman import Doorman
 from mimyria_driver.lammps.receiver import LammpsReceiver
-from mimyria_driver.lammps.security import Doorman
 from mimyria_driver.lammps.window import Window
 from mimyria_driver.sequence import Sequencer
 from mimyria_driver.sources import Arrived, Started

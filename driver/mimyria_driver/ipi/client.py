@@ -139,6 +139,11 @@ class IpiClient:
         """The socket; while i-PI is not there, one that never has anything."""
         return self._line.pollable
 
+    @property
+    def alive(self) -> bool | None:
+        """Whether there is a connection to i-PI; None: there was none yet."""
+        return self._line.is_open if self._line.was_open else None
+
     # -- Source -----------------------------------------------------------------------
 
     def receive(self) -> list[Event]:

@@ -40,6 +40,7 @@ class Line:
         self._address = parse_address(address)
         self._clock = clock
         self._socket: socket.socket | None = None
+        self.was_open = False  # at any time
         # Never readable: stands in for the socket while there is none, so that a
         # poller sleeps until its timeout instead of spinning.
         self._idle, self._idle_end = socket.socketpair()
@@ -80,6 +81,7 @@ class Line:
             self.disconnect()
             return False
         self._refused_since = None
+        self.was_open = True
         self._pause = _FIRST_PAUSE
         _log.info("connected to i-PI at %s", self._address.path or self._address)
         return True

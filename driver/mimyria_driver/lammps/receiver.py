@@ -12,44 +12,36 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import zmq
 
 from mimyria.errors import EngineError, FrameError, SettingsError
-from mimyria_driver.lammps.security import (
-    Doorman,
-    Keys,
-    check_endpoint,
-    is_tcp,
-    receive_bounded,
+from mimyria_driver.lammps.callers import Callers
+from mimyria_driver.lammps.doorman import Doorman
+from mimyria_driver.lammps.letters import Letter, receive_letter
+from mimyria_driver.lammps.presence import Presence
+from mimyria_driver.lammps.replies import (
+    CREDIT,
+    early_welcome,
+    gap,
+    most_early,
+    reply,
+    welcome,
 )
+from mimyria_driver.lammps.security import Keys, check_endpoint, is_tcp
 from mimyria_driver.lammps.session import Session
 from mimyria_driver.sources import Ended, Event, Started
-from mimyria_driver.wire import (
-    MAX_TEXT_BYTES,
-    Kind,
-    Message,
-    WireError,
-    decode,
-    encode,
-)
+from mimyria_driver.wire import Kind, Message, WireError, decode, encode
 
 __all__ = ["LammpsReceiver"]
 
 _log = logging.getLogger(__name__)
 
-_CREDIT: Final = 12
-# What a rank may send beyond its window while a new driver waits for the other ranks.
-# They hear of it in their next call only, and make no step until this one does.
-_ADVANCE: Final = 8
 _BATCH: Final = 64  # messages read in one `receive`
 _MAX_MESSAGE_BYTES: Final = 1 << 30
-_SILENCE: Final = 8.0  # s without a word after which another engine may take over
 _LOOK_INTERVAL: Final = 0.2  # s between two looks whether the engine is there
-_WARN_INTERVAL: Final = 60.0  # s between two lines about another engine
-_Peer = tuple[bytes, Message]  # its ZeroMQ identity and its HELLO
+_Peer = tuple[Letter, Message]  # its HELLO, and how that came
 
 
 class LammpsReceiver:
@@ -87,12 +79,29 @@ class LammpsReceiver:
             raise SettingsError("TCP needs keys, because every user can connect to it.")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
-        if not insecure_tcp or not is_tcp(endpoint):
-            self._doorman = Doorman(self._context, keys)
-            self._doorman.guard(self._socket)
+        open_to_all = insecure_tcp and is_tcp(endpoint)
+        self._doorman = Doorman(self._context, keys, anyone=open_to_all)
+        self._doorman.guard(self._socket)
+        self._listen(endpoint)
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._presence = Presence(self._doorman, clock)
+        self._callers = Callers(clock)
+        self._peers: dict[int, _Peer] = {}
+        self._session: Session | None = None
+        self._offered = False
+        self._failure: FrameError | None = None
+        self._durable_step = -1
+        self._gone: set[int] = set()
+        self._reason = self._note = ""
+        self._early: dict[tuple[int, int], Message] = {}
+        self._sent_again: set[bytes] = set()
+        self._owes_word = False  # an ACK found no room in a queue
+        self._look_at = clock()
+
+    def _listen(self, endpoint: str) -> None:
         self._socket.linger = 0
         self._socket.router_mandatory = True
-        self._socket.sndhwm = self._socket.rcvhwm = 8 * _CREDIT
+        self._socket.sndhwm = self._socket.rcvhwm = 8 * CREDIT
         # A peer behind a dead line is dropped, so that its successor gets its place.
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
@@ -107,22 +116,16 @@ class LammpsReceiver:
             ) from None
         finally:
             os.umask(before)
-        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._peers: dict[int, _Peer] = {}
-        self._session: Session | None = None
-        self._offered = False
-        self._failure: FrameError | None = None
-        self._durable_step = -1
-        self._gone: set[int] = set()
-        self._reason = self._note = ""
-        self._early: dict[tuple[int, int], Message] = {}
-        self._sent_again: set[bytes] = set()
-        self._heard_at = self._warn_at = self._look_at = clock()
 
     @property
     def pollable(self) -> object | None:
         """The socket."""
         return self._socket
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether the engine has its connections; None: there is none yet."""
+        return self._presence.alive
 
     # -- Source -----------------------------------------------------------------------
 
@@ -134,6 +137,10 @@ class LammpsReceiver:
         """
         if self._failure is not None:
             raise self._failure
+        self._presence.look()
+        if self._owes_word:
+            self._owes_word = False
+            self._say(Kind.ACK, step=self._durable_step)
         events: list[Event] = []
         try:
             events += self._take_early()
@@ -143,18 +150,17 @@ class LammpsReceiver:
             if self._offered or self._failure is not None:
                 break
             try:
-                raw = receive_bounded(self._socket)
+                letter = receive_letter(self._socket)
             except zmq.Again:
                 break
-            identity = raw[0]
             try:
-                message = decode(raw[1:])
+                message = decode(letter.parts)
             except WireError as error:
                 _log.warning("ignored a message: %s", error)
-                self._mend(identity)
+                self._mend(letter.identity)
                 continue
             try:
-                events += self._take(identity, message)
+                events += self._take(letter, message)
             except FrameError as error:
                 self._fail(error)
         if self._failure is not None and not events:
@@ -173,11 +179,12 @@ class LammpsReceiver:
         begin = max(hello.step for _, hello in self._peers.values())
         self._durable_step = max(-1, begin - 1)
         session.start_after(self._durable_step)
-        self._say(Kind.WELCOME, step=self._durable_step, credit=_CREDIT)
+        for letter, hello in self._peers.values():
+            self._send(letter.identity, welcome(hello, self._durable_step))
         stride = session.description.stride
         self._note = ""
         if 0 <= durable_step < self._durable_step - stride:
-            self._note = _gap(durable_step, begin, stride)
+            self._note = gap(durable_step, begin, stride)
             self._say(Kind.NOTE, text=self._note)
 
     def refuse(self, reason: str) -> None:
@@ -230,27 +237,26 @@ class LammpsReceiver:
 
     # -- messages ---------------------------------------------------------------------
 
-    def _take(self, identity: bytes, message: Message) -> list[Event]:
+    def _take(self, letter: Letter, message: Message) -> list[Event]:
+        identity = letter.identity
         if message.kind is Kind.HELLO:
-            return self._greet(identity, message)
+            return self._greet(letter, message)
         if message.kind is Kind.BYE:
-            self._send(identity, self._reply(message, Kind.BYE_OK))
+            self._send(identity, reply(message, Kind.BYE_OK))
             return self._part(message)
         if message.kind is not Kind.FRAME:
             _log.warning("ignored a %s from an engine", message.kind.name)
             return []
         if not self._is_ours(message):
-            self._ask_again(identity, self._reply(message, Kind.AGAIN))
+            self._ask_again(identity, reply(message, Kind.AGAIN))
             return []
         if self._session is None:
             self._keep_early(message)
             return []
-        self._heard_at = self._clock()
+        self._presence.met(message.rank, letter)
         if message.step <= self._durable_step:
             # A frame sent again: its sender has missed the last word.
-            self._send(
-                identity, self._reply(message, Kind.ACK, step=self._durable_step)
-            )
+            self._send(identity, reply(message, Kind.ACK, step=self._durable_step))
         events: list[Event] = list(self._session.add(message))
         if self._gone and message.step > self._session.last_step:
             events += self._break_off()
@@ -258,40 +264,36 @@ class LammpsReceiver:
 
     def _keep_early(self, message: Message) -> None:
         """Hold a frame that came before the HELLO of another rank."""
-        if len(self._early) >= (_CREDIT + _ADVANCE) * message.n_ranks:
+        if len(self._early) >= most_early(message):
             raise FrameError(
                 f"Rank {message.rank} of {message.n_ranks} sends frames, but other "
                 "ranks have not said HELLO. Look at the engine's log."
             )
         self._early[message.rank, message.step] = message
 
-    def _greet(self, identity: bytes, hello: Message) -> list[Event]:
+    def _greet(self, letter: Letter, hello: Message) -> list[Event]:
         if self._session is not None and self._is_ours(hello):
             # The same engine over a new connection; the service need not know.
-            self._peers[hello.rank] = (identity, hello)
-            self._heard_at = self._clock()
-            welcome = self._reply(
-                hello, Kind.WELCOME, step=self._durable_step, credit=_CREDIT
-            )
-            self._send(identity, welcome)
+            self._peers[hello.rank] = (letter, hello)
+            self._presence.met(hello.rank, letter)
+            self._send(letter.identity, welcome(hello, self._durable_step))
             if self._note:
                 self._say(Kind.NOTE, text=self._note)
             return []
         if self._session is not None:
-            if self._clock() - self._heard_at < _SILENCE and self._is_there():
-                self._turn_away(identity, hello)
+            if self._is_there():
+                self._turn_away(letter.identity, hello)
                 return []
-            _log.warning("the engine is gone; another one takes its place")
+            self._presence.say_replaced()
             self._forget_session()
         if any(peer.n_ranks != hello.n_ranks for _, peer in self._peers.values()):
             self._peers.clear()
             self._early.clear()
-        self._peers[hello.rank] = (identity, hello)
+        self._peers[hello.rank] = (letter, hello)
         if len(self._peers) == hello.n_ranks:
             return self._open_session()
         if hello.credit:
-            credit = min(hello.credit, _CREDIT) + _ADVANCE
-            self._send(identity, self._reply(hello, Kind.WELCOME, credit=credit))
+            self._send(letter.identity, early_welcome(hello))
         return []
 
     def _is_there(self) -> bool:
@@ -300,18 +302,16 @@ class LammpsReceiver:
             return True  # many calls are no reason to disturb it
         self._look_at = self._clock() + _LOOK_INTERVAL
         return any(
-            self._send(known, self._reply(hello, Kind.ACK, step=self._durable_step))
+            self._send(known.identity, reply(hello, Kind.ACK, step=self._durable_step))
             for known, hello in self._peers.values()
         )
 
     def _turn_away(self, identity: bytes, hello: Message) -> None:
         """Another engine has to wait, and is told so, as is the user, now and then."""
-        note = self._reply(hello, Kind.NOTE)
-        text = b"the driver serves another engine; this one waits for its end"
-        self._send(identity, replace(note, parts=(text,)))
-        if self._clock() >= self._warn_at:
-            self._warn_at = self._clock() + _WARN_INTERVAL
-            _log.warning("another engine called while one is running; it must wait")
+        if not self._callers.heard(identity):
+            return
+        text = "the driver serves another engine; this one waits for its end"
+        self._send(identity, reply(hello, Kind.NOTE, text=text))
 
     def _open_session(self) -> list[Event]:
         hellos = {rank: hello for rank, (_, hello) in self._peers.items()}
@@ -325,7 +325,8 @@ class LammpsReceiver:
         self._session, self._offered = session, True
         self._durable_step = -1
         self._gone.clear()
-        self._heard_at = self._clock()
+        for rank, (letter, _) in self._peers.items():
+            self._presence.met(rank, letter)
         return [Started(session.description)]
 
     def _break_off(self) -> list[Event]:
@@ -339,6 +340,7 @@ class LammpsReceiver:
         if self._session is None or not self._is_ours(goodbye):
             return []
         self._gone.add(goodbye.rank)
+        self._presence.left(goodbye.rank)
         self._reason = goodbye.text
         if len(self._gone) < self._session.n_ranks:
             return []
@@ -357,6 +359,7 @@ class LammpsReceiver:
 
     def _forget_session(self) -> None:
         self._session = None
+        self._presence.forget()
         self._peers.clear()
         self._early.clear()
         self._gone.clear()
@@ -364,39 +367,22 @@ class LammpsReceiver:
 
     # -- sending ----------------------------------------------------------------------
 
-    def _say(
-        self, kind: Kind, *, step: int = -1, credit: int = 0, text: str = ""
-    ) -> None:
+    def _say(self, kind: Kind, *, step: int = -1, text: str = "") -> None:
         """One message to every rank."""
-        for identity, hello in self._peers.values():
-            message = self._reply(hello, kind, step=step, credit=credit)
-            if kind in (Kind.REJECT, Kind.BYE, Kind.NOTE):
-                message = replace(message, parts=(text.encode()[:MAX_TEXT_BYTES],))
-            self._send(identity, message)
+        for letter, hello in self._peers.values():
+            self._send(letter.identity, reply(hello, kind, step=step, text=text))
 
     def _mend(self, identity: bytes) -> None:
         """After a damaged message: have its sender, where known, send it again."""
-        for known, hello in self._peers.values():
-            if known == identity:
-                self._ask_again(identity, self._reply(hello, Kind.AGAIN))
+        for letter, hello in self._peers.values():
+            if letter.identity == identity:
+                self._ask_again(identity, reply(hello, Kind.AGAIN))
 
     def _ask_again(self, identity: bytes, message: Message) -> None:
         """AGAIN, once for each connection: the answer comes over a new one."""
         if identity not in self._sent_again and len(self._sent_again) < 10_000:
             self._sent_again.add(identity)
             self._send(identity, message)
-
-    def _reply(
-        self, message: Message, kind: Kind, *, step: int = -1, credit: int = 0
-    ) -> Message:
-        return Message(
-            kind,
-            step=step,
-            credit=credit,
-            rank=message.rank,
-            n_ranks=message.n_ranks,
-            incarnation=message.incarnation,
-        )
 
     def _send(self, identity: bytes, message: Message) -> bool:
         """Send; False where the peer has no connection."""
@@ -405,15 +391,7 @@ class LammpsReceiver:
         except zmq.ZMQError as error:
             # The peer is gone or does not read; it will say HELLO when it is back.
             _log.debug("could not answer an engine: %s", error)
-            return error.errno != errno.EHOSTUNREACH
+            if error.errno == errno.EHOSTUNREACH:
+                return False
+            self._owes_word = self._owes_word or message.kind is Kind.ACK
         return True
-
-
-def _gap(durable_step: int, begin: int, stride: int) -> str:
-    """What the engine's log is told about frames that nobody has."""
-    missing = (begin - durable_step - 1) // stride
-    return (
-        f"the driver has frames up to step {durable_step}, but this run begins at step "
-        f"{begin}: {missing} frames are missing, and a new segment begins. Start from "
-        "an older restart file to have them."
-    )

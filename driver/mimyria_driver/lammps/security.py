@@ -1,22 +1,16 @@
-"""Who may speak to the driver: endpoints, keys, and the doorman of the sockets.
+"""Who may speak to the driver: endpoints and keys, and what is safe of them.
 
 Unix sockets admit the user of the driver alone, by the credentials that the kernel
 attests. TCP admits who has the key of the run, also on this machine, because any user
-of it can connect there. The doorman is a thread that answers libzmq's questions (ZAP,
-https://rfc.zeromq.org/spec/27): it shares nothing with the service, and ends with the
-context of the socket.
+of it can connect there. Who asks at the door is the `doorman`'s.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import json
-import logging
 import os
 import stat
-import threading
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -32,13 +26,11 @@ from mimyria_driver.wire import WireError, unpack_json
 __all__ = [
     "ENDPOINT_NAME",
     "KEYS_NAME",
-    "Doorman",
     "Keys",
     "check_endpoint",
     "hand_over",
     "is_tcp",
     "load_keys",
-    "receive_bounded",
 ]
 
 ENDPOINT_NAME: Final = "endpoint.json"
@@ -47,13 +39,7 @@ ENDPOINT_NAME: Final = "endpoint.json"
 KEYS_NAME: Final = "curve.json"
 """The keys of the run, in the run folder; the driver's own secret is among them."""
 
-_ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
-_HANDSHAKE_MS: Final = 5000
 _MAX_PATH_BYTES: Final = 107  # of a unix socket
-_NOTICE_SECONDS: Final = 60.0
-_MAX_PARTS: Final = 8  # of a message, far above any of the protocol
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,92 +89,6 @@ def hand_over(folder: Path, endpoint: str, keys: Keys | None) -> Path:
     path = folder / ENDPOINT_NAME
     replace_file(path, json.dumps(document, indent=1).encode(), private=True)
     return path
-
-
-class Doorman:
-    """Answers for a socket who may come in.
-
-    Attributes:
-        n_refused: connections that were refused.
-    """
-
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], keys: Keys | None
-    ) -> None:
-        """Begin to answer, before any socket of the context is bound.
-
-        Args:
-            context: of the socket.
-            keys: of TCP; None for a unix socket.
-        """
-        self.n_refused = 0
-        self._keys = keys
-        self._user = str(os.geteuid())
-        self._notice_at = -float("inf")
-        self._socket = context.socket(zmq.REP)
-        self._socket.linger = 0
-        self._socket.bind(_ZAP_ENDPOINT)
-        threading.Thread(target=self._serve, name="doorman", daemon=True).start()
-
-    def guard(self, socket: zmq.Socket[bytes]) -> None:
-        """Put a socket that is not yet bound under this doorman."""
-        socket.zap_domain = b"mimyria"
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
-        if self._keys is not None:
-            socket.curve_server = True
-            socket.curve_secretkey = self._keys.server_secret.encode()
-
-    def _serve(self) -> None:
-        try:
-            while True:
-                self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
-        except zmq.ContextTerminated:
-            self._socket.close()
-
-    def _answer(self, request: list[bytes]) -> list[bytes]:
-        """The reply to one question of libzmq."""
-        version, number, _, address, _, mechanism = request[:6]
-        if self._admits(address.decode(errors="replace"), mechanism, request[6:]):
-            verdict = [b"200", b"OK", self._user.encode()]
-        else:
-            verdict = [b"400", b"not your driver", b""]
-            self._notice(address.decode(errors="replace"))
-        return [version, number, *verdict, b""]
-
-    def _admits(self, address: str, mechanism: bytes, credentials: list[bytes]) -> bool:
-        if self._keys is not None:
-            return mechanism == b"CURVE" and hmac.compare_digest(
-                z85.encode(credentials[0]), self._keys.client.encode()
-            )
-        # localhost:UID:GID:PID, as the kernel tells libzmq
-        fields = address.split(":")
-        return mechanism == b"NULL" and len(fields) == 4 and fields[1] == self._user
-
-    def _notice(self, address: str) -> None:
-        self.n_refused += 1
-        now = time.monotonic()
-        if now >= self._notice_at:
-            self._notice_at = now + _NOTICE_SECONDS
-            _log.warning(
-                "refused a connection from %s: another user, or a wrong key (%d so "
-                "far)",
-                "".join(each if each.isprintable() else "?" for each in address[:80]),
-                self.n_refused,
-            )
-
-
-def receive_bounded(socket: zmq.Socket[bytes]) -> list[bytes]:
-    """One message that is there; parts beyond any of ours are not kept.
-
-    Raises:
-        zmq.Again: there is none.
-    """
-    parts = [socket.recv(zmq.NOBLOCK)]
-    while socket.rcvmore:
-        part = socket.recv(zmq.NOBLOCK)
-        if len(parts) <= _MAX_PARTS:
-            parts.append(part)
-    return parts
 
 
 def is_tcp(endpoint: str) -> bool:

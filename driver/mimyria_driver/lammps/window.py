@@ -35,6 +35,7 @@ FIRST_NOTICE = 30.0  # s between two lines about waiting; doubles ...
 LAST_NOTICE = 600.0  # ... up to this
 GOODBYE_PATIENCE = 5.0  # s to wait for the driver's last word
 HEARTBEAT_MS = 1000
+CREDIT_BYTES = 64 << 20  # under way at most, where the driver does not say how many
 
 
 class RefusedError(HookError):
@@ -46,6 +47,7 @@ class Window:
 
     Attributes:
         credit: frames that may be under way; 0 before the driver grants any.
+        credit_bytes: bytes of them, though one frame may always be under way.
         durable_step: the engine may forget up to here, −1: nothing is safe yet.
         detached: the driver has said goodbye: there is nobody to send to.
     """
@@ -64,6 +66,7 @@ class Window:
         self.endpoint = endpoint
         self._door = Door(endpoint)
         self.credit = 0
+        self.credit_bytes = CREDIT_BYTES
         self.durable_step = -1
         self.detached = False
         self._hello = hello
@@ -72,6 +75,7 @@ class Window:
         self._socket: Any = None
         self._welcomed = False
         self._waiting: deque[tuple[int, list[bytes]]] = deque()
+        self._n_bytes = 0  # of those that wait
         self._renew_at = -math.inf
         self._patience = FIRST_PATIENCE
         self._moved_at = time.monotonic()
@@ -88,8 +92,12 @@ class Window:
 
     @property
     def has_room(self) -> bool:
-        """Whether the driver takes another frame."""
-        return len(self._waiting) < self.credit
+        """Whether the driver takes another frame, one like the last."""
+        if not self._waiting:
+            return self.credit > 0
+        _, last = self._waiting[-1]
+        in_bytes = self._n_bytes + _size(last) <= self.credit_bytes
+        return in_bytes and len(self._waiting) < self.credit
 
     def push(self, step: int, raw: list[bytes]) -> None:
         """Send a frame, and keep it until it is confirmed."""
@@ -98,6 +106,7 @@ class Window:
             if self._welcomed:
                 self._renew_at = self._moved_at + self._ack_patience()
         self._waiting.append((step, raw))
+        self._n_bytes += _size(raw)
         if self._welcomed:
             self._send(raw)
 
@@ -212,6 +221,7 @@ class Window:
         now = time.monotonic()
         returned = self.credit > 0 and self._notice_at > -math.inf
         self.credit = max(1, message.credit)
+        self.credit_bytes = message.credit_bytes or CREDIT_BYTES
         if self._welcomed:
             return
         self._welcomed = True
@@ -246,11 +256,13 @@ class Window:
             self._log(f"the driver has left ({message.text}); the run goes on alone")
             self.detached = True
             self._waiting.clear()
+            self._n_bytes = 0
 
     def _forget(self, durable_step: int) -> None:
         n_before = len(self._waiting)
         while self._waiting and self._waiting[0][0] <= durable_step:
-            self.durable_step = self._waiting.popleft()[0]
+            self.durable_step, raw = self._waiting.popleft()
+            self._n_bytes -= _size(raw)
         n_forgotten = n_before - len(self._waiting)
         if not n_forgotten:
             return
@@ -294,3 +306,8 @@ class Window:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _size(raw: list[bytes]) -> int:
+    """Bytes of a message."""
+    return sum(map(len, raw))

@@ -116,9 +116,11 @@ def test_status_and_metrics_of_a_run_are_complete(run, tmp_path):
     assert status["host"] == socket.gethostname()
     assert set(status["models"]) == {"apt", "pgt"}
     assert status["events"]["engine_connected"] == 1
+    assert status["run_id"] == (tmp_path / "run_id").read_text().strip() != ""
     text = (tmp_path / "metrics.prom").read_text()
     assert f"mimyria_frames_durable {N_FRAMES}\n" in text
     assert 'mimyria_state{state="ended"} 1\n' in text
+    assert f'run="{status["run_id"]}"' in text
 
 
 def test_private_files_of_a_run_are_private(run, tmp_path):

@@ -49,6 +49,14 @@ class FakeZmq:
             target.inbox.append(parts)
 
 
+class FakeFrame:
+    def __init__(self, part: bytes) -> None:
+        self.bytes = part
+
+    def get(self, _: Any) -> int:
+        return -1
+
+
 class FakeSocket:
     def __init__(self, net: FakeZmq, kind: int, identity: bytes) -> None:
         self.net, self.kind, self.identity = net, kind, identity
@@ -90,10 +98,11 @@ class FakeSocket:
     def rcvmore(self) -> bool:
         return bool(self.rest)
 
-    def recv(self, _: int = 0) -> bytes:
+    def recv(self, _: int = 0, *, copy: bool = True) -> Any:
         if not self.rest:
             self.rest = list(self.recv_multipart())
-        return self.rest.pop(0)
+        part = self.rest.pop(0)
+        return part if copy else FakeFrame(part)
 
     def recv_multipart(self, _: int = 0) -> list[bytes]:
         if not self.inbox:
@@ -104,8 +113,15 @@ class FakeSocket:
 class FakeDoorman:
     """Lets everybody in: who may come is another test's business."""
 
-    def __init__(self, *_: Any) -> None:
+    connections: frozenset[int] = frozenset()
+
+    def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
-    def guard(self, _: Any) -> None:
+    def guard(self, *_: Any) -> None:
         pass
+
+    watch = relax = guard
+
+    def number(self, _: int) -> int:
+        return 0  # not known

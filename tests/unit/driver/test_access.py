@@ -173,7 +173,8 @@ def test_another_user_is_refused_at_the_unix_socket(
             heard.append(receiver._socket.recv_multipart())
     assert child.communicate()[0] == "alive\n"
     assert heard == []
-    assert receiver._doorman.n_refused == (1 if open_folder else 0)
+    # Once, or more often: libzmq may try again before it has read why.
+    assert bool(receiver._doorman.n_refused) == open_folder
     assert (f"localhost:{NOBODY}:" in caplog.text) == open_folder
 
 

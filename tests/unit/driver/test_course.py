@@ -173,7 +173,9 @@ JOB = {"id": "1", "restarts": 0, "seconds_left": 300.0}
     [
         ({}, []),
         ({"progress_age": 901.0}, ["no_progress"]),
-        ({"progress_age": 901.0, "engine_alive": False}, []),
+        ({"progress_age": 901.0, "engine_alive": True}, ["no_progress"]),
+        ({"progress_age": 901.0, "engine_alive": False}, ["engine_lost"]),
+        ({"progress_age": 899.0, "engine_alive": False}, []),
         ({"progress_age": 901.0, "state": "waiting"}, []),
         ({"progress_age": 901.0, "state": "draining"}, ["no_progress"]),
         ({"disk": {"hours_to_full": 1.9, "free_bytes": 1}}, ["disk"]),

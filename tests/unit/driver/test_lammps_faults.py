@@ -78,10 +78,13 @@ class Play:
         deadline = time.monotonic() + seconds
         while not self.ended and time.monotonic() < deadline:
             poller.poll(20)
-            for event in self.receiver.receive():
-                self.take(event)
+            self.take_what_is_there()
             if len(self.steps) >= n_frames:
                 return
+
+    def take_what_is_there(self) -> None:
+        for event in self.receiver.receive():
+            self.take(event)
 
     def take(self, event: object) -> None:
         if isinstance(event, Started):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import struct
 import zlib
 
@@ -54,12 +55,15 @@ def messages(draw: st.DrawFn) -> Message:
         kind,
         step,
         previous,
-        draw(st.floats(allow_nan=False, allow_infinity=False)),
+        0.0
+        if kind is Kind.WELCOME
+        else draw(st.floats(allow_nan=False, allow_infinity=False)),
         draw(st.integers(n_local, 100_000_000)),
         n_local,
         draw(st.integers(0, n_ranks - 1)),
         n_ranks,
         draw(st.integers(0, 2**32 - 1)),
+        draw(st.integers(0, 2**53)) if kind is Kind.WELCOME else 0,
         draw(st.integers(0, 2**64 - 1)),
         parts,
     )
@@ -111,6 +115,35 @@ def test_a_lie_with_a_right_checksum_is_refused_or_decoded(
     except WireError:
         return
     assert encode(decoded) == [bytes(header), *raw[1:]]
+
+
+def test_an_older_hook_reads_the_welcome_and_a_newer_one_that_of_an_older_driver() -> (
+    None
+):
+    """The bytes of credit stand where a WELCOME had a time of zero."""
+    old = encode(Message(Kind.WELCOME, 8, credit=12))
+    assert decode(old).credit_bytes == 0
+    assert struct.unpack_from("<d", old[0], 40) == (0.0,)
+    new = encode(Message(Kind.WELCOME, 8, credit=12, credit_bytes=64 << 20))
+    assert struct.unpack_from("<d", new[0], 40) == (2.0**26,)
+    assert new[0][:40] == old[0][:40]
+    assert new[0][48:60] == old[0][48:60]
+
+
+@pytest.mark.parametrize("number", [-1.0, -0.0, 0.5, 2.0**54, math.inf, math.nan])
+def test_bytes_of_credit_must_be_a_whole_number(number: float) -> None:
+    header = bytearray(encode(Message(Kind.WELCOME))[0])
+    struct.pack_into("<d", header, 40, number)
+    header[60:] = struct.pack("<I", zlib.crc32(bytes(header[:60])))
+    with pytest.raises(WireError, match="Bytes of credit must be a whole number"):
+        decode([bytes(header)])
+
+
+def test_only_a_welcome_grants_bytes() -> None:
+    with pytest.raises(WireError, match="No ACK grants bytes"):
+        encode(Message(Kind.ACK, credit_bytes=1))
+    with pytest.raises(WireError, match="no credit of -1 bytes"):
+        encode(Message(Kind.WELCOME, credit_bytes=-1))
 
 
 def test_parts_that_moved_over_their_border_are_refused() -> None:
