@@ -17,6 +17,7 @@ _ONCE: Final = {
     "gap": "frames are missing in the series; a new segment begins",
     "io_error": "the disk gave an error",
     "canary_failed": "the networks gave other numbers than before for the same frame",
+    "repeat_differed": "the networks gave other numbers for the same frames",
     "quarantine": "a frame was put aside",
 }
 """Codes of events that are worth an alert as such."""

@@ -47,6 +47,8 @@ CODES: Final = {
     "batch_split": "a batch ended two processes; its frames are tried one by one",
     "hardware_changed": "another device than before calculates from now on",
     "canary_failed": "the device gave other numbers than before for a stored frame",
+    "repeat_differed": "the device gave other numbers for the same frames",
+    "unusual_frame": "a frame far outside of those before, the same once more",
     "quarantine": "a frame that no evaluator gets through was put aside",
     "uncertain_frame": "a frame that the networks do not know (the 1st, 10th, ...)",
     "temperature": "the kinetic temperature is not the one that was set",

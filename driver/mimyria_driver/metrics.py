@@ -22,6 +22,9 @@ _COUNTERS: Final = {
     "frames_evaluated_total": ("evaluated", "Frames that the networks answered."),
     "frames_duplicate_total": ("duplicates", "Frames that came again, dropped."),
     "eval_restarts_total": ("restarts", "Evaluators that were replaced."),
+    "frames_repeated_total": ("repeated", "Frames evaluated twice, and the same."),
+    "frames_unusual_total": ("unusual", "Frames far outside of those before."),
+    "device_mismatches_total": ("mismatches", "Times that numbers were wrong."),
 }
 """Since the start of the process."""
 

@@ -97,6 +97,10 @@ def table(
         rows["uncertain"] = (
             f"{snapshot.uncertain} frames, the latest at step {snapshot.last_uncertain}"
         )
+    if snapshot.unusual:
+        rows["unusual"] = (
+            f"{snapshot.unusual} frames, the latest at step {snapshot.last_unusual}"
+        )
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
     rows |= _surroundings(facts or {})

@@ -15,7 +15,6 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ from mimyria.contributions import Sample
 from mimyria.errors import (
     DeviceLostError,
     EvaluatorError,
-    FrameError,
     MimyriaError,
 )
 from mimyria.frame import Frame
@@ -33,9 +31,10 @@ from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.child import Child
 from mimyria_driver.evaluator.deaths import TWICE, Deaths
 from mimyria_driver.evaluator.faults import GONE
+from mimyria_driver.evaluator.work import PoisonFrame, Verdict, Work
 from mimyria_driver.settings import ModelsSettings
 
-__all__ = ["Evaluator", "PoisonFrame", "Verdict"]
+__all__ = ["Evaluator"]
 
 _FIRST_DEADLINE: Final = 900.0
 """Seconds for loading and for the first batch, in which kernels are compiled."""
@@ -46,47 +45,6 @@ _MOST_MISMATCHES: Final = 2
 _log = logging.getLogger(__name__)
 
 
-class PoisonFrame(FrameError):  # noqa: N818 - the frame is wrong, not the program
-    """A frame that no evaluator gets through.
-
-    Attributes:
-        frame: the frame.
-        reason: what happened, as a sentence without its full stop.
-    """
-
-    def __init__(self, frame: Frame, reason: str) -> None:
-        """Say both."""
-        super().__init__(f"step {frame.step}: {reason}.")
-        self.frame = frame
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a canary said about all samples since the last good one.
-
-    Attributes:
-        reason: why they are void; empty: they are good.
-    """
-
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """Frames of one message, or none for a canary; those without an answer yet."""
-
-    frames: list[Frame]
-    story: int
-    deaths: int = 0
-
-    @property
-    def message(self) -> bytes:
-        if not self.frames:
-            return messages.wrap(messages.CANARY, b"")
-        return messages.wrap(messages.BATCH, messages.pack_batch(self.frames))
-
-
 class Evaluator:
     """A child process with the networks.
 
@@ -95,7 +53,10 @@ class Evaluator:
             (digest of its answers to the examples) and `models` with the metadata of
             each target; None before.
         restarts: children that had to be replaced.
-        mismatches: canaries that were not as before.
+        mismatches: times that numbers were not as before.
+        repeated: frames that were chosen to be evaluated twice, and were the same.
+        unusual: frames far outside of those before, which were the same once more.
+        last_unusual: step of the latest of them, −1: none.
         notes: what children had to say about the device, the latest last.
         seconds: duration of the last batches.
     """
@@ -119,6 +80,9 @@ class Evaluator:
         self.ready: dict[str, Any] | None = None
         self.restarts = 0
         self.mismatches = 0
+        self.repeated = 0
+        self.unusual = 0
+        self.last_unusual = -1
         self.notes: deque[str] = deque(maxlen=10)
         self.seconds = Durations(recent=50)
         self._settings = messages.pack_json(
@@ -130,13 +94,14 @@ class Evaluator:
                 "charge": settings.charge,
                 "search": str(settings.search),
                 "first_load": settings.first_load,
+                "unusual_above": settings.unusual_above,
             }
         )
         self._log_path = log_path
         self._first_deadline = first_deadline
         self._least_deadline = deadline
         self._grouping: bytes | None = None
-        self._work: deque[_Work] = deque()
+        self._work: deque[Work] = deque()
         self._n_stories = 0
         self._deaths = Deaths()
         self._error: MimyriaError | None = None
@@ -167,13 +132,18 @@ class Evaluator:
         self._grouping = messages.pack_json(grouping.as_dict())
         self._child.send(messages.wrap(messages.ATOMS, self._grouping))
 
-    def submit(self, frames: Sequence[Frame]) -> None:
-        """Hand over a batch; `results` gives its samples later."""
-        self._hand_over(list(frames))
+    def submit(self, frames: Sequence[Frame], *, twice: bool = False) -> None:
+        """Hand over a batch; `results` gives its samples later.
+
+        Args:
+            frames: of the batch.
+            twice: evaluate it once more, and compare; a verdict comes if it differs.
+        """
+        self._hand_over(list(frames), twice)
 
     def check(self) -> None:
         """Ask for a canary; `results` gives its verdict behind the samples before."""
-        self._hand_over([])
+        self._hand_over([], twice=False)
 
     def results(self) -> list[Sample | Verdict]:
         """Move bytes without waiting; what was answered since, in order.
@@ -214,11 +184,11 @@ class Evaluator:
         """End the child."""
         self._child.close()
 
-    def _hand_over(self, frames: list[Frame]) -> None:
+    def _hand_over(self, frames: list[Frame], twice: bool) -> None:
         if not self._work:
             self._clock = time.monotonic()
         self._n_stories += 1
-        work = _Work(frames, self._n_stories)
+        work = Work(frames, self._n_stories, twice)
         self._work.append(work)
         self._child.send(work.message)
         self._child.write()  # a dead child is noticed by `results`
@@ -242,12 +212,16 @@ class Evaluator:
             return [self._judge(messages.unpack_text(body))]
         if kind == messages.READY:
             return self._take_ready(json.loads(body))
+        if kind == messages.WRONG:
+            return [self._distrust(messages.unpack_text(body), "repeat_differed")]
         if kind == messages.POISON:
             raise PoisonFrame(self._work[0].frames[0], messages.unpack_text(body))
         if kind == messages.ERROR:
             raise messages.unpack_error(body)
         if kind == messages.FAULT:
             self._fault = json.loads(body)
+        elif kind == messages.UNUSUAL:
+            self._note_unusual(**json.loads(body))
         else:
             self.notes.append(messages.unpack_text(body))
             _log.warning("%s", self.notes[-1], extra={"code": "device_note"})
@@ -260,9 +234,21 @@ class Evaluator:
             del work.frames[: len(samples)]  # why it is not all comes next
             return samples
         self._done()
+        self.repeated += work.twice * len(work.frames)
         self.seconds.append(self._took)
         self._answered = True
         return samples
+
+    def _note_unusual(self, step: int, size: float) -> None:
+        self.unusual += 1
+        self.last_unusual = step
+        _log.warning(
+            "step %d is unusual: dipole or polarizability change %.3g times as fast as "
+            "in the frames before. Evaluated once more it was the same, and it counts",
+            step,
+            size,
+            extra={"code": "unusual_frame", "fields": {"step": step, "size": size}},
+        )
 
     def _judge(self, reason: str) -> Verdict:
         self._done()
@@ -289,7 +275,7 @@ class Evaluator:
             "again with the models it began with."
         )
 
-    def _distrust(self, reason: str) -> Verdict:
+    def _distrust(self, reason: str, code: str = "canary_failed") -> Verdict:
         """Replace a child whose numbers cannot be trusted; once."""
         self.mismatches += 1
         self._work.clear()
@@ -298,11 +284,11 @@ class Evaluator:
                 f"numbers of {self._where()} are wrong again: {reason}. The records "
                 f"since the last good check were taken back. {self._advice()}"
             )
-            return Verdict(reason)
+            return Verdict(reason, code)
         self._child.bury()
         self.restarts += 1
         self._start()
-        return Verdict(reason)
+        return Verdict(reason, code)
 
     def _deadline(self) -> float:
         if not self._answered or not self.seconds:
@@ -361,7 +347,7 @@ class Evaluator:
                 f"not by one frame; the last {cause}: {words}. {self._advice()}"
             )
 
-    def _suspect(self, suspect: _Work, cause: str, words: str) -> None:
+    def _suspect(self, suspect: Work, cause: str, words: str) -> None:
         if len(suspect.frames) == 1:
             raise PoisonFrame(
                 suspect.frames[0],
@@ -378,7 +364,7 @@ class Evaluator:
         )
         self._work.popleft()
         self._work.extendleft(
-            _Work([frame], suspect.story) for frame in reversed(suspect.frames)
+            Work([frame], suspect.story) for frame in reversed(suspect.frames)
         )
 
     def _where(self) -> str:

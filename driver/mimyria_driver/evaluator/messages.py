@@ -6,7 +6,10 @@ message   kind (1 byte) · body
 C  settings (JSON), to the child, first      Y  ready: models and device (JSON)
 A  groups of the atoms (JSON), to the child
 B  a batch of frames, to the child           R  samples of a batch, or of its first
-                                                frames, where Q comes next
+T  the same, to be evaluated twice              frames, where Q comes next
+                                             U  a frame that is unusual (JSON)
+                                             W  why the batch, evaluated once more, was
+                                                another one (JSON)
 K  evaluate the canaries, to the child       K  why they are not as before; "" (JSON)
                                              Q  why the next frame has no sample (JSON)
                                              N  a note for people (JSON)
@@ -40,6 +43,9 @@ __all__ = [
     "READY",
     "RESULT",
     "SETTINGS",
+    "TWICE",
+    "UNUSUAL",
+    "WRONG",
     "Splitter",
     "pack_batch",
     "pack_error",
@@ -59,6 +65,9 @@ BATCH: Final = b"B"
 READY: Final = b"Y"
 RESULT: Final = b"R"
 CANARY: Final = b"K"
+TWICE: Final = b"T"
+UNUSUAL: Final = b"U"
+WRONG: Final = b"W"
 POISON: Final = b"Q"
 NOTE: Final = b"N"
 FAULT: Final = b"F"

@@ -16,10 +16,15 @@ import traceback
 from typing import Any, Final, NoReturn
 
 from mimyria.errors import MimyriaError
+from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.canary import WARM_UP, Canary
-from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite
+from mimyria_driver.evaluator.evaluation import (
+    Evaluation,
+    NotFinite,
+    NotRepeated,
+)
 from mimyria_driver.evaluator.faults import FAILED, GONE, fault_of
 from mimyria_driver.evaluator.loading import load_sources
 
@@ -93,7 +98,12 @@ class _Worker:
         elif kind == messages.CANARY:
             self.send(messages.CANARY, messages.pack_text(self._canary.check()))
         else:
-            self._evaluate(self._evaluation, self._canary, body)
+            frames = messages.unpack_batch(body)
+            if not self._warm:
+                self._evaluation.warm_up(frames[:1], WARM_UP)
+                self._canary.begin(frames)
+                self._warm = True
+            self._evaluate(self._evaluation, frames, twice=kind == messages.TWICE)
 
     def _load(self, settings: dict[str, Any]) -> None:
         """Load, and compile: no engine waits for it, and its deadline is long."""
@@ -108,22 +118,28 @@ class _Worker:
             None
             if ready["device"] == "cpu"
             else lambda: load_sources(other, self._say)[0],
+            unusual_above=settings["unusual_above"],
+            say_unusual=self._say_unusual,
         )
         self.send(messages.READY, messages.pack_json(ready))
 
-    def _evaluate(self, evaluation: Evaluation, canary: Canary, body: bytes) -> None:
-        frames = messages.unpack_batch(body)
-        if not self._warm:
-            evaluation.warm_up(frames[:1], WARM_UP)
-            canary.begin(frames)
-            self._warm = True
+    def _evaluate(
+        self, evaluation: Evaluation, frames: list[Frame], *, twice: bool
+    ) -> None:
         try:
-            samples = evaluation.samples(frames)
+            samples = evaluation.samples(frames, twice=twice)
+        except NotRepeated as wrong:
+            self.send(messages.WRONG, messages.pack_text(str(wrong)))
+            return
         except NotFinite as poison:
             self.send(messages.RESULT, messages.pack_samples(poison.before))
             self.send(messages.POISON, messages.pack_text(poison.reason))
             return
         self.send(messages.RESULT, messages.pack_samples(samples))
+
+    def _say_unusual(self, step: int, size: float) -> None:
+        document = {"step": step, "size": size}
+        self.send(messages.UNUSUAL, messages.pack_json(document))
 
     def _say(self, text: str) -> None:
         self.send(messages.NOTE, messages.pack_text(text))

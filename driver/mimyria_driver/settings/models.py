@@ -70,6 +70,16 @@ class ModelsSettings:
     canary_seconds: float = _setting(
         300.0, "Longest time between two such checks, while there are frames."
     )
+    repeat: int = _setting(
+        10000,
+        "One of so many frames is evaluated twice, with its batch, and has to come out "
+        "the same; 0: none.",
+    )
+    unusual_above: float = _setting(
+        8.0,
+        "So is a frame whose dipole or polarizability changes so many times as fast as "
+        "in the frames before; 0: none.",
+    )
     first_load: float = _setting(
         300.0,
         "Seconds that a deployed file unknown to this machine gets to answer its "
@@ -106,6 +116,10 @@ class ModelsSettings:
         _require(1 <= self.batch <= 4096, "models.batch", "from 1 to 4096", self.batch)
         seconds, first = self.canary_seconds, self.first_load
         _require(self.canary >= 0, "models.canary", "0 or more", self.canary)
+        _require(self.repeat >= 0, "models.repeat", "0 or more", self.repeat)
+        unusual = self.unusual_above
+        limits = unusual == 0 or unusual > 1
+        _require(limits, "models.unusual_above", "above 1, or 0", unusual)
         _require(seconds > 0, "models.canary_seconds", "a positive time in s", seconds)
         _require(first >= 0, "models.first_load", "0 or more seconds", first)
         above, most = self.uncertain_above, self.keep_uncertain

@@ -44,6 +44,7 @@ class InstantEvaluator:
     """
 
     restarts, wants_write, process_id = 0, False, -1
+    repeated, unusual, last_unusual, mismatches = 0, 0, -1, 0
 
     def __init__(self, sample=exact_sample, *, delay=0.0, species=(1, 8)):
         """Ready from the beginning.
@@ -80,7 +81,7 @@ class InstantEvaluator:
     def describe(self, grouping):
         self._grouping = grouping
 
-    def submit(self, frames):
+    def submit(self, frames, *, twice=False):
         self._take(list(frames))
         self.largest = max(self.largest, sum(len(b or ()) for _, b in self._batches))
 

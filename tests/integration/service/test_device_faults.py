@@ -362,6 +362,103 @@ def test_canary_can_be_left_away(run):
     assert len(run.steps) == N_FRAMES
 
 
+# -- evaluated twice ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch", "n_twice"), [(1, 4), (8, 32)])
+def test_chosen_frames_are_evaluated_twice_and_change_nothing(
+    batch, n_twice, run, undisturbed
+):
+    assert run.serve(models={"repeat": 10, "batch": batch}) == 0
+    assert run.status["repeated"] == n_twice
+    assert (run.status["mismatches"], run.status["restarts"]) == (0, 0)
+    assert run.bits() == undisturbed
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("canary", [0, 10, 1000])
+def test_frame_that_comes_out_otherwise_is_taken_back(
+    canary, batch, run, undisturbed, caplog
+):
+    run.plan({"kind": "glitch", "step": LATE, "times": 1})
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(models={"repeat": 25, "canary": canary, "batch": batch}) == 0
+    assert run.happened == [f"glitch {LATE}"]
+    assert "gave other numbers when it was evaluated once more" in caplog.text
+    assert "the device calculates wrongly" in caplog.text
+    codes = [getattr(record, "code", "") for record in caplog.records]
+    assert codes.count("repeat_differed") == 1
+    assert "canary_failed" not in codes
+    assert (run.status["mismatches"], run.status["restarts"]) == (1, 1)
+    assert run.bits() == undisturbed
+    assert run.source.acknowledged == sorted(run.source.acknowledged)
+
+
+def test_glitch_of_a_frame_that_is_not_chosen_is_not_found(run, undisturbed):
+    """What the manual says that this does not do."""
+    run.plan({"kind": "glitch", "step": LATE + STRIDE, "times": 1})
+    assert run.serve(models={"repeat": 25}) == 0
+    assert len(run.happened) == 1
+    assert run.status["mismatches"] == 0
+    assert run.bits() != undisturbed
+
+
+def test_frames_that_are_never_the_same_are_the_fault_of_the_device(run, undisturbed):
+    run.plan({"kind": "flicker", "step": LATE})
+    with pytest.raises(DeviceLostError, match="wrong again: step 100 gave") as raised:
+        run.serve(models={"repeat": 25})
+    assert raised.value.exit_code == 75
+    assert len(run.happened) == 4
+    run.plan()
+    assert run.serve() == 0
+    assert run.bits() == undisturbed
+
+
+# -- unusual frames -------------------------------------------------------------------
+
+LONG = 140
+UNUSUAL = 120 * STRIDE  # behind those that show what is usual
+
+
+@pytest.fixture(scope="module")
+def undisturbed_and_long(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MIMYRIA_TEST_DEVICE", raising=False)
+        run = Run(tmp_path_factory.mktemp("long"), patch)
+        assert run.serve(ScriptedSource(whole_run(trajectory(LONG)))) == 0
+        assert run.status["unusual"] == 0
+        return run.bits()
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_number_far_outside_that_does_not_come_again_is_taken_back(
+    batch, run, undisturbed_and_long, caplog
+):
+    run.plan({"kind": "glitch", "step": UNUSUAL, "times": 1, "factor": 1e3})
+    source = ScriptedSource(whole_run(trajectory(LONG)))
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(source, models={"repeat": 0, "batch": batch}) == 0
+    assert run.happened == [f"glitch {UNUSUAL}"]
+    assert "gave other numbers when it was evaluated once more" in caplog.text
+    assert (run.status["mismatches"], run.status["unusual"]) == (1, 0)
+    assert run.bits() == undisturbed_and_long
+
+
+def test_number_far_outside_that_comes_again_is_told_and_counts(run, caplog):
+    run.plan({"kind": "glitch", "step": UNUSUAL, "factor": 1e3})
+    source = ScriptedSource(whole_run(trajectory(LONG)))
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(source, models={"repeat": 0}) == 0
+    assert run.happened == [f"glitch {UNUSUAL}"] * 2
+    (told,) = [r for r in caplog.records if getattr(r, "code", "") == "unusual_frame"]
+    assert told.fields["step"] == UNUSUAL
+    assert told.fields["size"] > 100
+    status = run.status
+    assert (status["unusual"], status["last_unusual"]) == (1, UNUSUAL)
+    assert (status["mismatches"], status["restarts"]) == (0, 0)
+    assert len(run.steps) == LONG
+
+
 # -- which device it was --------------------------------------------------------------
 
 
