@@ -85,18 +85,18 @@ class Evaluator:
         self.last_unusual = -1
         self.notes: deque[str] = deque(maxlen=10)
         self.seconds = Durations(recent=50)
-        self._settings = messages.pack_json(
-            {
-                "apt": settings.apt,
-                "pgt": settings.pgt,
-                "device": settings.device,
-                "threads": settings.threads,
-                "charge": settings.charge,
-                "search": str(settings.search),
-                "first_load": settings.first_load,
-                "unusual_above": settings.unusual_above,
-            }
-        )
+        self._settings: dict[str, Any] = {
+            "apt": settings.apt,
+            "pgt": settings.pgt,
+            "device": settings.device,
+            "threads": settings.threads,
+            "charge": settings.charge,
+            "search": str(settings.search),
+            "first_load": settings.first_load,
+            "apt_sha256": settings.apt_sha256,
+            "pgt_sha256": settings.pgt_sha256,
+            "unusual_above": settings.unusual_above,
+        }
         self._log_path = log_path
         self._first_deadline = first_deadline
         self._least_deadline = deadline
@@ -105,6 +105,7 @@ class Evaluator:
         self._n_stories = 0
         self._deaths = Deaths()
         self._error: MimyriaError | None = None
+        self._clock = 0.0  # since when the child is at what it does
         self._start()
 
     @property
@@ -186,19 +187,26 @@ class Evaluator:
 
     def _hand_over(self, frames: list[Frame], twice: bool) -> None:
         if not self._work:
-            self._clock = time.monotonic()
+            # Not before the end of a pause.
+            self._clock = max(self._clock, time.monotonic())
         self._n_stories += 1
         work = Work(frames, self._n_stories, twice)
         self._work.append(work)
         self._child.send(work.message)
         self._child.write()  # a dead child is noticed by `results`
 
-    def _start(self) -> None:
+    def _start(self, pause: float = 0.0) -> None:
+        """Start a child, which waits itself: neither signals nor engines wait for it.
+
+        Args:
+            pause: seconds before it loads anything.
+        """
         self._child = Child(self._log_path)
-        self._child.send(messages.wrap(messages.SETTINGS, self._settings))
+        settings = messages.pack_json({**self._settings, "pause": pause})
+        self._child.send(messages.wrap(messages.SETTINGS, settings))
         if self._grouping is not None:
             self._child.send(messages.wrap(messages.ATOMS, self._grouping))
-        self._clock = time.monotonic()
+        self._clock = time.monotonic() + pause
         self._loaded = False
         self._answered = False
         self._fault: dict[str, str] | None = None
@@ -313,14 +321,19 @@ class Evaluator:
                 f"(more in {self._log_path})."
             )
         self._blame(cause, words)
+        pause = self._deaths.pause
         _log.warning(
-            "the evaluator process %s: %s; starting another",
+            "the evaluator process %s: %s; starting another%s",
             cause,
             words,
-            extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
+            f", which waits for {pause:g} s first" if pause else "",
+            extra={
+                "code": "evaluator_replaced",
+                "fields": {"cause": cause, "pause": pause},
+            },
         )
         self.restarts += 1
-        self._start()
+        self._start(pause)
 
     def _blame(self, cause: str, words: str) -> None:
         """Decide whether there is a next child.

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any, Final, NoReturn
 
@@ -106,7 +107,12 @@ class _Worker:
             self._evaluate(self._evaluation, frames, twice=kind == messages.TWICE)
 
     def _load(self, settings: dict[str, Any]) -> None:
-        """Load, and compile: no engine waits for it, and its deadline is long."""
+        """Load, and compile: no engine waits for it, and its deadline is long.
+
+        A process behind others that died gives the device some rest first. Whoever
+        wants its end in the meantime kills it.
+        """
+        time.sleep(settings["pause"])
         sources, ready = load_sources(settings, self._say)
         self._canary = Canary(sources)
         ready["canary"] = self._canary.digest

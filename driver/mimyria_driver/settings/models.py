@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,13 @@ class ModelsSettings:
     joint: str | None = _setting(
         None, "A model of both, evaluated once for the two; instead of apt and pgt."
     )
+    apt_sha256: str | None = _setting(
+        None,
+        "SHA-256 of the file of models.apt, as `mimyria info` and `sha256sum` print "
+        "it: another file is refused (code 66).",
+    )
+    pgt_sha256: str | None = _setting(None, "That of models.pgt.")
+    joint_sha256: str | None = _setting(None, "That of models.joint.")
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
         1,
@@ -97,6 +105,9 @@ class ModelsSettings:
             )
             for name in ("apt", "pgt"):
                 object.__setattr__(self, name, self.joint)
+                if self.joint_sha256 is not None:
+                    object.__setattr__(self, f"{name}_sha256", self.joint_sha256)
+        self._check_digests()
         if self.apt is None and self.pgt is None:
             raise SettingsError(
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
@@ -125,3 +136,17 @@ class ModelsSettings:
         above, most = self.uncertain_above, self.keep_uncertain
         _require(above > 0, "models.uncertain_above", "positive", above)
         _require(most >= 0, "models.keep_uncertain", "0 or more", most)
+
+    def _check_digests(self) -> None:
+        """A digest belongs to a file, which is named."""
+        for name in ("apt", "pgt", "joint"):
+            digest, model = getattr(self, f"{name}_sha256"), getattr(self, name)
+            if digest is None:
+                continue
+            setting = f"models.{name}_sha256"
+            digest = digest.strip().lower()
+            object.__setattr__(self, f"{name}_sha256", digest)
+            plain = re.fullmatch("[0-9a-f]{64}", digest) is not None
+            _require(plain, setting, "64 hexadecimal digits", f"'{digest}'")
+            file = model is not None and not model.startswith(PYTHON)
+            _require(file, setting, f"beside a file in models.{name}", f"with {model}")

@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import socket
+import time
 
 import faulty
 import numpy as np
@@ -31,9 +32,13 @@ from mimyria.errors import (
 )
 from mimyria.io import read_extxyz
 from mimyria.storage import read_result
+from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.evaluator.deaths import Deaths
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import live_records, read_header, read_journal
+from mimyria_driver.session import Session
+from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 40
@@ -178,6 +183,65 @@ def test_crash_while_loading_is_told_with_its_last_words(run):
     with pytest.raises(EvaluatorError, match=r"died \(signal 11\) while loading"):
         run.serve()
     assert run.happened == ["signal"]
+
+
+def test_next_process_waits_longer(run, undisturbed, caplog):
+    run.plan(*[{"kind": "illegal", "step": LATE + n, "times": 1} for n in (0, 4)])
+    with caplog.at_level(logging.WARNING):
+        assert run.serve() == 0
+    replaced = [r for r in caplog.records if r.code == "evaluator_replaced"]
+    assert [record.fields["pause"] for record in replaced] == [0.0, 1.0]
+    assert "starting another, which waits for 1 s first" in caplog.text
+    assert run.bits() == undisturbed
+
+
+def test_signal_in_a_pause_ends_the_run_in_time(run, undisturbed, monkeypatch):
+    monkeypatch.setattr(Deaths, "pause", 600.0)
+    run.plan({"kind": "illegal", "step": LATE, "times": 1})
+    stop = StopRequest()
+    begun = []
+
+    def start(evaluator, pause=0.0):
+        begin(evaluator, pause)
+        if pause:
+            stop.signal_name = "SIGTERM"
+            begun.append(time.monotonic())
+
+    begin = Evaluator._start
+    monkeypatch.setattr(Evaluator, "_start", start)
+    assert run.serve(stop=stop) == 75
+    assert time.monotonic() - begun[0] < 5.0
+    assert run.steps[-1] == LATE - STRIDE == run.source.acknowledged[-1]
+    monkeypatch.undo()
+    assert run.serve() == 0
+    assert run.bits() == undisturbed
+
+
+def test_engine_is_heard_in_a_pause_and_the_deadline_begins_behind_it(
+    run, undisturbed, monkeypatch
+):
+    monkeypatch.setattr(Deaths, "pause", 4.0)
+    run.plan({"kind": "illegal", "step": 2 * STRIDE, "times": 1})
+    moments = {}
+    place, begin = Session.place, Evaluator._start
+
+    def heard(session, event):
+        moments[event.frame.step] = time.monotonic()
+        return place(session, event)
+
+    def start(evaluator, pause=0.0):
+        moments["start"] = time.monotonic()
+        begin(evaluator, pause)
+
+    monkeypatch.setattr(Session, "place", heard)
+    monkeypatch.setattr(Evaluator, "_start", start)
+    source = ScriptedSource(whole_run(trajectory(N_FRAMES)), pause=0.02)
+    options = {"first_deadline": 3.5, "deadline": 3.5, "run": {"credit": 64}}
+    assert run.serve(source, **options) == 0
+    assert run.status["restarts"] == 1
+    last = moments[(N_FRAMES - 1) * STRIDE]
+    assert moments["start"] < last < moments["start"] + 4.0
+    assert run.bits() == undisturbed
 
 
 # -- poison ---------------------------------------------------------------------------

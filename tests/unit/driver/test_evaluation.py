@@ -339,6 +339,20 @@ def test_three_deaths_in_ten_minutes_are_too_many_unless_they_are_one_story():
     assert late.total == 4
 
 
+def test_pauses_grow_with_deaths_and_fall_back_after_a_good_stretch():
+    deaths = Deaths()
+    assert deaths.pause == 0.0
+    pauses = []
+    for now in range(9):
+        deaths.add(float(now), "a")
+        pauses.append(deaths.pause)
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    deaths.add(605.0, "a")  # those of the first five seconds are forgotten
+    assert deaths.pause == 8
+    deaths.add(1300.0, "a")
+    assert deaths.pause == 0.0
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
