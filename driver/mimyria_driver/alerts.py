@@ -21,7 +21,7 @@ _ONCE: Final = {
     "quarantine": "a frame was put aside",
 }
 """Codes of events that are worth an alert as such."""
-_QUIET: Final = ("checks",)
+_QUIET: Final = ("checks", "gpu_slow")
 """Conditions that a night's sleep does not change; the status shows them."""
 _CALM_STATUSES: Final = 3
 """So many statuses without a condition end it: what flickers has not ended."""

@@ -49,6 +49,7 @@ CODES: Final = {
     "canary_failed": "the device gave other numbers than before for a stored frame",
     "repeat_differed": "the device gave other numbers for the same frames",
     "unusual_frame": "a frame far outside of those before, the same once more",
+    "gpu_ecc": "the memory of the GPU had errors that it could not correct",
     "quarantine": "a frame that no evaluator gets through was put aside",
     "uncertain_frame": "a frame that the networks do not know (the 1st, 10th, ...)",
     "temperature": "the kinetic temperature is not the one that was set",

@@ -57,6 +57,8 @@ class Snapshot:
             since then.
         last_unusual: step of the latest of them, −1: none.
         mismatches: times that the device gave wrong numbers since then.
+        gpu: memory, utilisation, temperature, why it is slowed and errors of the GPU;
+            None: there is none, or nothing is known of it.
         message: a warning, or why the run is over.
         evaluated: frames whose currents came back since the start of this process.
         run_id: of the run folder, empty where it has none.
@@ -94,6 +96,7 @@ class Snapshot:
     unusual: int = 0
     last_unusual: int = -1
     mismatches: int = 0
+    gpu: Mapping[str, Any] | None = None
     message: str = ""
     progress: float | None = None
     evaluated: int = 0

@@ -192,6 +192,7 @@ class UnderWay:
             unusual=evaluator.unusual,
             last_unusual=evaluator.last_unusual,
             mismatches=evaluator.mismatches,
+            gpu=evaluator.gpu.present,
         )
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.child import Child
 from mimyria_driver.evaluator.deaths import TWICE, Deaths
 from mimyria_driver.evaluator.faults import GONE
+from mimyria_driver.evaluator.gpustate import GpuState
 from mimyria_driver.evaluator.work import PoisonFrame, Verdict, Work
 from mimyria_driver.settings import ModelsSettings
 
@@ -57,6 +58,7 @@ class Evaluator:
         repeated: frames that were chosen to be evaluated twice, and were the same.
         unusual: frames far outside of those before, which were the same once more.
         last_unusual: step of the latest of them, −1: none.
+        gpu: what is known of the GPU.
         notes: what children had to say about the device, the latest last.
         seconds: duration of the last batches.
     """
@@ -83,6 +85,7 @@ class Evaluator:
         self.repeated = 0
         self.unusual = 0
         self.last_unusual = -1
+        self.gpu = GpuState()
         self.notes: deque[str] = deque(maxlen=10)
         self.seconds = Durations(recent=50)
         self._settings: dict[str, Any] = {
@@ -228,6 +231,8 @@ class Evaluator:
             raise messages.unpack_error(body)
         if kind == messages.FAULT:
             self._fault = json.loads(body)
+        elif kind == messages.GPU:
+            self.gpu.take(json.loads(body))
         elif kind == messages.UNUSUAL:
             self._note_unusual(**json.loads(body))
         else:

@@ -13,6 +13,7 @@ T  the same, to be evaluated twice              frames, where Q comes next
 K  evaluate the canaries, to the child       K  why they are not as before; "" (JSON)
                                              Q  why the next frame has no sample (JSON)
                                              N  a note for people (JSON)
+                                             G  the state of the GPU (JSON)
                                              F  the device failed; the child ends (JSON)
                                              E  an error (JSON)
 """
@@ -38,6 +39,7 @@ __all__ = [
     "CANARY",
     "ERROR",
     "FAULT",
+    "GPU",
     "NOTE",
     "POISON",
     "READY",
@@ -70,6 +72,7 @@ UNUSUAL: Final = b"U"
 WRONG: Final = b"W"
 POISON: Final = b"Q"
 NOTE: Final = b"N"
+GPU: Final = b"G"
 FAULT: Final = b"F"
 ERROR: Final = b"E"
 

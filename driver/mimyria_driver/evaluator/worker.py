@@ -27,12 +27,14 @@ from mimyria_driver.evaluator.evaluation import (
     NotRepeated,
 )
 from mimyria_driver.evaluator.faults import FAILED, GONE, fault_of
+from mimyria_driver.evaluator.gpu import Gpu
 from mimyria_driver.evaluator.loading import load_sources
 
 __all__ = ["main"]
 
 _DEVICE_FAILED: Final = 3
 """Exit code after a fatal error of the device."""
+_GPU_SECONDS: Final = 10.0
 
 
 def main(descriptor: int) -> None:
@@ -53,6 +55,7 @@ def main(descriptor: int) -> None:
                 if not isinstance(error, MimyriaError):
                     raise
                 worker.send(messages.ERROR, messages.pack_error(error))
+        worker.say_gpu()
 
 
 class _Worker:
@@ -64,6 +67,8 @@ class _Worker:
         self._evaluation: Evaluation | None = None
         self._canary: Canary | None = None
         self._warm = False
+        self._gpu: Gpu | None = None
+        self._next_gpu = 0.0
 
     def send(self, kind: bytes, body: bytes) -> None:
         """One message to the service."""
@@ -86,6 +91,13 @@ class _Worker:
         document = {"fault": fault, "text": text}
         self.send(messages.FAULT, messages.pack_json(document))
         os._exit(_DEVICE_FAILED)
+
+    def say_gpu(self) -> None:
+        """The state of the GPU, if there is one and it is time to."""
+        now = time.monotonic()
+        if self._gpu is not None and now >= self._next_gpu:
+            self._next_gpu = now + _GPU_SECONDS
+            self.send(messages.GPU, messages.pack_json(self._gpu.look()))
 
     def answer(self, kind: bytes, body: bytes) -> None:
         """Do what a message asks for."""
@@ -127,6 +139,7 @@ class _Worker:
             unusual_above=settings["unusual_above"],
             say_unusual=self._say_unusual,
         )
+        self._gpu = Gpu.find(ready["device"])
         self.send(messages.READY, messages.pack_json(ready))
 
     def _evaluate(
