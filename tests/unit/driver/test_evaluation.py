@@ -1,5 +1,6 @@
 """Evaluation, canaries and what is known of faults, without a process."""
 
+import json
 from collections import deque
 from dataclasses import replace
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 from mimyria.currents import Currents
-from mimyria.errors import DeviceError, ModelError
+from mimyria.errors import DeviceError, DeviceLostError, ModelError
 from mimyria.frame import Frame
 from mimyria.targets import APT
 from mimyria.tensors import Tensors
 from mimyria_driver.batching import take_batch
+from mimyria_driver.evaluator import handle
 from mimyria_driver.evaluator.canary import Canary
 from mimyria_driver.evaluator.deaths import Deaths
 from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite, NotRepeated
@@ -26,6 +28,7 @@ from mimyria_driver.evaluator.rangecheck import RangeCheck
 from mimyria_driver.quarantine import quarantine
 from mimyria_driver.sequence import Place
 from mimyria_driver.session import Pending
+from mimyria_driver.settings import ModelsSettings
 from mimyria_driver.unchecked import Unchecked
 
 STRIDE = 5
@@ -351,6 +354,54 @@ def test_pauses_grow_with_deaths_and_fall_back_after_a_good_stretch():
     assert deaths.pause == 8
     deaths.add(1300.0, "a")
     assert deaths.pause == 0.0
+
+
+class Child:
+    """Dies when it is told to, and says nothing."""
+
+    dead = False
+
+    def __init__(self, log_path):
+        self.settings = None
+
+    def send(self, message):
+        if self.settings is None:
+            self.settings = json.loads(message[9:])
+
+    def write(self):
+        return True
+
+    def read(self):
+        return [], not self.dead
+
+    def bury(self):
+        pass
+
+    def ending(self):
+        return "signal 9"
+
+    def last_words(self):
+        return "none"
+
+
+def test_deadline_begins_behind_the_pause(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(handle, "Child", Child)
+    monkeypatch.setattr(handle.time, "monotonic", lambda: now)
+    settings = ModelsSettings(apt="python:a:b")
+    evaluator = handle.Evaluator(settings, tmp_path / "log", first_deadline=10.0)
+    evaluator.ready = {"device": "cpu"}  # it has been there before
+    for pause in (0.0, 1.0):
+        evaluator._child.dead = True
+        assert evaluator.results() == []
+        assert evaluator._child.settings["pause"] == pause
+        evaluator.submit([frame(0)])  # this begins no other clock
+    now += 10.5
+    assert evaluator.results() == []
+    assert evaluator.restarts == 2
+    now += 1.0
+    with pytest.raises(DeviceLostError, match=r"gave no answer in 10 s"):
+        evaluator.results()
 
 
 @pytest.mark.parametrize(
