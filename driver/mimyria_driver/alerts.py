@@ -17,10 +17,11 @@ _ONCE: Final = {
     "gap": "frames are missing in the series; a new segment begins",
     "io_error": "the disk gave an error",
     "canary_failed": "the networks gave other numbers than before for the same frame",
+    "repeat_differed": "the networks gave other numbers for the same frames",
     "quarantine": "a frame was put aside",
 }
 """Codes of events that are worth an alert as such."""
-_QUIET: Final = ("checks",)
+_QUIET: Final = ("checks", "gpu_slow")
 """Conditions that a night's sleep does not change; the status shows them."""
 _CALM_STATUSES: Final = 3
 """So many statuses without a condition end it: what flickers has not ended."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Limits", "conditions"]
+
+_USUAL: Final = "power cap"
+"""A GPU at work is held at its limit of power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ def conditions(status: Mapping[str, Any], limits: Limits) -> list[dict[str, str]
         _restarts(status, limits),
         _job(status, limits),
         _rules(status),
+        _gpu(status),
     ]
     return [each for each in found if each is not None]
 
@@ -91,6 +95,14 @@ def _rules(status: Mapping[str, Any]) -> dict[str, str] | None:
     if "wrong" not in status["checks"]:
         return None
     return _condition("checks", "warning", "a sum rule is wrong")
+
+
+def _gpu(status: Mapping[str, Any]) -> dict[str, str] | None:
+    slowed = (status["gpu"] or {}).get("slowed_by", ())
+    reasons = [name for name in slowed if name != _USUAL]
+    if not reasons:
+        return None
+    return _condition("gpu_slow", "warning", f"the GPU is slowed: {', '.join(reasons)}")
 
 
 def _condition(name: str, level: str, text: str) -> dict[str, str]:

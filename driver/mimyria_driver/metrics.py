@@ -22,6 +22,9 @@ _COUNTERS: Final = {
     "frames_evaluated_total": ("evaluated", "Frames that the networks answered."),
     "frames_duplicate_total": ("duplicates", "Frames that came again, dropped."),
     "eval_restarts_total": ("restarts", "Evaluators that were replaced."),
+    "frames_repeated_total": ("repeated", "Frames evaluated twice, and the same."),
+    "frames_unusual_total": ("unusual", "Frames far outside of those before."),
+    "device_mismatches_total": ("mismatches", "Times that numbers were wrong."),
 }
 """Since the start of the process."""
 
@@ -39,6 +42,12 @@ _GAUGES: Final = {
     "status_timestamp_seconds": ("time", "When these numbers were taken."),
     "process_resident_memory_bytes": ("memory_bytes", "Memory of the front process."),
     "process_open_fds": ("open_files", "Open files of the front process."),
+}
+_GPU: Final = {
+    "gpu_memory_used_bytes": ("memory_used_bytes", "Memory of the GPU in use."),
+    "gpu_memory_size_bytes": ("memory_total_bytes", "Memory of the GPU."),
+    "gpu_utilisation_ratio": ("utilisation", "Part of the time that it was busy."),
+    "gpu_temperature_celsius": ("temperature", "Temperature of the GPU."),
 }
 _HISTOGRAMS: Final = {
     "ack_seconds": ("acknowledge", "From the arrival of a frame until it is on disk."),
@@ -97,6 +106,7 @@ def _derived(status: Mapping[str, Any]) -> Iterator[str]:
     }
     for name, (value, about) in single.items():
         yield from _family(name, "gauge", about, {"": value})
+    yield from _gpu(status["gpu"] or {})
     errors = {_labels(spectrum=name): e for name, e in status["errors"].items()}
     about = "Relative statistical error of each kind of spectrum."
     yield from _family("relative_error_ratio", "gauge", about, errors)
@@ -115,6 +125,17 @@ def _derived(status: Mapping[str, Any]) -> Iterator[str]:
         **digests,
     )  # fmt: skip
     yield from _family("info", "gauge", "What runs; always 1.", {labels: 1})
+
+
+def _gpu(gpu: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of the GPU, which may be nothing."""
+    for name, (key, about) in _GPU.items():
+        yield from _family(name, "gauge", about, {"": gpu.get(key)})
+    slowed = {_labels(reason=reason): 1 for reason in gpu.get("slowed_by", ())}
+    yield from _family("gpu_slowed_state", "gauge", "1 for each reason.", slowed)
+    errors = {"": gpu.get("ecc_uncorrected")}
+    about = "Errors of the memory that could not be corrected."
+    yield from _family("gpu_ecc_uncorrected_total", "counter", about, errors)
 
 
 def _family(

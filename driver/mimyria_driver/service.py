@@ -355,15 +355,14 @@ class Service:
             models={}
             if ready is None
             else {name: str(doc["sha256"]) for name, doc in ready["models"].items()},
-            restarts=self._evaluator.restarts,
             device="" if ready is None else str(ready["device"]),
             hardware="" if ready is None else str(ready["hardware"]),
-            unchecked=self._work.n_unchecked,
             message=full or self._state.message,
             progress=self._source.progress,
             run_id=self._run_id,
             engine_alive=self._source.alive,
         )
+        snapshot = self._work.show(snapshot)
         if self._session is None:
             return snapshot
         return self._session.show(snapshot, self._work.n_in_flight)

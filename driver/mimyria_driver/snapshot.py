@@ -51,6 +51,14 @@ class Snapshot:
         device: where the networks run.
         hardware: what that is, with versions.
         unchecked: frames since the last good canary.
+        repeated: frames that were evaluated twice to compare, and were the same, since
+            the start of this process.
+        unusual: frames far outside of those before, which were the same once more,
+            since then.
+        last_unusual: step of the latest of them, −1: none.
+        mismatches: times that the device gave wrong numbers since then.
+        gpu: memory, utilisation, temperature, why it is slowed and errors of the GPU;
+            None: there is none, or nothing is known of it.
         message: a warning, or why the run is over.
         evaluated: frames whose currents came back since the start of this process.
         run_id: of the run folder, made once; empty where it has none.
@@ -84,6 +92,11 @@ class Snapshot:
     device: str = ""
     hardware: str = ""
     unchecked: int = 0
+    repeated: int = 0
+    unusual: int = 0
+    last_unusual: int = -1
+    mismatches: int = 0
+    gpu: Mapping[str, Any] | None = None
     message: str = ""
     progress: float | None = None
     evaluated: int = 0

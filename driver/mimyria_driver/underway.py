@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mimyria.contributions import Sample
@@ -24,6 +25,7 @@ from mimyria_driver.quarantine import quarantine
 from mimyria_driver.session import Pending, Session
 from mimyria_driver.setaside import SetAside
 from mimyria_driver.settings import Settings
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.unchecked import Unchecked
 
 __all__ = ["UnderWay"]
@@ -186,6 +188,20 @@ class UnderWay:
         finally:
             self._aside.save()
 
+    def show(self, snapshot: Snapshot) -> Snapshot:
+        """Complete a snapshot by what is known of the evaluator's numbers."""
+        evaluator = self._evaluator
+        return replace(
+            snapshot,
+            restarts=evaluator.restarts,
+            unchecked=self.n_unchecked,
+            repeated=evaluator.repeated,
+            unusual=evaluator.unusual,
+            last_unusual=evaluator.last_unusual,
+            mismatches=evaluator.mismatches,
+            gpu=evaluator.gpu.present,
+        )
+
     def close(self) -> None:
         """Leave nothing in the folder that only a driver needs."""
         self.keeper.close()
@@ -215,9 +231,19 @@ class UnderWay:
             if not batch:
                 return
             self._submitted.extend(batch)
-            self._evaluator.submit([pending.frame for pending in batch])
+            self._evaluator.submit(
+                [pending.frame for pending in batch],
+                twice=self._is_chosen(batch, session.description.stride),
+            )
             if self._unchecked.submitted(batch):
                 self._check()
+
+    def _is_chosen(self, batch: Sequence[Pending], stride: int) -> bool:
+        """Whether a frame of the batch is one of those that are evaluated twice."""
+        every = self._settings.models.repeat
+        return bool(every) and any(
+            pending.frame.step // stride % every == 0 for pending in batch
+        )
 
     def _take(self, sample: Sample) -> None:
         if self._n_unwanted:
@@ -258,7 +284,7 @@ class UnderWay:
             n_again,
             len(recorded),
             extra={
-                "code": "canary_failed",
+                "code": verdict.code,
                 "fields": {"frames": n_again, "records": len(recorded)},
             },
         )

@@ -97,6 +97,10 @@ def table(
         rows["uncertain"] = (
             f"{snapshot.uncertain} frames, the latest at step {snapshot.last_uncertain}"
         )
+    if snapshot.unusual:
+        rows["unusual"] = (
+            f"{snapshot.unusual} frames, the latest at step {snapshot.last_unusual}"
+        )
     if snapshot.restarts:
         rows["restarts"] = f"{snapshot.restarts} of the evaluator"
     rows |= _surroundings(facts or {})
@@ -129,6 +133,14 @@ def _surroundings(facts: Mapping[str, Any]) -> dict[str, str]:
     if hours is not None:
         size = facts["journal_bytes"] / 1e6
         rows["disk"] = f"journal {size:.1f} MB, full in {duration(3600 * hours)}"
+    gpu = facts.get("gpu") or {}
+    if gpu.get("memory_used_bytes") is not None:
+        used, size = gpu["memory_used_bytes"], gpu["memory_total_bytes"]
+        rows["gpu"] = f"{used >> 20} of {size >> 20} MiB"
+        if gpu["temperature"] is not None:
+            rows["gpu"] += f", {gpu['temperature']} °C"
+        if gpu["utilisation"] is not None:
+            rows["gpu"] += f", busy {100 * gpu['utilisation']:.0f} %"
     for entry in facts.get("warnings", ()):
         rows[f"warning {len(rows)}"] = entry["text"]
     return rows

@@ -15,7 +15,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "info",
         help="show what a model is and how good it is",
         description="Print the model card of a model file or a deployed file: data, "
-        "errors for each element and irrep, what the model is not for.",
+        "errors for each element and irrep, what the model is not for; and the SHA-256 "
+        "of the file, which models.apt_sha256 of run.toml can demand.",
         epilog="example: mimyria info water-compact-apt",
     )
     parser.add_argument(
@@ -28,6 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import hashlib
     import json
 
     from mimyria.models import (
@@ -43,9 +45,12 @@ def _run(arguments: argparse.Namespace) -> int:
             titles = [target.title for target in read_metadata(path).targets]
             print(f"  {name:20} {' and '.join(titles)}")
         return 0
-    metadata = read_metadata(resolve_model(arguments.model))
+    path = resolve_model(arguments.model)
+    metadata = read_metadata(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if arguments.json:
-        print(json.dumps(metadata.as_dict(), indent=1))
+        print(json.dumps({**metadata.as_dict(), "file_sha256": digest}, indent=1))
     else:
         print(model_card(metadata), end="")
+        print(f"\nSHA-256 of {path}: {digest}")
     return 0

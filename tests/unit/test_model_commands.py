@@ -1,5 +1,6 @@
 """The commands train, export, predict and info, from the command line inwards."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def test_export_predict_and_info_work_together(trained, tmp_path, capsys):
     assert main(["info", str(deployed)]) == 0
     assert "# apt" in capsys.readouterr().out
     assert main(["info", str(trained), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["targets"][0]["unit"] == "e"
+    document = json.loads(capsys.readouterr().out)
+    assert document["targets"][0]["unit"] == "e"
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert document["file_sha256"] == digest
 
 
 def test_info_without_a_model_lists_those_that_are_shipped(capsys):

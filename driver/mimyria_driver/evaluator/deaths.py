@@ -3,7 +3,8 @@
 It knows times and names, and no process. A batch that kills once is given to the next
 process as it is. If it kills again, its frames are tried one by one; a frame that kills
 twice when alone is poison. Deaths that no frame explains are the device's, and three of
-them in ten minutes are too many.
+them in ten minutes are too many. After the first death the next process begins at once,
+after each further one it waits longer before it touches the device.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = ["Deaths"]
 TWICE: Final = 2
 MOST: Final = 3
 _WINDOW: Final = 600.0
+_LONGEST: Final = 60.0
 
 
 class Deaths:
@@ -42,6 +44,15 @@ class Deaths:
         self._stories.append((now, story))
         while now - self._stories[0][0] > _WINDOW:
             self._stories.popleft()
+
+    @property
+    def pause(self) -> float:
+        """Seconds that the next process waits: 0, 1, 2, 4 … 60.
+
+        Deaths of more than ten minutes ago are forgotten, so it falls back by itself.
+        """
+        n_before = len(self._stories) - 1
+        return min(_LONGEST, 2.0 ** (n_before - 1)) if n_before > 0 else 0.0
 
     @property
     def too_many(self) -> bool:

@@ -2,14 +2,15 @@
 
 Too little memory: the same frames in smaller pieces, in the same process. Numbers that
 are not finite: once more, and a second opinion on the CPU; a number that is not finite
-leaves this module in no case. It knows no socket, and torch only if it is there.
+leaves this module in no case. Frames that were chosen, or whose sample is unusual: once
+more, and the same numbers. It knows no socket, and torch only if it is there.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,19 +18,20 @@ import numpy as np
 from mimyria.contributions import Sample, contributions
 from mimyria.currents import currents
 from mimyria.errors import DeviceError
-from mimyria.frame import Array, Frame
+from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.tensors import Tensors
-from mimyria.tensorsources import Predictor, UncertainPredictor
-from mimyria.uncertainty import Uncertainty
+from mimyria.tensorsources import ExamplePredictor
+from mimyria_driver.evaluator.answers import Answer, Sources, predict
+from mimyria_driver.evaluator.canary import WARM_UP
 from mimyria_driver.evaluator.faults import MEMORY, fault_of, wanted_memory
+from mimyria_driver.evaluator.rangecheck import RangeCheck
 
-__all__ = ["Evaluation", "NotFinite"]
-
-Sources = Mapping[str, Predictor]
+__all__ = ["Evaluation", "NotFinite", "NotRepeated"]
 
 _TOLERANCE: Final = 1e-4
-"""Between the device and the CPU, relative to the largest component of a frame."""
+"""Between two answers that need not be equal to the bit, relative to the largest
+component of a frame."""
 
 
 class NotFinite(Exception):  # noqa: N818 - a frame is wrong, not the program
@@ -47,34 +49,8 @@ class NotFinite(Exception):  # noqa: N818 - a frame is wrong, not the program
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """Tensors of one frame by target, and how uncertain they are."""
-
-    named: Mapping[str, Array]
-    excess: float
-
-    @property
-    def not_finite(self) -> str | None:
-        """The first target, and the first atom, whose tensor is not finite."""
-        for target, value in self.named.items():
-            finite = np.isfinite(value.reshape(len(value), -1)).all(axis=1)
-            if not finite.all():
-                return (
-                    f"the {target} model gave numbers that are not finite, first for "
-                    f"atom {int(np.argmin(finite))}"
-                )
-        return None
-
-    def equals(self, other: _Answer, tolerance: float) -> bool:
-        """Whether both are finite and the same, within a part of the largest number."""
-        return all(
-            bool(
-                np.abs(value - other.named[target]).max(initial=0.0)
-                <= tolerance * np.abs(value).max(initial=0.0)
-            )
-            for target, value in self.named.items()
-        )
+class NotRepeated(Exception):  # noqa: N818 - the device is wrong, not the program
+    """The same frames gave other numbers when they were evaluated once more."""
 
 
 class Evaluation:
@@ -90,6 +66,9 @@ class Evaluation:
         device: str,
         say: Callable[[str], None],
         second_opinion: Callable[[], Sources] | None = None,
+        *,
+        unusual_above: float = 0.0,
+        say_unusual: Callable[[int, float], None] = lambda step, size: None,
     ) -> None:
         """Take the sources.
 
@@ -99,6 +78,9 @@ class Evaluation:
             say: takes a note for people.
             second_opinion: gives the same sources on the CPU, where `device` is not
                 that; the same ones are asked again if left out.
+            unusual_above: samples that are so many times as large as those before are
+                evaluated once more; 0: none.
+            say_unusual: takes step and size of those that came out the same.
         """
         self.grouping: Grouping | None = None
         self._sources = sources
@@ -107,31 +89,69 @@ class Evaluation:
         self._second_opinion = second_opinion
         self._others: Sources | None = None
         self._most = 1 << 30  # frames that fit into the memory at once
+        self._range = RangeCheck(unusual_above)
+        self._say_unusual = say_unusual
+        self._calls: Counter[int] = Counter()  # by the number of frames
+        ours = [isinstance(each, ExamplePredictor) for each in sources.values()]
+        self._exact = all(ours)
 
     def warm_up(self, frames: Sequence[Frame], times: int) -> None:
         """Compile what depends on the size of frames."""
         for _ in range(times):
             self._predict_in_pieces(frames)
 
-    def samples(self, frames: Sequence[Frame]) -> list[Sample]:
+    def samples(self, frames: Sequence[Frame], *, twice: bool = False) -> list[Sample]:
         """Currents of each frame, and what its groups of atoms add to them.
+
+        Args:
+            frames: a batch.
+            twice: whether to evaluate it once more, and compare.
 
         Raises:
             NotFinite: a source gave numbers that are not finite, twice.
+            NotRepeated: once more gave other numbers.
             DeviceError: the memory of the device is too small for one frame.
         """
+        answers = self._finite_answers(frames)
+        samples = self._sampled(frames, answers)
+        sizes = [self._range.look(sample.currents) for sample in samples]
+        if twice or any(sizes):
+            self._repeat(frames, answers)
+        for frame, size in zip(frames, sizes, strict=True):
+            if size:
+                self._say_unusual(frame.step, size)
+        return samples
+
+    def _finite_answers(self, frames: Sequence[Frame]) -> list[Answer]:
         answers = self._predict_in_pieces(frames)
         wrong = [index for index, answer in enumerate(answers) if answer.not_finite]
         if not wrong:
-            return self._sampled(frames, answers)
+            return answers
         again = self._predict_in_pieces(frames)
         for index in wrong:
             reason = self._doubt(frames[index], answers[index], again[index])
             if reason:
                 raise NotFinite(self._sampled(frames[:index], again), reason)
-        return self._sampled(frames, again)
+        return again
 
-    def _doubt(self, frame: Frame, first: _Answer, again: _Answer) -> str:
+    def _repeat(self, frames: Sequence[Frame], answers: Sequence[Answer]) -> None:
+        """Evaluate the same batch once more; the numbers that count are the first."""
+        # A source may give the same array each time, with other numbers in it.
+        first = [answer.copy() for answer in answers]
+        # TorchScript has other kernels in its first calls, others round differently.
+        settled = self._exact and self._calls[len(frames)] > WARM_UP
+        most = self._most
+        again = self._predict_in_pieces(frames)
+        if self._most < most:
+            return  # memory became short: other pieces, other last digits
+        for frame, one, other in zip(frames, first, again, strict=True):
+            if not one.equals(other, 0.0 if settled else _TOLERANCE):
+                raise NotRepeated(
+                    f"step {frame.step} gave other numbers when it was evaluated once "
+                    f"more ({one.difference(other)})"
+                )
+
+    def _doubt(self, frame: Frame, first: Answer, again: Answer) -> str:
         """Why a frame whose first answer was not finite gets no sample; else empty."""
         other = self._ask_the_others(frame)
         whom = "a third time" if self._second_opinion is None else "on the CPU"
@@ -147,22 +167,24 @@ class Evaluation:
         )
         return ""
 
-    def _ask_the_others(self, frame: Frame) -> _Answer:
+    def _ask_the_others(self, frame: Frame) -> Answer:
         if self._others is None:
             give = self._second_opinion
             self._others = self._sources if give is None else give()
-        return _predict(self._others, [frame])[0]
+        return predict(self._others, [frame])[0]
 
-    def _predict_in_pieces(self, frames: Sequence[Frame]) -> list[_Answer]:
+    def _predict_in_pieces(self, frames: Sequence[Frame]) -> list[Answer]:
         tried = False
         while True:
             size = min(self._most, len(frames))
             try:
-                return [
+                answers = [
                     answer
                     for start in range(0, len(frames), size)
-                    for answer in _predict(self._sources, frames[start : start + size])
+                    for answer in predict(self._sources, frames[start : start + size])
                 ]
+                self._calls[len(frames)] += 1
+                return answers
             except Exception as error:
                 if fault_of(error) != MEMORY:
                     raise
@@ -191,7 +213,7 @@ class Evaluation:
         )
 
     def _sampled(
-        self, frames: Sequence[Frame], answers: Sequence[_Answer]
+        self, frames: Sequence[Frame], answers: Sequence[Answer]
     ) -> list[Sample]:
         samples: list[Sample] = []
         for frame, answer in zip(frames, answers, strict=False):
@@ -209,31 +231,6 @@ class Evaluation:
 def _is_finite(sample: Sample) -> bool:
     parts = (sample.currents.dipole, sample.currents.polarizability)
     return all(part is None or bool(np.isfinite(part).all()) for part in parts)
-
-
-def _predict(sources: Sources, frames: Sequence[Frame]) -> list[_Answer]:
-    """What each source says of each frame; one that gives two targets is asked once."""
-    different = {id(source): source for source in sources.values()}
-    said = {key: _predicted(source, frames) for key, source in different.items()}
-    answers = []
-    for index in range(len(frames)):
-        named: dict[str, Array] = {}
-        excess = 0.0
-        for target, source in sources.items():
-            tensors, known = said[id(source)][index]
-            named[target] = getattr(tensors, target)
-            if target in known:
-                excess = max(excess, known[target].excess)
-        answers.append(_Answer(named, excess))
-    return answers
-
-
-def _predicted(
-    source: Predictor, frames: Sequence[Frame]
-) -> list[tuple[Tensors, Mapping[str, Uncertainty]]]:
-    if isinstance(source, UncertainPredictor):
-        return source.predict_uncertain(frames)
-    return [(tensors, {}) for tensors in source.predict(frames)]
 
 
 def _release_memory() -> None:

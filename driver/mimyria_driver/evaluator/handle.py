@@ -15,7 +15,6 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ from mimyria.contributions import Sample
 from mimyria.errors import (
     DeviceLostError,
     EvaluatorError,
-    FrameError,
     MimyriaError,
 )
 from mimyria.frame import Frame
@@ -33,9 +31,11 @@ from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.child import Child
 from mimyria_driver.evaluator.deaths import TWICE, Deaths
 from mimyria_driver.evaluator.faults import GONE
+from mimyria_driver.evaluator.gpustate import GpuState
+from mimyria_driver.evaluator.work import PoisonFrame, Verdict, Work
 from mimyria_driver.settings import ModelsSettings
 
-__all__ = ["Evaluator", "PoisonFrame", "Verdict"]
+__all__ = ["Evaluator"]
 
 _FIRST_DEADLINE: Final = 900.0
 """Seconds for loading and for the first batch, in which kernels are compiled."""
@@ -46,47 +46,6 @@ _MOST_MISMATCHES: Final = 2
 _log = logging.getLogger(__name__)
 
 
-class PoisonFrame(FrameError):  # noqa: N818 - the frame is wrong, not the program
-    """A frame that no evaluator gets through.
-
-    Attributes:
-        frame: the frame.
-        reason: what happened, as a sentence without its full stop.
-    """
-
-    def __init__(self, frame: Frame, reason: str) -> None:
-        """Say both."""
-        super().__init__(f"step {frame.step}: {reason}.")
-        self.frame = frame
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a canary said about all samples since the last good one.
-
-    Attributes:
-        reason: why they are void; empty: they are good.
-    """
-
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """Frames of one message, or none for a canary; those without an answer yet."""
-
-    frames: list[Frame]
-    story: int
-    deaths: int = 0
-
-    @property
-    def message(self) -> bytes:
-        if not self.frames:
-            return messages.wrap(messages.CANARY, b"")
-        return messages.wrap(messages.BATCH, messages.pack_batch(self.frames))
-
-
 class Evaluator:
     """A child process with the networks.
 
@@ -95,7 +54,11 @@ class Evaluator:
             (digest of its answers to the examples) and `models` with the metadata of
             each target; None before.
         restarts: children that had to be replaced.
-        mismatches: canaries that were not as before.
+        mismatches: times that numbers were not as before.
+        repeated: frames that were chosen to be evaluated twice, and were the same.
+        unusual: frames far outside of those before, which were the same once more.
+        last_unusual: step of the latest of them, −1: none.
+        gpu: what is known of the GPU.
         notes: what children had to say about the device, the latest last.
         seconds: duration of the last batches.
     """
@@ -119,27 +82,33 @@ class Evaluator:
         self.ready: dict[str, Any] | None = None
         self.restarts = 0
         self.mismatches = 0
+        self.repeated = 0
+        self.unusual = 0
+        self.last_unusual = -1
+        self.gpu = GpuState()
         self.notes: deque[str] = deque(maxlen=10)
         self.seconds = Durations(recent=50)
-        self._settings = messages.pack_json(
-            {
-                "apt": settings.apt,
-                "pgt": settings.pgt,
-                "device": settings.device,
-                "threads": settings.threads,
-                "charge": settings.charge,
-                "search": str(settings.search),
-                "first_load": settings.first_load,
-            }
-        )
+        self._settings: dict[str, Any] = {
+            "apt": settings.apt,
+            "pgt": settings.pgt,
+            "device": settings.device,
+            "threads": settings.threads,
+            "charge": settings.charge,
+            "search": str(settings.search),
+            "first_load": settings.first_load,
+            "apt_sha256": settings.apt_sha256,
+            "pgt_sha256": settings.pgt_sha256,
+            "unusual_above": settings.unusual_above,
+        }
         self._log_path = log_path
         self._first_deadline = first_deadline
         self._least_deadline = deadline
         self._grouping: bytes | None = None
-        self._work: deque[_Work] = deque()
+        self._work: deque[Work] = deque()
         self._n_stories = 0
         self._deaths = Deaths()
         self._error: MimyriaError | None = None
+        self._clock = 0.0  # since when the child is at what it does
         self._start()
 
     @property
@@ -167,13 +136,18 @@ class Evaluator:
         self._grouping = messages.pack_json(grouping.as_dict())
         self._child.send(messages.wrap(messages.ATOMS, self._grouping))
 
-    def submit(self, frames: Sequence[Frame]) -> None:
-        """Hand over a batch; `results` gives its samples later."""
-        self._hand_over(list(frames))
+    def submit(self, frames: Sequence[Frame], *, twice: bool = False) -> None:
+        """Hand over a batch; `results` gives its samples later.
+
+        Args:
+            frames: of the batch.
+            twice: evaluate it once more, and compare; a verdict comes if it differs.
+        """
+        self._hand_over(list(frames), twice)
 
     def check(self) -> None:
         """Ask for a canary; `results` gives its verdict behind the samples before."""
-        self._hand_over([])
+        self._hand_over([], twice=False)
 
     def results(self) -> list[Sample | Verdict]:
         """Move bytes without waiting; what was answered since, in order.
@@ -214,21 +188,28 @@ class Evaluator:
         """End the child."""
         self._child.close()
 
-    def _hand_over(self, frames: list[Frame]) -> None:
+    def _hand_over(self, frames: list[Frame], twice: bool) -> None:
         if not self._work:
-            self._clock = time.monotonic()
+            # Not before the end of a pause.
+            self._clock = max(self._clock, time.monotonic())
         self._n_stories += 1
-        work = _Work(frames, self._n_stories)
+        work = Work(frames, self._n_stories, twice)
         self._work.append(work)
         self._child.send(work.message)
         self._child.write()  # a dead child is noticed by `results`
 
-    def _start(self) -> None:
+    def _start(self, pause: float = 0.0) -> None:
+        """Start a child, which waits itself: neither signals nor engines wait for it.
+
+        Args:
+            pause: seconds before it loads anything.
+        """
         self._child = Child(self._log_path)
-        self._child.send(messages.wrap(messages.SETTINGS, self._settings))
+        settings = messages.pack_json({**self._settings, "pause": pause})
+        self._child.send(messages.wrap(messages.SETTINGS, settings))
         if self._grouping is not None:
             self._child.send(messages.wrap(messages.ATOMS, self._grouping))
-        self._clock = time.monotonic()
+        self._clock = time.monotonic() + pause
         self._loaded = False
         self._answered = False
         self._fault: dict[str, str] | None = None
@@ -242,12 +223,18 @@ class Evaluator:
             return [self._judge(messages.unpack_text(body))]
         if kind == messages.READY:
             return self._take_ready(json.loads(body))
+        if kind == messages.WRONG:
+            return [self._distrust(messages.unpack_text(body), "repeat_differed")]
         if kind == messages.POISON:
             raise PoisonFrame(self._work[0].frames[0], messages.unpack_text(body))
         if kind == messages.ERROR:
             raise messages.unpack_error(body)
         if kind == messages.FAULT:
             self._fault = json.loads(body)
+        elif kind == messages.GPU:
+            self.gpu.take(json.loads(body))
+        elif kind == messages.UNUSUAL:
+            self._note_unusual(**json.loads(body))
         else:
             self.notes.append(messages.unpack_text(body))
             _log.warning("%s", self.notes[-1], extra={"code": "device_note"})
@@ -260,9 +247,21 @@ class Evaluator:
             del work.frames[: len(samples)]  # why it is not all comes next
             return samples
         self._done()
+        self.repeated += work.twice * len(work.frames)
         self.seconds.append(self._took)
         self._answered = True
         return samples
+
+    def _note_unusual(self, step: int, size: float) -> None:
+        self.unusual += 1
+        self.last_unusual = step
+        _log.warning(
+            "step %d is unusual: dipole or polarizability change %.3g times as fast as "
+            "in the frames before. Evaluated once more it was the same, and it counts",
+            step,
+            size,
+            extra={"code": "unusual_frame", "fields": {"step": step, "size": size}},
+        )
 
     def _judge(self, reason: str) -> Verdict:
         self._done()
@@ -289,7 +288,7 @@ class Evaluator:
             "again with the models it began with."
         )
 
-    def _distrust(self, reason: str) -> Verdict:
+    def _distrust(self, reason: str, code: str = "canary_failed") -> Verdict:
         """Replace a child whose numbers cannot be trusted; once."""
         self.mismatches += 1
         self._work.clear()
@@ -298,11 +297,11 @@ class Evaluator:
                 f"numbers of {self._where()} are wrong again: {reason}. The records "
                 f"since the last good check were taken back. {self._advice()}"
             )
-            return Verdict(reason)
+            return Verdict(reason, code)
         self._child.bury()
         self.restarts += 1
         self._start()
-        return Verdict(reason)
+        return Verdict(reason, code)
 
     def _deadline(self) -> float:
         if not self._answered or not self.seconds:
@@ -327,14 +326,19 @@ class Evaluator:
                 f"(more in {self._log_path})."
             )
         self._blame(cause, words)
+        pause = self._deaths.pause
         _log.warning(
-            "the evaluator process %s: %s; starting another",
+            "the evaluator process %s: %s; starting another%s",
             cause,
             words,
-            extra={"code": "evaluator_replaced", "fields": {"cause": cause}},
+            f", which waits for {pause:g} s first" if pause else "",
+            extra={
+                "code": "evaluator_replaced",
+                "fields": {"cause": cause, "pause": pause},
+            },
         )
         self.restarts += 1
-        self._start()
+        self._start(pause)
 
     def _blame(self, cause: str, words: str) -> None:
         """Decide whether there is a next child.
@@ -361,7 +365,7 @@ class Evaluator:
                 f"not by one frame; the last {cause}: {words}. {self._advice()}"
             )
 
-    def _suspect(self, suspect: _Work, cause: str, words: str) -> None:
+    def _suspect(self, suspect: Work, cause: str, words: str) -> None:
         if len(suspect.frames) == 1:
             raise PoisonFrame(
                 suspect.frames[0],
@@ -378,7 +382,7 @@ class Evaluator:
         )
         self._work.popleft()
         self._work.extendleft(
-            _Work([frame], suspect.story) for frame in reversed(suspect.frames)
+            Work([frame], suspect.story) for frame in reversed(suspect.frames)
         )
 
     def _where(self) -> str:

@@ -25,6 +25,7 @@ from mimyria.userfunctions import UserFunction
 from mimyria_driver.evaluator.determinism import prepare_torch
 from mimyria_driver.evaluator.firstload import require_harmless
 from mimyria_driver.evaluator.hardware import describe_hardware
+from mimyria_driver.evaluator.pinning import require_pinned
 from mimyria_driver.settings import PYTHON
 
 __all__ = ["load_sources"]
@@ -48,6 +49,7 @@ def load_sources(
         DeviceError: there is no such device.
     """
     names = {target: settings[target] for target in TARGETS if settings[target]}
+    _require_pinned(names, settings)
     foreign = all(name.startswith(PYTHON) for name in names.values())
     if foreign and settings["device"] == "cpu":
         device = "cpu"  # torch may never be needed, and takes seconds
@@ -68,10 +70,20 @@ def load_sources(
             )
         sources[target] = source
         ready["models"][target] = source_document(source.metadata, TARGETS[target])
+    _require_pinned(names, settings)  # nobody has exchanged them meanwhile
     if foreign and "torch" in sys.modules:
         prepare_torch(device, settings["threads"])
     ready["hardware"] = describe_hardware(device)
     return sources, ready
+
+
+def _require_pinned(names: dict[str, str], settings: dict[str, Any]) -> None:
+    for target, name in names.items():
+        wanted = settings.get(f"{target}_sha256")
+        if wanted is not None:
+            from mimyria.models import resolve_model
+
+            require_pinned(resolve_model(name), wanted, f"models.{target}_sha256")
 
 
 def _given(source: Predictor) -> list[str]:

@@ -6,10 +6,14 @@ message   kind (1 byte) · body
 C  settings (JSON), to the child, first      Y  ready: models and device (JSON)
 A  groups of the atoms (JSON), to the child
 B  a batch of frames, to the child           R  samples of a batch, or of its first
-                                                frames, where Q comes next
+T  the same, to be evaluated twice              frames, where Q comes next
+                                             U  a frame that is unusual (JSON)
+                                             W  why the batch, evaluated once more, was
+                                                another one (JSON)
 K  evaluate the canaries, to the child       K  why they are not as before; "" (JSON)
                                              Q  why the next frame has no sample (JSON)
                                              N  a note for people (JSON)
+                                             G  the state of the GPU (JSON)
                                              F  the device failed; the child ends (JSON)
                                              E  an error (JSON)
 """
@@ -35,11 +39,15 @@ __all__ = [
     "CANARY",
     "ERROR",
     "FAULT",
+    "GPU",
     "NOTE",
     "POISON",
     "READY",
     "RESULT",
     "SETTINGS",
+    "TWICE",
+    "UNUSUAL",
+    "WRONG",
     "Splitter",
     "pack_batch",
     "pack_error",
@@ -59,8 +67,12 @@ BATCH: Final = b"B"
 READY: Final = b"Y"
 RESULT: Final = b"R"
 CANARY: Final = b"K"
+TWICE: Final = b"T"
+UNUSUAL: Final = b"U"
+WRONG: Final = b"W"
 POISON: Final = b"Q"
 NOTE: Final = b"N"
+GPU: Final = b"G"
 FAULT: Final = b"F"
 ERROR: Final = b"E"
 

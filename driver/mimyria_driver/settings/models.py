@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,13 @@ class ModelsSettings:
     joint: str | None = _setting(
         None, "A model of both, evaluated once for the two; instead of apt and pgt."
     )
+    apt_sha256: str | None = _setting(
+        None,
+        "SHA-256 of the file of models.apt, as `mimyria info` and `sha256sum` print "
+        "it: another file is refused (code 66).",
+    )
+    pgt_sha256: str | None = _setting(None, "That of models.pgt.")
+    joint_sha256: str | None = _setting(None, "That of models.joint.")
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
         1,
@@ -74,6 +82,16 @@ class ModelsSettings:
     canary_seconds: float = _setting(
         300.0, "Longest time between two such checks, while there are frames."
     )
+    repeat: int = _setting(
+        10000,
+        "One of so many frames is evaluated twice, with its batch, and has to come out "
+        "the same; 0: none.",
+    )
+    unusual_above: float = _setting(
+        8.0,
+        "So is a frame whose dipole or polarizability changes so many times as fast as "
+        "in the frames before; 0: none.",
+    )
     first_load: float = _setting(
         300.0,
         "Seconds that a deployed file unknown to this machine gets to answer its "
@@ -91,6 +109,9 @@ class ModelsSettings:
             )
             for name in ("apt", "pgt"):
                 object.__setattr__(self, name, self.joint)
+                if self.joint_sha256 is not None:
+                    object.__setattr__(self, f"{name}_sha256", self.joint_sha256)
+        self._check_digests()
         if self.apt is None and self.pgt is None:
             raise SettingsError(
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
@@ -110,8 +131,26 @@ class ModelsSettings:
         _require(1 <= self.batch <= 4096, "models.batch", "from 1 to 4096", self.batch)
         seconds, first = self.canary_seconds, self.first_load
         _require(self.canary >= 0, "models.canary", "0 or more", self.canary)
+        _require(self.repeat >= 0, "models.repeat", "0 or more", self.repeat)
+        unusual = self.unusual_above
+        limits = unusual == 0 or unusual > 1
+        _require(limits, "models.unusual_above", "above 1, or 0", unusual)
         _require(seconds > 0, "models.canary_seconds", "a positive time in s", seconds)
         _require(first >= 0, "models.first_load", "0 or more seconds", first)
         above, most = self.uncertain_above, self.keep_uncertain
         _require(above > 0, "models.uncertain_above", "positive", above)
         _require(most >= 0, "models.keep_uncertain", "0 or more", most)
+
+    def _check_digests(self) -> None:
+        """A digest belongs to a file, which is named."""
+        for name in ("apt", "pgt", "joint"):
+            digest, model = getattr(self, f"{name}_sha256"), getattr(self, name)
+            if digest is None:
+                continue
+            setting = f"models.{name}_sha256"
+            digest = digest.strip().lower()
+            object.__setattr__(self, f"{name}_sha256", digest)
+            plain = re.fullmatch("[0-9a-f]{64}", digest) is not None
+            _require(plain, setting, "64 hexadecimal digits", f"'{digest}'")
+            file = model is not None and not model.startswith(PYTHON)
+            _require(file, setting, f"beside a file in models.{name}", f"with {model}")

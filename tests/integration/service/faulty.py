@@ -64,6 +64,10 @@ class Faulty(Model):
             on_the_gpu(kind)
         if kind == "drift":
             self.drift = 1e-3
+        if kind == "glitch":  # this call only
+            answers = [fault.get("factor", 1.5) * answer for answer in answers]
+        if kind == "flicker":  # never the same
+            answers = [(2.0 + len(lines(fault["log"]))) * a for a in answers]
         return spoilt(fault, frames, answers)
 
 

@@ -19,6 +19,7 @@ from mimyria.currents import currents
 from mimyria.tensors import Tensors
 from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import Verdict
+from mimyria_driver.evaluator.gpustate import GpuState
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import read_header
@@ -44,6 +45,8 @@ class InstantEvaluator:
     """
 
     restarts, wants_write, process_id = 0, False, -1
+    repeated, unusual, last_unusual, mismatches = 0, 0, -1, 0
+    gpu = GpuState()
 
     def __init__(self, sample=exact_sample, *, delay=0.0, species=(1, 8)):
         """Ready from the beginning.
@@ -80,7 +83,7 @@ class InstantEvaluator:
     def describe(self, grouping):
         self._grouping = grouping
 
-    def submit(self, frames):
+    def submit(self, frames, *, twice=False):
         self._take(list(frames))
         self.largest = max(self.largest, sum(len(b or ()) for _, b in self._batches))
 

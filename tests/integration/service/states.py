@@ -46,7 +46,7 @@ class HungEvaluator(InstantEvaluator):
 
     n_submitted = 0
 
-    def submit(self, frames):
+    def submit(self, frames, *, twice=False):
         self.n_submitted += len(frames)
         if self.n_submitted > MIDDLE:
             if self.delay == 0.0:

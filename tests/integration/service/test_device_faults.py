@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import socket
+import time
 
 import faulty
 import numpy as np
@@ -31,9 +32,13 @@ from mimyria.errors import (
 )
 from mimyria.io import read_extxyz
 from mimyria.storage import read_result
+from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.evaluator.deaths import Deaths
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
 from mimyria_driver.records import live_records, read_header, read_journal
+from mimyria_driver.session import Session
+from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 40
@@ -178,6 +183,61 @@ def test_crash_while_loading_is_told_with_its_last_words(run):
     with pytest.raises(EvaluatorError, match=r"died \(signal 11\) while loading"):
         run.serve()
     assert run.happened == ["signal"]
+
+
+def test_next_process_waits_longer(run, undisturbed, caplog):
+    run.plan(*[{"kind": "illegal", "step": LATE + n, "times": 1} for n in (0, 4)])
+    with caplog.at_level(logging.WARNING):
+        assert run.serve() == 0
+    replaced = [r for r in caplog.records if r.code == "evaluator_replaced"]
+    assert [record.fields["pause"] for record in replaced] == [0.0, 1.0]
+    assert "starting another, which waits for 1 s first" in caplog.text
+    assert run.bits() == undisturbed
+
+
+def test_signal_in_a_pause_ends_the_run_in_time(run, undisturbed, monkeypatch):
+    monkeypatch.setattr(Deaths, "pause", 600.0)
+    run.plan({"kind": "illegal", "step": LATE, "times": 1})
+    stop = StopRequest()
+    begun = []
+
+    def start(evaluator, pause=0.0):
+        begin(evaluator, pause)
+        if pause:
+            stop.signal_name = "SIGTERM"
+            begun.append(time.monotonic())
+
+    begin = Evaluator._start
+    monkeypatch.setattr(Evaluator, "_start", start)
+    assert run.serve(stop=stop) == 75
+    assert time.monotonic() - begun[0] < 5.0
+    assert run.steps[-1] == LATE - STRIDE == run.source.acknowledged[-1]
+    monkeypatch.undo()
+    assert run.serve() == 0
+    assert run.bits() == undisturbed
+
+
+def test_engine_is_heard_in_a_pause(run, undisturbed, monkeypatch):
+    monkeypatch.setattr(Deaths, "pause", 3.0)
+    run.plan({"kind": "illegal", "step": 2 * STRIDE, "times": 1})
+    heard, begun = [], []
+    place, begin = Session.place, Evaluator._start
+
+    def hear(session, event):
+        heard.append(time.monotonic())
+        return place(session, event)
+
+    def start(evaluator, pause=0.0):
+        begun.append(time.monotonic())
+        begin(evaluator, pause)
+
+    monkeypatch.setattr(Session, "place", hear)
+    monkeypatch.setattr(Evaluator, "_start", start)
+    source = ScriptedSource(whole_run(trajectory(N_FRAMES)), pause=0.1)
+    assert run.serve(source, run={"credit": 64}) == 0
+    assert run.status["restarts"] == 1
+    assert len([when for when in heard if begun[1] < when < begun[1] + 3.0]) > 3
+    assert run.bits() == undisturbed
 
 
 # -- poison ---------------------------------------------------------------------------
@@ -360,6 +420,103 @@ def test_canary_can_be_left_away(run):
     assert len(run.happened) == 1
     assert run.status["unchecked"] == 0
     assert len(run.steps) == N_FRAMES
+
+
+# -- evaluated twice ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("batch", "n_twice"), [(1, 4), (8, 32)])
+def test_chosen_frames_are_evaluated_twice_and_change_nothing(
+    batch, n_twice, run, undisturbed
+):
+    assert run.serve(models={"repeat": 10, "batch": batch}) == 0
+    assert run.status["repeated"] == n_twice
+    assert (run.status["mismatches"], run.status["restarts"]) == (0, 0)
+    assert run.bits() == undisturbed
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("canary", [0, 10, 1000])
+def test_frame_that_comes_out_otherwise_is_taken_back(
+    canary, batch, run, undisturbed, caplog
+):
+    run.plan({"kind": "glitch", "step": LATE, "times": 1})
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(models={"repeat": 25, "canary": canary, "batch": batch}) == 0
+    assert run.happened == [f"glitch {LATE}"]
+    assert "gave other numbers when it was evaluated once more" in caplog.text
+    assert "the device calculates wrongly" in caplog.text
+    codes = [getattr(record, "code", "") for record in caplog.records]
+    assert codes.count("repeat_differed") == 1
+    assert "canary_failed" not in codes
+    assert (run.status["mismatches"], run.status["restarts"]) == (1, 1)
+    assert run.bits() == undisturbed
+    assert run.source.acknowledged == sorted(run.source.acknowledged)
+
+
+def test_glitch_of_a_frame_that_is_not_chosen_is_not_found(run, undisturbed):
+    """What the manual says that this does not do."""
+    run.plan({"kind": "glitch", "step": LATE + STRIDE, "times": 1})
+    assert run.serve(models={"repeat": 25}) == 0
+    assert len(run.happened) == 1
+    assert run.status["mismatches"] == 0
+    assert run.bits() != undisturbed
+
+
+def test_frames_that_are_never_the_same_are_the_fault_of_the_device(run, undisturbed):
+    run.plan({"kind": "flicker", "step": LATE})
+    with pytest.raises(DeviceLostError, match="wrong again: step 100 gave") as raised:
+        run.serve(models={"repeat": 25})
+    assert raised.value.exit_code == 75
+    assert len(run.happened) == 4
+    run.plan()
+    assert run.serve() == 0
+    assert run.bits() == undisturbed
+
+
+# -- unusual frames -------------------------------------------------------------------
+
+LONG = 140
+UNUSUAL = 120 * STRIDE  # behind those that show what is usual
+
+
+@pytest.fixture(scope="module")
+def undisturbed_and_long(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MIMYRIA_TEST_DEVICE", raising=False)
+        run = Run(tmp_path_factory.mktemp("long"), patch)
+        assert run.serve(ScriptedSource(whole_run(trajectory(LONG)))) == 0
+        assert run.status["unusual"] == 0
+        return run.bits()
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_number_far_outside_that_does_not_come_again_is_taken_back(
+    batch, run, undisturbed_and_long, caplog
+):
+    run.plan({"kind": "glitch", "step": UNUSUAL, "times": 1, "factor": 1e3})
+    source = ScriptedSource(whole_run(trajectory(LONG)))
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(source, models={"repeat": 0, "batch": batch}) == 0
+    assert run.happened == [f"glitch {UNUSUAL}"]
+    assert "gave other numbers when it was evaluated once more" in caplog.text
+    assert (run.status["mismatches"], run.status["unusual"]) == (1, 0)
+    assert run.bits() == undisturbed_and_long
+
+
+def test_number_far_outside_that_comes_again_is_told_and_counts(run, caplog):
+    run.plan({"kind": "glitch", "step": UNUSUAL, "factor": 1e3})
+    source = ScriptedSource(whole_run(trajectory(LONG)))
+    with caplog.at_level(logging.WARNING):
+        assert run.serve(source, models={"repeat": 0}) == 0
+    assert run.happened == [f"glitch {UNUSUAL}"] * 2
+    (told,) = [r for r in caplog.records if getattr(r, "code", "") == "unusual_frame"]
+    assert told.fields["step"] == UNUSUAL
+    assert told.fields["size"] > 100
+    status = run.status
+    assert (status["unusual"], status["last_unusual"]) == (1, UNUSUAL)
+    assert (status["mismatches"], status["restarts"]) == (0, 0)
+    assert len(run.steps) == LONG
 
 
 # -- which device it was --------------------------------------------------------------

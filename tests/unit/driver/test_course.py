@@ -164,6 +164,7 @@ WELL = {
     "errors": {"ir": 0.04},
     "targets": {"ir": 0.05},
     "checks": "f-sum 1.00 ok",
+    "gpu": None,
 }
 JOB = {"id": "1", "restarts": 0, "seconds_left": 300.0}
 
@@ -190,6 +191,8 @@ JOB = {"id": "1", "restarts": 0, "seconds_left": 300.0}
         ({"job": {**JOB, "seconds_left": 700.0}, "errors": {}}, []),
         ({"job": {**JOB, "seconds_left": None}, "errors": {}}, []),
         ({"checks": "f-sum 0.50 wrong"}, ["checks"]),
+        ({"gpu": {"slowed_by": ["power cap", "power brake"]}}, ["gpu_slow"]),
+        ({"gpu": {"slowed_by": ["power cap"]}}, []),
     ],
 )
 def test_each_condition_holds_where_it_should(changes, names):

@@ -1,19 +1,22 @@
 """Evaluation, canaries and what is known of faults, without a process."""
 
+import json
 from collections import deque
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mimyria.errors import DeviceError, ModelError
+from mimyria.currents import Currents
+from mimyria.errors import DeviceError, DeviceLostError, ModelError
 from mimyria.frame import Frame
 from mimyria.targets import APT
 from mimyria.tensors import Tensors
 from mimyria_driver.batching import take_batch
+from mimyria_driver.evaluator import handle
 from mimyria_driver.evaluator.canary import Canary
 from mimyria_driver.evaluator.deaths import Deaths
-from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite
+from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite, NotRepeated
 from mimyria_driver.evaluator.faults import (
     FAILED,
     GONE,
@@ -21,9 +24,11 @@ from mimyria_driver.evaluator.faults import (
     fault_of,
     wanted_memory,
 )
+from mimyria_driver.evaluator.rangecheck import RangeCheck
 from mimyria_driver.quarantine import quarantine
 from mimyria_driver.sequence import Place
 from mimyria_driver.session import Pending
+from mimyria_driver.settings import ModelsSettings
 from mimyria_driver.unchecked import Unchecked
 
 STRIDE = 5
@@ -190,6 +195,136 @@ def test_source_without_an_example_is_held_to_its_first_frame():
     assert "off by nan" in canary.check()
 
 
+# -- once more ------------------------------------------------------------------------
+
+
+def last_bit(value):
+    return np.nextafter(value, np.inf)
+
+
+def test_own_model_has_to_give_the_same_bits_once_it_is_warm():
+    source = Examined(np.ones(9))
+    evaluating, _ = evaluation(source)
+    batch = [frame(0), frame(1)]
+    for _ in range(2):  # kernels of the first calls may be others
+        source.script = deque([None, last_bit])
+        evaluating.samples(batch, twice=True)
+    source.script = deque([None, last_bit])
+    with pytest.raises(NotRepeated, match=r"step 5 gave other numbers .*apt off by"):
+        evaluating.samples(batch, twice=True)
+    wanted, _ = evaluation(Source())
+    source.script = deque()
+    for found, expected in zip(
+        evaluating.samples(batch, twice=True), wanted.samples(batch), strict=True
+    ):
+        np.testing.assert_array_equal(found.currents.dipole, expected.currents.dipole)
+
+
+def test_other_sources_may_scatter_in_their_last_digits():
+    evaluating, _ = evaluation(Source(*[None, last_bit] * 5, None, other))
+    for _ in range(5):
+        evaluating.samples([frame(0)], twice=True)
+    with pytest.raises(NotRepeated, match="step 0"):
+        evaluating.samples([frame(0)], twice=True)
+
+
+def test_source_that_gives_its_own_array_again_is_found_out():
+    class Reusing(Source):
+        array = np.zeros((3, 3, 3))
+
+        def predict(self, frames):
+            self.array += 1.0
+            return [Tensors(apt=self.array)]
+
+    evaluating, _ = evaluation(Reusing())
+    with pytest.raises(NotRepeated, match=r"off by 1.0e\+00 of 1.0e\+00"):
+        evaluating.samples([frame(0)], twice=True)
+
+
+def test_pieces_of_another_size_are_no_mismatch():
+    source = Source(None, out_of_memory(), other, other)
+    evaluating, notes = evaluation(source)
+    evaluating.samples([frame(0), frame(1)], twice=True)
+    assert source.sizes == [2, 2, 1, 1]
+    assert len(notes) == 1
+
+
+# -- what is unusual ------------------------------------------------------------------
+
+
+def made(generator, sizes, n):
+    """Samples of these sizes, correlated in time as those of a liquid are."""
+    row = np.zeros(9)
+    for index in range(n):
+        row = 0.7 * row + np.sqrt(1 - 0.49) * generator.normal(size=9)
+        size = sizes(index)
+        yield Currents(size * row[:3], 1e-3 * size * row[3:])
+
+
+def hits(check, samples):
+    return [index for index, each in enumerate(samples) if check.look(each)]
+
+
+def steady(index):
+    return 2.0
+
+
+def spoilt_at(places, factor, n=3000, sizes=steady):
+    samples = list(made(np.random.default_rng(1), sizes, n))
+    for place in places:
+        exact = samples[place]
+        samples[place] = replace(exact, polarizability=factor * exact.polarizability)
+    return samples
+
+
+def test_usual_samples_are_never_unusual():
+    assert hits(RangeCheck(8.0), spoilt_at([], 1.0, 20000)) == []
+
+
+def test_every_number_far_outside_is_found_also_in_a_row():
+    places = [500, 501, 502, 1500]
+    assert hits(RangeCheck(8.0), spoilt_at(places, 1e6)) == places
+    assert hits(RangeCheck(0.0), spoilt_at(places, 1e6)) == []
+
+
+def test_wrong_first_samples_hide_no_later_ones():
+    check = RangeCheck(8.0)
+    assert hits(check, spoilt_at([0, 3, 40, 300], 1e12)) == [300]
+
+
+def test_slow_heating_and_cooling_are_usual():
+    def sizes(index):
+        return 10.0 ** np.sin(2 * np.pi * index / 5000)
+
+    assert hits(RangeCheck(8.0), spoilt_at([], 1.0, 10000, sizes)) == []
+
+
+def test_sudden_heating_is_followed():
+    """From 3 K to 3000 K in one step, or from rest: told, and soon usual."""
+
+    def sizes(index):
+        return 1.0 if index < 1000 else 30.0
+
+    found = hits(RangeCheck(8.0), spoilt_at([], 1.0, 3000, sizes))
+    assert 0 < len(found) < 100
+    assert found[0] == 1000
+    assert found[-1] < 1200
+
+    def from_rest(index):
+        return 0.0 if index < 250 else 1.0
+
+    assert hits(RangeCheck(8.0), spoilt_at([], 1.0, 3000, from_rest)) == []
+
+
+def test_what_symmetry_makes_zero_is_not_judged_by_its_rounding():
+    samples = []
+    for index, each in enumerate(spoilt_at([], 1.0)):
+        dipole = each.dipole.copy()
+        dipole[2] = 1e-12 if index == 1000 else 1e-17
+        samples.append(Currents(dipole, None))
+    assert hits(RangeCheck(8.0), samples) == []
+
+
 # -- deaths and faults ----------------------------------------------------------------
 
 
@@ -205,6 +340,68 @@ def test_three_deaths_in_ten_minutes_are_too_many_unless_they_are_one_story():
         late.add(now, now)
         assert not late.too_many
     assert late.total == 4
+
+
+def test_pauses_grow_with_deaths_and_fall_back_after_a_good_stretch():
+    deaths = Deaths()
+    assert deaths.pause == 0.0
+    pauses = []
+    for now in range(9):
+        deaths.add(float(now), "a")
+        pauses.append(deaths.pause)
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    deaths.add(605.0, "a")  # those of the first five seconds are forgotten
+    assert deaths.pause == 8
+    deaths.add(1300.0, "a")
+    assert deaths.pause == 0.0
+
+
+class Child:
+    """Dies when it is told to, and says nothing."""
+
+    dead = False
+
+    def __init__(self, log_path):
+        self.settings = None
+
+    def send(self, message):
+        if self.settings is None:
+            self.settings = json.loads(message[9:])
+
+    def write(self):
+        return True
+
+    def read(self):
+        return [], not self.dead
+
+    def bury(self):
+        pass
+
+    def ending(self):
+        return "signal 9"
+
+    def last_words(self):
+        return "none"
+
+
+def test_deadline_begins_behind_the_pause(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(handle, "Child", Child)
+    monkeypatch.setattr(handle.time, "monotonic", lambda: now)
+    settings = ModelsSettings(apt="python:a:b")
+    evaluator = handle.Evaluator(settings, tmp_path / "log", first_deadline=10.0)
+    evaluator.ready = {"device": "cpu"}  # it has been there before
+    for pause in (0.0, 1.0):
+        evaluator._child.dead = True
+        assert evaluator.results() == []
+        assert evaluator._child.settings["pause"] == pause
+        evaluator.submit([frame(0)])  # this begins no other clock
+    now += 10.5
+    assert evaluator.results() == []
+    assert evaluator.restarts == 2
+    now += 1.0
+    with pytest.raises(DeviceLostError, match=r"gave no answer in 10 s"):
+        evaluator.results()
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,14 @@ def test_every_metric_of_the_manual_is_there(status):
         "disk": {"free_bytes": 1, "hours_to_full": 1.0},
         "conditions": [{"name": "disk", "level": "warning", "text": "."}],
         "events": {"gap": 1},
+        "gpu": {
+            "memory_used_bytes": 1,
+            "memory_total_bytes": 2,
+            "utilisation": 0.5,
+            "temperature": 60,
+            "slowed_by": ["power brake"],
+            "ecc_uncorrected": 0,
+        },
         "timings": dict.fromkeys(
             ("evaluate", "acknowledge", "sync"), status["timings"]["evaluate"]
         ),

@@ -112,6 +112,8 @@ def test_whole_numbers_are_numbers_too():
         ({"models": {"device": "gpu"}}, "models.device must be one of auto, cpu, cuda"),
         ({"models": {"batch": 0}}, "models.batch must be from 1"),
         ({"models": {"threads": -1}}, "models.threads must be 0 or more"),
+        ({"models": {"repeat": -1}}, "models.repeat must be 0 or more, but is -1"),
+        ({"models": {"unusual_above": 0.5}}, "models.unusual_above must be above 1"),
         (
             {"source": {"kind": "replay", "path": "x.extxyz"}},
             "source.time_step is missing",
