@@ -152,7 +152,9 @@ class Service:
         finally:
             self._evaluator.close()
             self._source.close(coming_back=self._state.exit_code == STOPPED)
-            self._work.close()
+            # A driver that was overtaken leaves what is now the other one's.
+            if not isinstance(self._state.failure, LockedError):
+                self._work.close()
             self._release()
             self._monitor.close()
         if self._state.failure is not None:
