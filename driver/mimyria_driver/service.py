@@ -152,8 +152,7 @@ class Service:
         finally:
             self._evaluator.close()
             self._source.close(coming_back=self._state.exit_code == STOPPED)
-            # A driver that was overtaken leaves what is now the other one's.
-            if not isinstance(self._state.failure, LockedError):
+            if not isinstance(self._state.failure, LockedError):  # else another's
                 self._work.close()
             self._release()
             self._monitor.close()
