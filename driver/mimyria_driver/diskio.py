@@ -87,7 +87,13 @@ def overwrite(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def rewrite(path: Path, old: int, length: int, rest: bytes) -> int:
+def rewrite(
+    path: Path,
+    old: int,
+    length: int,
+    rest: bytes,
+    confirm: Callable[[], None] | None = None,
+) -> int:
     """Put a new file in the place of one that failed.
 
     Args:
@@ -95,6 +101,7 @@ def rewrite(path: Path, old: int, length: int, rest: bytes) -> int:
         old: open descriptor of it.
         length: bytes of it that are safe and are copied.
         rest: what follows them.
+        confirm: called before the new file takes its place; raises if it must not.
 
     Returns:
         A descriptor of the new file, to read and to append to.
@@ -122,6 +129,8 @@ def rewrite(path: Path, old: int, length: int, rest: bytes) -> int:
         _each_piece(new, length + len(rest), found.update)
         if found.digest() != written.digest():
             raise OSError(errno.EIO, "the new file does not read as it was written")
+        if confirm is not None:
+            confirm()
         beside.replace(path)
         sync_folder(path.parent)
     except BaseException:

@@ -24,7 +24,7 @@ import numpy as np
 
 from mimyria.contributions import Layout
 from mimyria.currents import Currents
-from mimyria.errors import DiskFullError, JournalError
+from mimyria.errors import DiskFullError, JournalError, MimyriaError
 from mimyria.files import replace_file
 from mimyria_driver import diskio
 from mimyria_driver.durablemark import DurableMark
@@ -192,6 +192,7 @@ class Journal:
         if self._failed is not None:
             self._rescue(self._failed)
         if not diskio.same_file(self._descriptor, self.path):
+            self.guard()  # the disk may have taken long enough for a take-over
             raise JournalError(
                 f"{self.path}: was moved or deleted while the run went on. What was "
                 "acknowledged is in the moved file; move it back and start again, the "
@@ -268,7 +269,12 @@ class Journal:
         """Write what is safe, and all that waits for a sync, to a new file."""
         rest = b"".join(self._unsynced)
         try:
-            new = diskio.rewrite(self.path, self._descriptor, self._durable_end, rest)
+            # The guard once more: a disk that fails may have hung for hours before.
+            new = diskio.rewrite(
+                self.path, self._descriptor, self._durable_end, rest, self.guard
+            )
+        except MimyriaError:
+            raise
         except OSError as error:
             if diskio.is_full(error):
                 raise _no_room(self.path, error) from error

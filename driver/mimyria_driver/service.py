@@ -154,7 +154,8 @@ class Service:
         finally:
             self._evaluator.close()
             self._source.close(coming_back=self._state.exit_code == STOPPED)
-            self._work.close()
+            if not isinstance(self._state.failure, LockedError):  # else another's
+                self._work.close()
             self._release()
             self._monitor.close()
         if self._state.failure is not None:

@@ -23,10 +23,19 @@ TIMEOUT = 240.0
 
 @dataclass
 class Driver:
-    """The service as a process of its own, started as often as it takes."""
+    """The service as a process of its own, started as often as it takes.
+
+    Attributes:
+        arguments: of the program.
+        folder: where its log is written.
+        program: what python is told to run.
+        prefix: words before python.
+    """
 
     arguments: list[str]
     folder: Path
+    program: tuple[str, ...] = (analytic.__file__,)
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     kills: list[float] = field(default_factory=list)
     errors: str = ""
@@ -34,7 +43,8 @@ class Driver:
     def start(self) -> None:
         with (self.folder / "driver.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, analytic.__file__, *self.arguments], stderr=log
+                [*self.prefix, sys.executable, *self.program, *self.arguments],
+                stderr=log,
             )
         self.began = time.monotonic()
 
@@ -76,6 +86,7 @@ class Engine:
     """
 
     environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -102,12 +113,85 @@ class Engine:
         return self.process.poll() is None
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.wait(TIMEOUT)
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
 
     @property
     def log(self) -> str:
         return (self.folder / "engine.log").read_text()
+
+
+@dataclass
+class Command(Driver):
+    """The same as a user starts it: `mimyria-driver run RUN.TOML`."""
+
+    program: tuple[str, ...] = ("-m", "mimyria_driver", "run")
+
+    @property
+    def log(self) -> str:
+        events = self.folder / "spectrum" / "events.jsonl"
+        return super().log + events.read_text()
+
+
+def run_file(folder: Path, source: str) -> str:
+    """A RUN.TOML with the exact models; its path."""
+    models = analytic.models()
+    text = f"""
+[run]
+directory = "{folder}/spectrum"
+[source]
+{source}
+[models]
+apt = "{models["apt"]}"
+pgt = "{models["pgt"]}"
+device = "cpu"
+search = "{models["search"]}"
+[spectrum]
+resolution = 200.0
+plots = false
+"""
+    path = folder / "run.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def cpu_ticks(process: subprocess.Popen[bytes]) -> int:
+    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+def wait_until_idle(driver: Driver) -> None:
+    """Until it has loaded what it needs, and does no more than look now and then."""
+    deadline = time.monotonic() + TIMEOUT
+    assert driver.process is not None
+    while time.monotonic() < deadline:
+        before = cpu_ticks(driver.process)
+        time.sleep(2.0)
+        assert driver.is_running(), driver.log
+        if before > 10 and cpu_ticks(driver.process) - before <= 4:
+            return
+    raise AssertionError("the driver is busy all the time")
+
+
+def succeeded(engine: Engine, run_toml: str, step: int) -> None:
+    """Kill a driver at a step, beside which another one is on standby."""
+    folder = engine.folder
+    first = Command([run_toml], folder)
+    second = Command([run_toml, "--standby"], folder)
+    first.start()
+    with ended(engine, first), ended(engine, second):
+        wait_until_idle(first)  # it has the folder, and waits for the engine
+        second.start()
+        wait_until_idle(second)
+        engine.start()
+        wait_for_step(folder, step, first.is_running)
+        assert second.is_running()
+        assert second.log.count("driver_started") == 1  # the first one alone
+        first.kill()
+        finish(second, engine)
+    assert len(first.kills) == 1
+    assert second.log.count("driver_started") == 2
 
 
 def finish(driver: Driver, engine: Engine) -> None:

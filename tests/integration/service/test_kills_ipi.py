@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 import time
 from pathlib import Path
+from signal import SIGKILL
 
+import analytic
+import forgetful
 import numpy as np
 import pytest
 from hammer import (
@@ -21,8 +25,10 @@ from hammer import (
     last_step,
     moments_of,
     restarted,
+    run_file,
     same_as,
     steps,
+    succeeded,
     undisturbed,
     wait_for_step,
 )
@@ -33,7 +39,10 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 
 ELEMENTS = ("O", "H", "H") * 3
 STRIDE = 4
-CHECKPOINTS = "  <checkpoint stride='50' filename='chk' overwrite='True'/>"
+PROPERTIES = "  <properties stride='1' filename='out' flush='1'> [step] </properties>"
+CHECKPOINTS = (
+    PROPERTIES + "\n  <checkpoint stride='50' filename='chk' overwrite='True'/>"
+)
 # A checkpoint to the bit, and no motion of the whole that i-PI takes away again when it
 # starts, which makes the next step another one in the last bit.
 FULL = "%24.16e"
@@ -44,7 +53,14 @@ class Ipi(Engine):
     """i-PI, which goes on from its checkpoint when it is started again."""
 
     def __init__(
-        self, program, folder, n_steps, latency, number_format=FULL, fixcom=False
+        self,
+        program,
+        folder,
+        n_steps,
+        latency,
+        number_format=FULL,
+        fixcom=False,
+        outputs=CHECKPOINTS,
     ):
         folder.mkdir()
         super().__init__(folder)
@@ -52,7 +68,7 @@ class Ipi(Engine):
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         (folder / "input.xml").write_text(
             ipi_input(
-                CHECKPOINTS,
+                outputs,
                 steps=n_steps,
                 latency=latency,
                 number_format=number_format,
@@ -101,6 +117,48 @@ def quiet(ipi_program):
             return runs[n_steps]
 
         yield run
+
+
+def kill_evaluator(driver):
+    """SIGKILL for the process with the networks; its number."""
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        for path in Path(f"/proc/{driver.process.pid}/task").glob("*/children"):
+            for child in map(int, path.read_text().split()):
+                words = Path(f"/proc/{child}/cmdline").read_bytes()
+                if b"mimyria_driver.evaluator" in words:
+                    os.kill(child, SIGKILL)
+                    return child
+        time.sleep(0.02)
+    pytest.fail("the driver has no evaluator")
+
+
+class Watch:
+    """Looks how long i-PI stands still, from its first step to its end."""
+
+    longest, n_steps = 0.0, 0
+
+    def __init__(self, ipi):
+        self._ipi = ipi
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+    def _look(self):
+        path, size, since = self._ipi.folder / "o.out", 0, None
+        while not self._over.wait(0.05) and self._ipi.is_running():
+            now = time.monotonic()
+            if path.exists() and path.stat().st_size != size:
+                size, since = path.stat().st_size, now
+                self.n_steps += 1
+            elif since is not None:
+                self.longest = max(self.longest, now - since)
 
 
 def expected(n_steps):
@@ -154,6 +212,55 @@ def test_killed_ipi_goes_on_to_the_bit(
     quiet_folder = quiet(n_steps)
     assert bits(folder) == bits(quiet_folder)
     check_rebuild(folder)
+
+
+@pytest.mark.slow
+def test_driver_on_standby_takes_over_from_a_killed_one(
+    ipi_program, short_directory, quiet
+):
+    """To the bit the journal of the quiet run, and i-PI goes on without a pause."""
+    folder, n_steps = short_directory / "killed", 300
+    ipi = Ipi(ipi_program, folder, n_steps, 5e-3)
+    source = (
+        f'kind = "ipi"\naddress = "unix:{folder}/driver"\n'
+        f"time_step = {analytic.TIME_STEP}\nstride = {STRIDE}\n"
+        f"elements = {list(ELEMENTS)}"
+    )
+    succeeded(ipi, run_file(folder, source), 80)
+    assert steps(folder) == expected(n_steps)
+    same_as(folder, quiet(n_steps))
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "n_steps"),
+    [
+        pytest.param(2, 300, id="short", marks=pytest.mark.slow),
+        pytest.param(10, 1_500, id="soak", marks=pytest.mark.soak),
+    ],
+)
+def test_driver_of_ipi_stays_while_its_evaluators_are_killed(
+    ipi_program, short_directory, quiet, n_kills, n_steps
+):
+    """N9: one driver for the whole run; i-PI waits for no evaluator for 30 s."""
+    folder = short_directory / "killed"
+    ipi = Ipi(ipi_program, folder, n_steps, 5e-3, outputs=PROPERTIES)
+    driver = driver_of(folder)
+    # Three deaths in ten minutes are the fault of a device; here they are not.
+    driver.program = (forgetful.__file__,)
+    killed, watch = set(), Watch(ipi)
+    ipi.start()
+    driver.start()
+    with ended(ipi, driver), watch:
+        for step in moments_of(5, n_steps, n_kills, 10):
+            wait_for_step(folder, step, driver.is_running)
+            killed.add(kill_evaluator(driver))
+        finish(driver, ipi)
+    assert len(killed) == n_kills
+    assert driver.log.count("starting another") == n_kills
+    assert watch.n_steps > n_steps / 10
+    assert watch.longest < 30.0
+    assert steps(folder) == expected(n_steps)
+    same_as(folder, quiet(n_steps))
 
 
 @pytest.mark.soak

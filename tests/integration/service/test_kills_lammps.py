@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hammer import (
     TIMEOUT,
-    Driver,
-    Engine,
     check_rebuild,
     ended,
     finish,
@@ -19,44 +15,16 @@ from hammer import (
     last_step,
     moments_of,
     restarted,
+    run_file,
     same_as,
     steps,
+    succeeded,
     undisturbed,
     wait_for_step,
 )
-
-from mimyria_driver.lammps.bundle import bundle_hook
+from waterruns import Lammps, driver_of, expected
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
-
-INPUTS = Path(__file__).resolve().parents[3] / "inputs" / "lammps" / "water"
-STRIDE = 4
-
-
-class Lammps(Engine):
-    """The shipped input for runs in pieces, started as often as it takes."""
-
-    def __init__(self, program, environment, folder, n_steps, every):
-        shutil.copytree(INPUTS, folder)
-        (folder / "mimyria_hook.py").write_text(bundle_hook())
-        super().__init__(folder)
-        self.environment = environment
-        self.words = [
-            *(program, "-in", "restart.lammps", "-log", "none"),
-            *("-var", "warmup", "50", "-var", "steps", str(n_steps)),
-            *("-var", "every", str(every)),
-        ]
-
-    def command(self):
-        return self.words
-
-
-def driver_of(folder):
-    return Driver(["lammps", str(folder / "spectrum")], folder)
-
-
-def expected(n_steps):
-    return list(range(0, n_steps + 1, STRIDE))
 
 
 @pytest.mark.soak  # test_lammps_service.py has the short one
@@ -95,6 +63,21 @@ def test_killed_lammps_has_each_step_once(
     result = check_rebuild(folder)
     assert result.provenance["segments"] == 1
     assert result.provenance["missing_frames"] == 0
+
+
+@pytest.mark.slow
+def test_driver_on_standby_takes_over_from_a_killed_one(
+    lammps_program, engine_environment, short_directory
+):
+    """To the bit the journal of the run that nobody disturbed."""
+    engine, n_steps = (lammps_program, engine_environment), 480
+    quiet, folder = short_directory / "quiet", short_directory / "killed"
+    undisturbed(Lammps(*engine, quiet, n_steps, 200), driver_of(quiet))
+    lammps = Lammps(*engine, folder, n_steps, 200)
+    succeeded(lammps, run_file(folder, 'kind = "lammps"'), 120)
+    assert lammps.n_kills == 0
+    assert steps(folder) == expected(n_steps)
+    same_as(folder, quiet)
 
 
 @pytest.mark.soak

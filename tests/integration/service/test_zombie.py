@@ -1,5 +1,6 @@
 """Row R15 of the catalogue: a driver that stood still while another one took over."""
 
+import errno
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from instant import fold_of, serve_here
 
 from mimyria.errors import LockedError
 from mimyria.storage import read_result, resultfile
+from mimyria_driver import diskio
 from mimyria_driver.inspection import inspect_run
 
 
@@ -55,6 +57,36 @@ def test_driver_that_was_stopped_and_overtaken_writes_nothing(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     serve_here(quiet_settings(undisturbed), ScriptedSource(whole_run()))
     assert fold_of(tmp_path) == fold_of(undisturbed)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_driver_that_is_overtaken_while_its_disk_hangs_leaves_the_journal_alone(
+    failing, tmp_path, monkeypatch
+):
+    """A sync is where a driver stands still longest; perhaps it even fails then."""
+    path, left = tmp_path / "journal", []
+    real = diskio.sync_file
+
+    def hung_sync(descriptor):
+        real(descriptor)
+        if os.fstat(descriptor).st_size < 5000 or left:
+            return
+        (tmp_path / "epoch").write_text("7\n")
+        other = tmp_path / "other"
+        other.write_bytes(path.read_bytes())
+        other.replace(path)  # as a driver that takes over does
+        left.append(contents(tmp_path))
+        if failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(diskio, "sync_file", hung_sync)
+    with pytest.raises(LockedError, match="has taken over") as raised:
+        serve_here(quiet_settings(tmp_path), ScriptedSource(whole_run()))
+    assert raised.value.exit_code == 75
+    now = contents(tmp_path)
+    assert len(left) == 1
+    assert set(now) == set(left[0])
+    assert [name for name in now if now[name] != left[0][name]] == []
 
 
 def test_driver_that_is_overtaken_while_it_makes_a_result_does_not_publish_it(
