@@ -14,6 +14,7 @@ JOBS ?= 3
 # Length of the production run of the demos, ps.
 DEMO_PS ?= 8
 DEMO_IPI_PS ?= 2
+DEMO_TRPMD_PS ?= 3
 # Inputs for each target of `make fuzz`.
 FUZZ ?= 1000000
 
@@ -24,7 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi trpmd-demo test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -34,6 +35,9 @@ demo: install ## IR and Raman of liquid water, streamed out of a LAMMPS run
 
 demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force client
 	$(BIN)/mimyria-driver demo --engine ipi --picoseconds $(DEMO_IPI_PS) --directory demo-ipi-output
+
+trpmd-demo: install ## quantum nuclei beside classical ones: ring polymers with i-PI and LAMMPS (apt)
+	$(BIN)/mimyria-driver demo --engine trpmd --picoseconds $(DEMO_TRPMD_PS) --directory demo-trpmd-output
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not soak"
@@ -88,4 +92,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo-output demo-ipi-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output demo-ipi-output demo-trpmd-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

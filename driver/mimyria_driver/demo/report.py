@@ -22,7 +22,7 @@ from mimyria.spectra.peaks import WATER_BANDS
 from mimyria.storage import Result, read_result
 from mimyria_driver.session import RESULT_NAME
 
-__all__ = ["report"]
+__all__ = ["report", "table", "top"]
 
 _EXPERIMENT: Final = {"libration": 670.0, "bend": 1645.0, "OH stretch": 3400.0}
 _MAX_WAVENUMBER: Final = 4500.0
@@ -46,9 +46,9 @@ def report(folder: Path) -> list[str]:
     if velocities.exists():
         axis, atoms = _velocity_spectra(velocities, result)
         columns = {"IR": ir, "Raman VV": vv, "all atoms": atoms, "molecular axis": axis}
-        lines += [*_table(columns), *_verdicts(ir, axis)]
+        lines += [*table(columns), *_verdicts(ir, axis)]
     else:
-        lines += _table({"IR": ir, "Raman VV": vv})
+        lines += table({"IR": ir, "Raman VV": vv})
     names = ("spectrum.h5", "ir.png", "raman.png")
     return [*lines, "", "left behind:", *(f"  {results / name}" for name in names)]
 
@@ -57,11 +57,11 @@ def _verdicts(ir: Spectrum, axis: Spectrum) -> list[str]:
     """Whether each IR band is where the molecular axis moves."""
     lines = ["", "IR and the velocity of the molecular axis (half height), same run:"]
     for name, (low, high) in WATER_BANDS.items():
-        top = _top(ir, low, high)
+        position = top(ir, low, high)
         begin, end = _half_height(axis, low, high)
-        inside = begin - ir.resolution <= top <= end + ir.resolution
+        inside = begin - ir.resolution <= position <= end + ir.resolution
         lines.append(
-            f"  {name:<12}{top:6.0f}   {'inside' if inside else 'OUTSIDE'}"
+            f"  {name:<12}{position:6.0f}   {'inside' if inside else 'OUTSIDE'}"
             f"   {begin:.0f} to {end:.0f}"
         )
     return lines
@@ -74,17 +74,18 @@ def _half_height(spectrum: Spectrum, low: float, high: float) -> tuple[float, fl
     return float(part.wavenumbers[above][0]), float(part.wavenumbers[above][-1])
 
 
-def _table(spectra: dict[str, Spectrum]) -> list[str]:
+def table(spectra: dict[str, Spectrum]) -> list[str]:
+    """Lines with the top of each band of water in each spectrum, and as measured."""
     header = "".join(f"{name:>15}" for name in spectra)
     lines = [f"  {'':<12}{header}{'experiment':>13}"]
     for name, (low, high) in WATER_BANDS.items():
-        tops = (_top(each, low, high) for each in spectra.values())
-        numbers = "".join(f"{top:15.0f}" for top in tops)
+        tops = (top(each, low, high) for each in spectra.values())
+        numbers = "".join(f"{each:15.0f}" for each in tops)
         lines.append(f"  {name:<12}{numbers}{_EXPERIMENT[name]:13.0f}")
     return lines
 
 
-def _top(spectrum: Spectrum, low: float, high: float) -> float:
+def top(spectrum: Spectrum, low: float, high: float) -> float:
     """Where the band is highest, cm⁻¹; NaN where a run is too short to have it."""
     try:
         return find_band(spectrum, low, high).position
