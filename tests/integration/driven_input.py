@@ -63,6 +63,19 @@ def nan(target, device):
     return source
 '''
 
+WELL = f'''
+"""Wells for the atoms, and none for the photons behind them."""
+from ipi.pes.harmonic import Harmonic_driver
+__DRIVER_NAME__ = "well"
+__DRIVER_CLASS__ = "Well_driver"
+
+class Well_driver(Harmonic_driver):
+    def compute_structure(self, cell, pos):
+        inside = pos.copy()
+        inside.reshape(-1, 3)[{len(ELEMENTS)}:] = 0.0
+        return super().compute_structure(cell, inside)
+'''
+
 _HEAD = """
 <simulation verbosity='low' floatformat='%24.16e'>
  <output prefix='o'>
@@ -70,7 +83,9 @@ _HEAD = """
  </output>
  <total_steps>{steps}</total_steps>
  <prng><seed>31415</seed></prng>
- <ffdirect name='well'><pes>harmonic</pes><parameters>{{k1: {k}}}</parameters></ffdirect>
+ <ffdirect name='well'>
+  <pes>custom</pes><pes_path>well.py</pes_path><parameters>{{k1: {k}}}</parameters>
+ </ffdirect>
 {forcefield}
  <system>
   <initialize nbeads='{nbeads}'>
@@ -106,7 +121,7 @@ _FIELD = """   <driven_dynamics mode='{mode}'>
    </driven_dynamics>"""
 
 _CAVITY = """ <ffcavphsocket name='apt' mode='unix' pbc='False'>
-  <address>{address}</address><latency>1e-4</latency>
+  <address>{address}</address><latency>{latency}</latency>
   <apply_photon> True </apply_photon><dipole_surface> True </dipole_surface>
   <E0> {coupling} </E0><omega_c> {photon} </omega_c><ph_rep> loose </ph_rep>
  </ffcavphsocket>"""
@@ -154,6 +169,7 @@ def cavity_input(outputs: str, **changes: object) -> str:
         "address": "bec",
         "dt": 0.5,
         "k": 0.5,
+        "latency": 1e-4,
         "coupling": 5e-3,
         "photon": 0.0155,
         "forces": "",
@@ -187,6 +203,7 @@ def write_run(folder: Path, text: str, photons: int = 0) -> None:
     (folder / "input.xml").write_text(text)
     (folder / "init.xyz").write_text(init_xyz(photons))
     (folder / "bent_apt.py").write_text(SOURCE)
+    (folder / "well.py").write_text(WELL)
 
 
 def exact_apt(positions: np.ndarray) -> np.ndarray:

@@ -1,115 +1,48 @@
-"""Real i-PI driven by our tensors: forces, work, cavities, and what it refuses."""
+"""Real i-PI driven by our tensors: forces of a field, its work, models that fail."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.data import atomic_numbers
-from ase.geometry import cellpar_to_cell
 from ipi.utils.units import Elements
 
-from mimyria.errors import EvaluatorError, FrameError, MimyriaError
+from mimyria.errors import EvaluatorError
 from mimyria.frame import Frame
 from mimyria.models import load_model
-from mimyria.tensorsources import ConvertedSource, Predictor
+from mimyria.tensorsources import Predictor
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.driven import answers as answers_module
 from mimyria_driver.driven.answers import Answers
-from mimyria_driver.driven.client import DrivenClient
-from mimyria_driver.driven.way import Way
 from tests.integration.driven_input import (
     ELEMENTS,
-    cavity_input,
     driven_input,
     exact_apt,
-    exact_dipole,
-    init_xyz,
     write_run,
+)
+from tests.integration.driven_runs import (
+    NUMBERS,
+    TIMEOUT,
+    cell_of_run,
+    driven,
+    read_bin,
+    serve,
+    source_of,
+    start_ipi,
 )
 
 pytestmark = pytest.mark.engine
 
-TIMEOUT = 90.0
 THERMOSTAT = """
     <thermostat mode='langevin'><tau units='femtosecond'> 50 </tau></thermostat>"""
-NUMBERS = np.array([atomic_numbers[each] for each in ELEMENTS])
 FIELD = np.array([0.02, -0.01, 0.015])
 
 OUTPUTS = """\
-  <properties filename='energy' stride='1'> [ time, kinetic_md, potential ] </properties>
+  <properties filename='energy'> [ time, kinetic_md, potential ] </properties>
   <trajectory filename='pos' stride='1' format='bin'> positions </trajectory>
   <trajectory filename='vel' stride='1' format='bin'> velocities </trajectory>
   <trajectory filename='pull' stride='1' format='bin'> Eforces </trajectory>"""
-
-
-def source_of(folder: Path, function: str = "make") -> Predictor:
-    names: dict[str, object] = {}
-    exec(compile((folder / "bent_apt.py").read_text(), "bent_apt.py", "exec"), names)
-    make = names[function]
-    assert callable(make)
-    return ConvertedSource(make("apt", "cpu"), "bent")
-
-
-def start_ipi(
-    ipi: str, folder: Path, begin: str = "input.xml"
-) -> subprocess.Popen[str]:
-    with (folder / "ipi.log").open("a") as log:
-        return subprocess.Popen(
-            [ipi, "-S", f"{folder}/", begin],
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-
-
-def serve(
-    folder: Path,
-    answers: Answers,
-    is_over=lambda: False,
-) -> bool:
-    deadline = time.monotonic() + TIMEOUT
-    client = DrivenClient(f"unix:{folder}/bec", answers, max_atoms=1000)
-    return client.serve(lambda: is_over() or time.monotonic() > deadline)
-
-
-def driven(
-    ipi: str,
-    folder: Path,
-    text: str,
-    keys: Sequence[str] = ("BEC",),
-    *,
-    source: Predictor | None = None,
-    way: Way | None = None,
-    photons: int = 0,
-) -> Answers:
-    """Run i-PI to its end with a client in this process."""
-    write_run(folder, text, photons)
-    process = start_ipi(ipi, folder)
-    answers = Answers(source or source_of(folder), NUMBERS, keys, way)
-    try:
-        assert serve(folder, answers), (folder / "ipi.log").read_text()
-        assert process.wait(TIMEOUT) == 0
-    finally:
-        process.kill()
-        process.wait(TIMEOUT)
-    return answers
-
-
-def read_bin(path: Path, n_frames: int) -> np.ndarray:
-    """Arrays (n_frames, n_atoms, 3) in atomic units."""
-    frames = np.frombuffer(path.read_bytes(), np.uint8).reshape(n_frames, -1)
-    values = frames[:, 80 : 80 + 24 * len(ELEMENTS)].copy().view(np.float64)
-    return values.reshape(n_frames, -1, 3)
 
 
 def field_at(times: np.ndarray, frequency: float = 0.016) -> np.ndarray:
@@ -138,11 +71,6 @@ class Printed:
         ]
         apt = np.array([source.predict([frame])[0].apt for frame in frames])
         return apt - apt.mean(axis=1, keepdims=True)
-
-
-def cell_of_run() -> np.ndarray:
-    """(3, 3) Å — rows, from the lengths and angles of init.xyz."""
-    return cellpar_to_cell([20, 22, 24, 80, 75, 70])
 
 
 @pytest.mark.parametrize(
@@ -175,6 +103,7 @@ def test_forces_of_the_field_are_those_of_our_tensors(
         np.testing.assert_allclose(here, exact, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_forces_by_the_shipped_model_are_those_of_its_tensors(
     ipi_program: str, short_directory: Path
 ) -> None:
@@ -256,6 +185,7 @@ def test_tensors_that_do_not_add_up_to_zero_end_a_run_of_ipi(
     assert "BEC tensors do not satisfy acoustic sum rule" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["nan", "raises"])
 def test_a_model_that_fails_leaves_the_request_to_the_next_client(
     ipi_program: str, short_directory: Path, fault: str
