@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from mimyria.tensorsources import Predictor
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.driven import answers as answers_module
 from mimyria_driver.driven.answers import Answers
+from mimyria_driver.ipi.client import IpiClient
+from mimyria_driver.sources import Ended, Started
 from tests.integration.driven_input import (
     ELEMENTS,
     driven_input,
@@ -213,3 +217,43 @@ def test_a_model_that_fails_leaves_the_request_to_the_next_client(
         process.wait(TIMEOUT)
     for name in ("o.pos_0.bin", "o.pull_0.bin"):
         assert (hurt / name).read_bytes() == (quiet / name).read_bytes()
+
+
+def test_velocities_for_spectra_beside_a_field_are_those_that_ipi_prints(
+    ipi_program: str, short_directory: Path
+) -> None:
+    """Two sockets: one client drives, the other one watches; neither sees the other."""
+    more = """
+ <ffsocket name='watch' mode='unix' pbc='False'>
+  <address>watch</address><latency>1e-4</latency>
+ </ffsocket>"""
+    forces = "<force forcefield='watch'/>"
+    watcher = IpiClient(
+        f"unix:{short_directory}/watch", NUMBERS, np.ones(len(NUMBERS)), 0.5, 1
+    )
+    frames: list[Frame] = []
+
+    def watch() -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            for event in watcher.receive():
+                if isinstance(event, Started):
+                    watcher.accept(-1)
+                elif isinstance(event, Ended):
+                    return
+                else:
+                    frames.append(event.frame)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        text = driven_input(OUTPUTS, more=more, forces=forces)
+        driven(ipi_program, short_directory, text)
+        watching.result(TIMEOUT)
+    watcher.close()
+    printed = Printed(short_directory, 40)
+    unit = ANGSTROM_PER_IPI_BOHR / FS_PER_IPI_TIME
+    assert [frame.step for frame in frames] == list(range(1, 40))
+    for frame in frames:
+        wanted = printed.velocities[frame.step] * unit
+        np.testing.assert_allclose(frame.velocities, wanted, atol=1e-13)
