@@ -46,7 +46,8 @@ OUTPUTS = """\
   <properties filename='energy'> [ time, kinetic_md, potential ] </properties>
   <trajectory filename='pos' stride='1' format='bin'> positions </trajectory>
   <trajectory filename='vel' stride='1' format='bin'> velocities </trajectory>
-  <trajectory filename='pull' stride='1' format='bin'> Eforces </trajectory>"""
+  <trajectory filename='pull' stride='1' format='bin'> Eforces </trajectory>
+  <trajectory filename='bec' extra_type='BEC'> extras </trajectory>"""
 
 
 def field_at(times: np.ndarray, frequency: float = 0.016) -> np.ndarray:
@@ -101,6 +102,8 @@ def test_forces_of_the_field_are_those_of_our_tensors(
     # The tensors are not symmetric: transposed ones would give other forces.
     transposed = np.einsum("tiab,tb->tia", apt, field)
     assert np.abs(printed.pull - transposed).max() > 0.01 * size
+    said = np.loadtxt(short_directory / "o.bec_0").reshape(-1, len(ELEMENTS), 3, 3)
+    np.testing.assert_allclose(said, apt.transpose(0, 1, 3, 2), rtol=1e-15)
     # And they are the derivative of a dipole that is known in closed form.
     for here, there in zip(apt, printed.positions, strict=True):
         exact = exact_apt(there * ANGSTROM_PER_IPI_BOHR)

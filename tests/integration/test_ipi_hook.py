@@ -157,6 +157,7 @@ def test_velocities_are_those_that_ipi_prints_from_the_first_step_on(
     assert moved == (kind == "npt")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ipi_program")
 def test_a_run_from_a_checkpoint_begins_with_the_frame_of_its_step(
     short_directory: Path,
@@ -189,6 +190,7 @@ def wait_for_line(folder: Path, text: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ipi_program")
 def test_a_signal_ends_the_wait_for_a_driver_and_nothing_is_missed(
     short_directory: Path,
