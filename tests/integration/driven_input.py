@@ -106,7 +106,7 @@ _HEAD = """
 """
 
 _SOCKET = """ <ffsocket name='apt' mode='unix' pbc='False'>
-  <address>{address}</address><latency>1e-4</latency>
+  <address>{address}</address><latency>{latency}</latency>
   <consolidate_messages>{consolidate}</consolidate_messages>
  </ffsocket>"""
 
@@ -138,6 +138,7 @@ def driven_input(outputs: str, **changes: object) -> str:
         "steps": 40,
         "nbeads": 1,
         "address": "bec",
+        "latency": 1e-4,
         "consolidate": "True",
         "mode": "eda-nve",
         "dt": 0.5,
