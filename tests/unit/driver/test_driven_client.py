@@ -14,6 +14,7 @@ from mimyria.errors import EngineError, EvaluatorError, SettingsError
 from mimyria.tensors import Tensors
 from mimyria_driver.driven.answers import Answers
 from mimyria_driver.driven.client import DrivenClient
+from mimyria_driver.driven.way import Way
 
 NUMBERS = np.array([8, 1])
 CELL = np.diag([20.0, 21.0, 22.0])
@@ -67,10 +68,10 @@ class Server:
         self.say("INIT", struct.pack("=ii", 3, len(text)), text, "STATUS")
         return self.hear(12)
 
-    def ask(self, shift=0.0, legacy=False):
+    def ask(self, shift=0.0, legacy=False, across=0.0):
         assert self.prepare() == b"READY       "
         cells = CELL.tobytes() + np.linalg.inv(CELL).tobytes()
-        moved = POSITIONS + np.array([[shift, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        moved = POSITIONS + np.array([[shift, across, 0.0], [0.0, 0.0, 0.0]])
         self.say("POSDATA", cells, struct.pack("=i", 2), moved.tobytes())
         if legacy:
             self.say("STATUS")
@@ -144,6 +145,34 @@ def test_a_lost_ipi_is_looked_for_until_it_is_there_again(serving, server):
     assert server.extras() == before
     server.say("EXIT")
     assert serving.result(10.0) is True
+
+
+def test_an_ipi_that_comes_back_at_an_earlier_step_gets_the_dipole_of_that_step(
+    folder, source, server
+):
+    over = []
+    way = Way(folder / "way", 2, np.zeros(3))
+    answers = Answers(source, NUMBERS, ("dipole",), way)
+    client = DrivenClient(f"unix:{folder}/bec", answers, max_atoms=100)
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(client.serve, lambda: bool(over))
+        server.accept()
+        try:
+            dipoles = []
+            # On a closed way this source gains something.
+            for shift, across in ((0.0, 0.0), (0.4, 0.0), (0.4, 0.4), (0.0, 0.4)):
+                server.ask(shift, across=across)
+                dipoles.append(server.extras()["dipole"])
+            server.peer.close()
+            server.accept()
+            server.ask()
+            assert server.extras()["dipole"] == dipoles[0] == [0.0, 0.0, 0.0]
+            server.ask(across=0.4)  # the other way round
+            assert abs(server.extras()["dipole"][1] - dipoles[-1][1]) > 0.01
+        finally:
+            over.append(True)
+    way.close()
+    assert serving.result() is False
 
 
 def test_what_is_no_protocol_of_ipi_is_left_and_tried_again(serving, server):

@@ -131,6 +131,12 @@ def test_the_way_counts_and_not_its_end_alone(open_way):
     assert np.abs(back - values[0]).max() > 1e-4
 
 
+def test_a_long_way_takes_no_memory(open_way):
+    way = open_way()
+    along(way, range(100))
+    assert len(way._spool.kept) <= 3
+
+
 def test_two_processes_do_not_share_a_folder(open_way, folder):
     open_way()
     with pytest.raises(LockedError, match="another process keeps its dipole here"):
