@@ -7,6 +7,7 @@ LAMMPS and nobody needs both.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
-from mimyria_driver.settings import Settings, SourceSettings
+from mimyria_driver.settings import Settings
 from mimyria_driver.sources import Source
 
-__all__ = ["build_source", "engine_endpoint"]
+__all__ = ["atoms_of", "build_source", "engine_endpoint"]
 
 _IPC: Final = "ipc://"
 
@@ -45,7 +46,7 @@ def build_source(settings: Settings) -> Source:
         from mimyria_driver.ipi.client import IpiClient
 
         assert source.address is not None
-        numbers, masses = _atoms(source)
+        numbers, masses = atoms_of(source.elements, source.structure)
         return IpiClient(
             source.address,
             numbers,
@@ -81,22 +82,28 @@ def engine_endpoint(settings: Settings) -> str:
     return _IPC + min(str(path), os.path.relpath(path), key=len)
 
 
-def _atoms(settings: SourceSettings) -> tuple[NDArray[np.int64], Array]:
-    """Atomic numbers and masses of an i-PI run, from its elements or a file."""
+def atoms_of(
+    elements: Sequence[str], structure: Path | None, name: str = "source.elements"
+) -> tuple[NDArray[np.int64], Array]:
+    """Atomic numbers and masses (amu) of an i-PI run, from its elements or a file.
+
+    Args:
+        elements: symbols of all atoms; used where there is no file.
+        structure: a file that ASE can read.
+        name: of the setting with the elements, for messages.
+
+    Raises:
+        SettingsError: the atoms cannot be found out.
+    """
     from ase import Atoms
     from ase.io import read
 
     try:
-        atoms = (
-            Atoms(settings.elements)
-            if settings.structure is None
-            else read(settings.structure, index=0)
-        )
+        atoms = Atoms(list(elements)) if structure is None else read(structure, index=0)
     except (OSError, KeyError, ValueError) as error:
-        name = settings.structure or "source.elements"
         raise SettingsError(
-            f"the atoms cannot be taken from {name}: {error}. Give a file that ASE can "
-            "read, or element symbols."
+            f"the atoms cannot be taken from {structure or name}: {error}. Give a file "
+            "that ASE can read, or element symbols."
         ) from error
     assert isinstance(atoms, Atoms)
     return atoms.numbers.astype(np.int64), atoms.get_masses().astype(np.float64)

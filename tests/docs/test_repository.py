@@ -72,6 +72,8 @@ def test_the_constraints_pin_everything_the_packages_ask_for():
         "mimyria.cli",
         "mimyria_driver.service",
         "mimyria_driver.cli",
+        "mimyria_driver.driven.serving",
+        "mimyria_driver.inprocess.__main__",
         "mimyria_driver.lammps.hook",
     ],
 )

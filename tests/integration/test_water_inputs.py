@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 import zmq
 
-from mimyria.units import BOLTZMANN
+from mimyria.models import load_model
+from mimyria.units import BOLTZMANN, FS_PER_IPI_TIME
+from mimyria_driver.driven.answers import Answers
+from mimyria_driver.driven.client import DrivenClient
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
@@ -25,6 +28,11 @@ pytestmark = pytest.mark.engine
 TIMEOUT = 90.0
 INPUTS = Path(__file__).resolve().parents[2] / "inputs"
 NUMBERS = np.array([8, 1, 1] * 64)
+DRIVEN_STEPS = 60
+DRIVEN_OUTPUTS = """
+  <trajectory stride='1' filename='vel' format='bin'> velocities </trajectory>
+  <trajectory stride='1' filename='pull' format='bin'> Eforces </trajectory>
+  """
 MASSES = np.where(NUMBERS == 8, 15.9994, 1.00794)
 
 
@@ -138,8 +146,84 @@ def test_the_ipi_input_streams_water(
     assert np.ptp(conserved) < 2e-3  # hartree of 64 molecules
 
 
-def test_the_run_script_of_ipi_is_executable_shell() -> None:
-    script = INPUTS / "ipi" / "water" / "run.sh"
+@pytest.mark.slow
+def test_the_driven_input_gains_the_work_of_its_field(
+    ipi_program: str,
+    lammps_program: str,
+    engine_environment: dict[str, str],
+    short_directory: Path,
+) -> None:
+    shutil.copytree(INPUTS, short_directory / "inputs")
+    folder = short_directory / "inputs" / "ipi" / "driven"
+    name = f"mim-{uuid.uuid4().hex[:12]}"
+    text = (folder / "input.xml").read_text()
+    for old, new in (
+        ("mimyria-driven", name),
+        (">4000<", f">{DRIVEN_STEPS}<"),
+        ("stride='20'", "stride='1'"),
+        ("0.2 ]", "1.0 ]"),  # well above the energies that the time step loses
+        ("> 500 <", "> 10 <"),
+        ("> 100 <", "> 4 <"),
+        ("<checkpoint", DRIVEN_OUTPUTS + "<checkpoint"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "input.xml").write_text(text)
+    processes = [
+        subprocess.Popen(
+            [ipi_program, "input.xml"], cwd=folder, stdout=subprocess.DEVNULL
+        )
+    ]
+    socket_path = Path(f"/tmp/ipi_{name}-lammps")
+    answers = Answers(load_model("water-compact-apt"), NUMBERS, ("BEC",))
+    client = DrivenClient(f"unix:{name}-bec", answers, max_atoms=1000)
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not socket_path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lammps = [lammps_program, "-in", "../water/in.lammps", "-var", "address"]
+        processes.append(
+            subprocess.Popen(
+                [*lammps, f"{name}-lammps", "-screen", "none"],
+                cwd=folder,
+                env=engine_environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        assert client.serve(lambda: processes[0].poll() is not None)
+        assert processes[0].wait(timeout=TIMEOUT) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(timeout=TIMEOUT)
+        for end in ("lammps", "bec"):
+            Path(f"/tmp/ipi_{name}-{end}").unlink(missing_ok=True)
+    check_work(folder)
+
+
+def check_work(folder: Path) -> None:
+    """The total energy has gained ∫ Σ F v dt of the field, in hartree."""
+    size = 24 * len(NUMBERS)
+    arrays = []
+    for each in ("vel", "pull"):
+        raw = np.frombuffer((folder / f"driven.{each}_0.bin").read_bytes(), np.uint8)
+        frames = raw.reshape(DRIVEN_STEPS + 1, -1)
+        arrays.append(frames[:, 80 : 80 + size].copy().view(np.float64))
+    power = (arrays[0] * arrays[1]).sum(axis=1)
+    out = np.loadtxt(folder / "driven.out")
+    times = out[:, 1] * 1e3 / FS_PER_IPI_TIME
+    work = np.concatenate([[0], np.cumsum((power[1:] + power[:-1]) / 2)])
+    work *= np.diff(times).mean()
+    gain = out[:, 2] + out[:, 3] - out[0, 2] - out[0, 3]
+    assert np.abs(out[:, -1]).max() > 0.9  # V/Å along z
+    assert np.ptp(work) > 0.02
+    assert np.abs(gain - work).max() < 0.05 * np.ptp(work)
+
+
+@pytest.mark.parametrize("folder", ["water", "driven"])
+def test_the_run_script_of_ipi_is_executable_shell(folder: str) -> None:
+    script = INPUTS / "ipi" / folder / "run.sh"
     assert os.access(script, os.X_OK)
     subprocess.run(["sh", "-n", str(script)], check=True, timeout=TIMEOUT)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mimyria.cli.errors import run_command
 from mimyria.cli.parsing import new_parser
 from mimyria_driver.cli import (
+    bec,
     hook,
     join,
     rebuild,
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         "mimyria-driver", _DESCRIPTION, "show tracebacks and details"
     )
     mending = (verify, rebuild, repair)
-    for command in (run, replay, join, status, watch, *mending, hook, settings):
+    for command in (run, replay, join, bec, status, watch, *mending, hook, settings):
         command.add_parser(subparsers)
     if importlib.util.find_spec("mimyria_driver.demo"):
         importlib.import_module("mimyria_driver.demo").add_parser(subparsers)

@@ -29,7 +29,6 @@ from mimyria.errors import (
     SettingsError,
 )
 from mimyria.frame import Array, Frame
-from mimyria.units import ANGSTROM_PER_IPI_BOHR
 from mimyria_driver.ipi.line import Line
 from mimyria_driver.ipi.memory import Memory
 from mimyria_driver.ipi.placing import follows
@@ -42,6 +41,7 @@ from mimyria_driver.ipi.protocol import (
     State,
 )
 from mimyria_driver.ipi.spool import Configuration, Spool
+from mimyria_driver.ipi.units import in_angstrom
 from mimyria_driver.sources import (
     Arrived,
     Ended,
@@ -386,14 +386,7 @@ class IpiClient:
             )
 
     def _sample(self, event: Positions) -> Sample:
-        positions = np.frombuffer(event.positions).reshape(-1, 3)
-        # Columns on the wire, rows here.
-        cell = np.frombuffer(event.cell).reshape(3, 3).T
-        return Sample(
-            self._step,
-            positions * ANGSTROM_PER_IPI_BOHR,
-            cell * ANGSTROM_PER_IPI_BOHR,
-        )
+        return Sample(self._step, *in_angstrom(event.positions, event.cell))
 
     def _repeats_last(self, event: Positions) -> bool:
         """Whether i-PI sends the last frame again, to a client it had lost."""

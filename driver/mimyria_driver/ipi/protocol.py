@@ -6,8 +6,9 @@ The client's side of a conversation, in both framings that i-PI knows:
     consolidated  STATUS [INIT STATUS] POSDATA GETFORCE        (i-PI >= 3.2, default)
 
 After each reply the client asks for INIT again, because only INIT names the bead. Every
-force is an exact zero and is answered at once: the driver watches, it does not act.
-Lengths and cells are those of the wire here: bohr, lattice vectors as columns.
+force is an exact zero. What a client has to say stands in the extra string: the same in
+all replies, or another one in each. Lengths and cells are those of the wire here: bohr,
+lattice vectors as columns.
 
 Source: i-PI 3.3, `ipi/interfaces/sockets.py`; driver protocol of Kapil et al., CPC 236,
 214 (2019).
@@ -102,15 +103,18 @@ _TABLE: Final = {
 class Connection:
     """One conversation with an i-PI server."""
 
-    def __init__(self, extras: bytes = b"", max_atoms: int = MAX_ATOMS) -> None:
+    def __init__(self, extras: bytes | None = b"", max_atoms: int = MAX_ATOMS) -> None:
         """Begin a conversation.
 
         Args:
-            extras: what to send as extra string with every reply; a JSON object.
+            extras: what to send as extra string with every reply; a JSON object. None:
+                each reply waits for `answer`.
             max_atoms: more are refused before their positions are taken in.
         """
         self._max_atoms = max_atoms
         self._extras = extras
+        self._next = extras
+        self._is_asked = False
         self._buffer = bytearray()
         self._outgoing = bytearray()
         self._rid = -1
@@ -144,6 +148,16 @@ class Connection:
             if event is not None:
                 events.append(event)
         return events
+
+    def answer(self, extras: bytes) -> None:
+        """Give the extra string of the reply to the latest `Positions`.
+
+        Args:
+            extras: a JSON object.
+        """
+        self._next = extras
+        if self._is_asked:
+            self._reply()
 
     def take_outgoing(self) -> bytes:
         """The bytes to send, given once."""
@@ -210,6 +224,13 @@ class Connection:
         return 0
 
     def _getforce(self, body: bytes) -> None:
+        self._is_asked = True
+        self._reply()
+
+    def _reply(self) -> None:
+        extras = self._next
+        if extras is None:
+            return  # with `answer`
         self._outgoing += b"".join(
             (
                 _pad("FORCEREADY"),
@@ -217,10 +238,12 @@ class Connection:
                 _INTEGER.pack(self._n_atoms),
                 bytes(24 * self._n_atoms),  # forces
                 bytes(_CELL_BYTES),  # virial
-                _INTEGER.pack(len(self._extras)),
-                self._extras,
+                _INTEGER.pack(len(extras)),
+                extras,
             )
         )
+        self._next = self._extras
+        self._is_asked = False
         # Not READY: only a new INIT tells which bead the next request is about.
         self.state = State.NEEDINIT
 

@@ -115,6 +115,35 @@ def test_any_chunks_give_the_same_as_the_whole(cuts: list[int]) -> None:
     assert answer == ANSWERS[LEGACY] + ANSWERS[CONSOLIDATED]
 
 
+@pytest.mark.parametrize("script", [LEGACY, CONSOLIDATED])
+@pytest.mark.parametrize("early", [True, False])
+def test_a_reply_waits_for_its_own_extra_string(script: bytes, early: bool) -> None:
+    connection = Connection(None)
+    asked, getforce = script[:-12], script[-12:]
+    for extras in (b"{}", b'{"BEC": [[1.0]]}'):
+        events, answer = feed(connection, [asked])
+        check(events)
+        if early:
+            connection.answer(extras)
+        _, more = feed(connection, [getforce])
+        if not early:
+            assert more == b""
+            connection.answer(extras)
+            more = connection.take_outgoing()
+        before = ANSWERS[script].removesuffix(REPLY)
+        end = struct.pack("=i", len(extras)) + extras
+        assert answer + more == before + REPLY[: -len(b"{}") - 4] + end
+
+
+def test_the_extra_string_of_one_reply_is_never_sent_with_the_next() -> None:
+    connection = Connection(None)
+    feed(connection, [CONSOLIDATED])
+    connection.answer(b"{}")
+    connection.take_outgoing()
+    _, answer = feed(connection, [CONSOLIDATED])
+    assert answer == header("NEEDINIT") + header("READY")
+
+
 @pytest.mark.parametrize("before", [b"", LEGACY, header("STATUS") + init()])
 def test_exit_ends_the_conversation_in_every_state(before: bytes) -> None:
     connection = Connection()

@@ -1,0 +1,81 @@
+"""The command `python -m mimyria_driver.inprocess`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mimyria.cli.parsing import Parser
+from mimyria.errors import SettingsError
+from mimyria_driver.inprocess.engine import IpiEngine
+from mimyria_driver.inprocess.hook import hooked
+from mimyria_driver.lammps.engine import HookError
+from mimyria_driver.lammps.options import parse_options
+from mimyria_driver.lammps.sender import Sender, write_line
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command of this module."""
+    chosen = _parse(arguments)
+    from ipi.engine.simulation import Simulation
+    from ipi.utils.softexit import softexit
+
+    try:
+        options = parse_options(" ".join(chosen.options))
+    except HookError as error:
+        write_line(str(error))
+        return SettingsError.exit_code
+    with chosen.input.open() as file:
+        simulation = Simulation.load_from_xml(
+            file, request_banner=True, sockets_prefix=chosen.sockets_prefix
+        )
+    try:
+        elements = IpiEngine(simulation).elements
+        sender = Sender(chosen.endpoint, elements, chosen.stride, options=options)
+        hooked(simulation, sender, chosen.stride)
+    except HookError as error:
+        _give_up(error)
+    softexit.hard_exit = True  # as the command i-pi has it
+    simulation.run()
+    softexit.trigger(status=simulation.exit_status, message=simulation.exit_message)
+    return 0
+
+
+def _give_up(error: HookError) -> NoReturn:
+    """End i-PI, whose threads would keep the process alive."""
+    from ipi.utils.softexit import softexit
+
+    write_line(str(error))
+    softexit.cleanup(status="bad", message=" @ mimyria: no frames can be sent.")
+    sys.stdout.flush()
+    os._exit(SettingsError.exit_code)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m mimyria_driver.inprocess",
+        description="Run i-PI with a hook that streams to a driver of LAMMPS' kind.",
+    )
+    add = parser.add_argument
+    add("input", type=Path, help="input.xml, or a checkpoint")
+    add("--endpoint", required=True, help="of the driver: its address, or its file")
+    add("--stride", type=int, default=1, help="MD steps between frames (default: 1)")
+    add("-S", "--sockets-prefix", help="as i-pi has it")
+    add(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what to do while the driver is away, as policy=spill wait=60",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Hook: what i-PI does beside writing its outputs; never an error into its dynamics.
+
+i-PI's handler of signals leaves the main thread where it is, which may wait for a
+driver that is away. So a signal interrupts that wait, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import traceback
+from types import FrameType
+from typing import Any
+
+from mimyria_driver.inprocess.engine import IpiEngine
+from mimyria_driver.lammps.engine import HookError
+from mimyria_driver.lammps.sender import Sender, write_line
+
+__all__ = ["hooked"]
+
+
+class _Interrupted(BaseException):
+    """A signal came while the driver was waited for."""
+
+
+class _Hook:
+    """What is done where outputs are written; never an error into i-PI."""
+
+    def __init__(self, simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
+        self._simulation = simulation
+        self._engine = IpiEngine(simulation)
+        self._sender = sender
+        self._stride = stride
+        self._is_over = False
+        self._is_waiting = False
+        self._before: dict[int, Any] = {}
+
+    def sample(self, step: int) -> None:
+        """Send the frame of a step, if it is a sampled one."""
+        if self._is_over or step % self._stride:
+            return
+        self._engine.step = step
+        self._is_waiting = True
+        try:
+            self._sender.sample(self._engine)  # type: ignore[arg-type]
+        except _Interrupted:
+            # A run that goes on from this step begins with its frame.
+            self._is_over = True
+            _end_softly()
+        except Exception as error:
+            self._is_over = True
+            if not isinstance(error, HookError):
+                traceback.print_exc()
+            write_line(f"{error} {self._sender.consequence}")
+            self._sender.detach(str(error))
+            if self._sender.options.policy in ("stop", "abort"):
+                _end_softly()
+        finally:
+            self._is_waiting = False
+        if self._sender.stopping:
+            _end_softly()
+
+    def finish(self) -> None:
+        """After i-PI's own last things: wait until all frames are safe."""
+        self._is_waiting = not self._is_over
+        with contextlib.suppress(_Interrupted):
+            if not self._is_over:
+                self._sender.finish()
+        self._is_waiting = False
+        self._sender.close()
+
+    def listen(self) -> None:
+        """Let a signal end a wait for the driver, which i-PI's own handler does not."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        before = self._before[number]
+        if callable(before):
+            before(number, frame)
+        if self._is_waiting:
+            raise _Interrupted
+
+
+def hooked(simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
+    """Let a loaded simulation send frames while it runs.
+
+    Raises:
+        HookError: its frames cannot be sent.
+    """
+    from ipi.utils.softexit import softexit
+
+    hook = _Hook(simulation, sender, stride)
+    write_outputs = simulation.write_outputs
+
+    def write_all() -> None:
+        # Before i-PI writes a checkpoint: with the option barrier all is safe then.
+        # In this thread, where a signal ends the wait for a driver that is away.
+        hook.sample(simulation.step + 1)
+        write_outputs()
+
+    simulation.write_outputs = write_all
+    softexit.register_function(hook.finish)
+    hook.listen()
+    if simulation.step > 0:
+        # A checkpoint: i-PI writes nothing for its step, which the driver may lack.
+        hook.sample(simulation.step)
+
+
+def _end_softly() -> None:
+    """Ask i-PI to end after this step, with its RESTART."""
+    from ipi.utils.softexit import softexit
+
+    # It would leave this thread at once, before the outputs of the step.
+    with contextlib.suppress(SystemExit):
+        softexit.trigger(message=" @ mimyria: the driver is away.")
