@@ -30,7 +30,7 @@ TIME_STEP = 0.5
 N_ATOMS = 8
 N_DIFFERENT = 997
 MASS = 1.008
-LOOKS = 100
+LOOKS = 400
 RESOLUTION = 100.0
 """cm⁻¹: so few lags that all places for blocks have been used after 8192 frames."""
 TENSORS = Tensors(
@@ -41,7 +41,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage:
-    """What this process uses, looked at a hundred times in a run.
+    """What this process uses, looked at 400 times in a run.
 
     Each time with and without the free memory that the C library keeps for later: what
     a process holds is known to a few pages, what is kept changes by megabytes.

@@ -73,14 +73,13 @@ def soak(folder: Path, n_frames: int, timeout: float) -> dict[str, np.ndarray]:
 
 
 def slope_of(times: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """Least-squares slope and its standard error, from the means of a few pieces.
+    """Least-squares slope and its standard error, from the least value of each piece.
 
-    Neighbouring values are not independent; means of tenths of a run are, nearly.
+    A result or a batch that is just being made comes and goes: the least of a tenth of
+    a run is what stays, and a leak is in it as in every value.
     """
-    x, y = (
-        np.array([piece.mean() for piece in np.array_split(each, PIECES)])
-        for each in (times, values)
-    )
+    x = np.array([piece.mean() for piece in np.array_split(times, PIECES)])
+    y = np.array([piece.min() for piece in np.array_split(values, PIECES)])
     (slope, offset), spread = np.polyfit(x, y, 1), np.sum((x - x.mean()) ** 2)
     rest = y - slope * x - offset
     return float(slope), float(np.sqrt(np.sum(rest**2) / (PIECES - 2) / spread))
