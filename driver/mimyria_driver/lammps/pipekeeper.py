@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import sys
+import time
 
 __all__ = ["DRAIN", "HOLD", "LEAVE", "NOBODY", "OVER", "PipeKeeper"]
 
@@ -29,6 +30,7 @@ OVER = "over"
 _CONTROL, _READY = 100, 101
 _NULL = "/dev/null"
 _LOOK = 200  # ms between two looks for a driver
+_SURE = 5  # looks: the lock of one that was killed goes a little later than its pipes
 _PIECE = 1 << 20
 
 
@@ -96,9 +98,14 @@ def _keep(path: str, spool: str) -> None:
         told = HOLD  # the driver had not looked yet
     if told not in (HOLD, DRAIN):
         return
-    while not _another_reads(pipe):
-        events = _ready(pipe, select.POLLIN if told == DRAIN else 0, _LOOK)
-        if not events:
+    n_locked = 0
+    while n_locked < _SURE:
+        if _is_locked(pipe):
+            n_locked += 1
+            time.sleep(_LOOK / 1000)
+            continue
+        n_locked = 0
+        if not _ready(pipe, select.POLLIN if told == DRAIN else 0, _LOOK):
             continue
         is_over = not os.read(pipe, _PIECE) if told == DRAIN else _save(pipe, spool)
         if is_over:
@@ -112,7 +119,7 @@ def _ready(pipe: int, what: int, milliseconds: int) -> bool:
     return bool(poller.poll(milliseconds))
 
 
-def _another_reads(pipe: int) -> bool:
+def _is_locked(pipe: int) -> bool:
     """Whether a driver has locked the pipe; it has it open by then."""
     try:
         fcntl.flock(pipe, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,7 +137,7 @@ def _save(pipe: int, spool: str) -> bool:
     try:
         fcntl.flock(pipe, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     numbers = [int(name) for name in os.listdir(spool) if name.isdigit()]
     path = os.path.join(spool, f"{max(numbers, default=0) + 1:08d}")
     part = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
