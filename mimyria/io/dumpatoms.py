@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,7 +78,7 @@ def atoms_of(snapshot: Snapshot, style: str) -> Atoms:
         )
     velocities = None
     if all(name in columns for name in _VELOCITIES):
-        picked = values[:, [columns[name] for name in _VELOCITIES]]
+        picked = _picked(values, columns, _VELOCITIES)
         velocities = picked * (femtosecond / angstrom)
     length = 1.0 / angstrom
     return Atoms(
@@ -143,9 +143,17 @@ def _masses(values: Array, columns: dict[str, int], style: str) -> Array | None:
     return np.ascontiguousarray(values[:, columns["mass"]])
 
 
+def _picked(values: Array, columns: dict[str, int], names: Sequence[str]) -> Array:
+    """(n_atoms, len(names)), with rows one behind the other in memory.
+
+    Sums over atoms then round as they do for frames of any other source.
+    """
+    return np.ascontiguousarray(values[:, [columns[name] for name in names]])
+
+
 def _positions(values: Array, columns: dict[str, int], snapshot: Snapshot) -> Array:
     for names, scaled in _POSITIONS:
         if all(name in columns for name in names):
-            picked = values[:, [columns[name] for name in names]]
+            picked = _picked(values, columns, names)
             return picked @ snapshot.cell + snapshot.origin if scaled else picked
     raise FormatError("the dump has no columns x y z (or xu, xs, xsu) of positions.")
