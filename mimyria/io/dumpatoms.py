@@ -76,19 +76,21 @@ def atoms_of(snapshot: Snapshot, style: str) -> Atoms:
             f"step {snapshot.step}: the id {ids[twice[0]]} stands twice; ids must be "
             "unique. Use `reset_atoms id` in LAMMPS."
         )
-    velocities = None
-    if all(name in columns for name in _VELOCITIES):
-        picked = _picked(values, columns, _VELOCITIES)
-        velocities = picked * (femtosecond / angstrom)
-    length = 1.0 / angstrom
-    return Atoms(
-        ids,
-        _whole(snapshot, columns["type"], "type")[order],
-        _masses(values, columns, style),
-        _positions(values, columns, snapshot) * length,
-        velocities,
-        snapshot.cell * length,
-    )
+    # What is not finite is for the checks of frames to refuse.
+    with np.errstate(all="ignore"):
+        velocities = None
+        if all(name in columns for name in _VELOCITIES):
+            picked = _picked(values, columns, _VELOCITIES)
+            velocities = picked * (femtosecond / angstrom)
+        length = 1.0 / angstrom
+        return Atoms(
+            ids,
+            _whole(snapshot, columns["type"], "type")[order],
+            _masses(values, columns, style),
+            _positions(values, columns, snapshot) * length,
+            velocities,
+            snapshot.cell * length,
+        )
 
 
 def factors_of(style: str) -> tuple[float, float]:
