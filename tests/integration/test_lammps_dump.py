@@ -16,7 +16,9 @@ import pytest
 
 from mimyria.io.trajectory import Trajectory
 from mimyria.units import BOLTZMANN
+from mimyria_driver.assembly import build_source
 from mimyria_driver.lammps.dumpsource import DumpSource, open_dump
+from mimyria_driver.settings import load_settings
 from mimyria_driver.sources import Arrived, Ended, Event, Started
 
 pytestmark = pytest.mark.engine
@@ -295,10 +297,10 @@ def test_the_shipped_input_streams_water(
             INPUTS / name, short_directory / name, ignore=lambda *_: ["spectrum"]
         )
     folder = short_directory / "water-dump"
-    (folder / "spectrum").mkdir()
-    source = open_dump(
-        folder / "frames.bin", folder / "spectrum", ("1=O", "2=H"), 0.5, 4
-    )
+    settings = load_settings(folder / "run.toml")
+    settings.run.directory.mkdir()
+    source = build_source(settings)
+    assert isinstance(source, DumpSource)
     process = start(
         [
             *(lammps_program, "-in", "in.lammps"),

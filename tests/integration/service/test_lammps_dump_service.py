@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGPIPE, SIGTERM
 
 import analytic
 import numpy as np
@@ -161,6 +161,30 @@ def test_killed_or_stopped_driver_misses_nothing_of_a_real_run(
     result = read_result(folder / "spectrum" / "spectrum.h5")
     assert result.provenance["segments"] == 1
     assert 200 < result.provenance["kinetic_temperature"] < 400
+
+
+@pytest.mark.slow
+def test_a_run_that_is_refused_ends_lammps_and_the_driver_says_why(
+    lammps_program, engine_environment, short_directory
+):
+    folder = make_folder(short_directory)
+    text = (folder / "in.lammps").read_text()
+    # Oxygen where the driver was told hydrogen.
+    (folder / "in.lammps").write_text(
+        text.replace("# Production", "mass 1 1.008\nmass 2 15.999\n# Production")
+    )
+    driver = start_driver(folder)
+    wait_for_pipe(folder)
+    lammps = start_lammps(lammps_program, engine_environment, folder)
+    try:
+        _, errors = driver.communicate(timeout=TIMEOUT)
+        lammps.communicate(timeout=TIMEOUT)
+    finally:
+        end(driver, lammps)
+    assert driver.returncode not in (0, 75)
+    assert b"Atoms of type 1 have the mass 1.008, but O has 15.999" in errors
+    assert lammps.returncode == -SIGPIPE
+    assert not (folder / "spectrum" / "journal").exists()
 
 
 @pytest.mark.slow
