@@ -23,8 +23,8 @@ from mimyria_driver.lammps.pipekeeper import OVER
 
 __all__ = ["PipeSpool"]
 
-_PART: Final = 1 << 23
-"""Bytes after which a new part begins."""
+_PART: Final = 1 << 20
+"""Bytes after which a new part begins; about as many come again to the next driver."""
 _PIECE: Final = 1 << 20
 _UNITS: Final = "units"
 

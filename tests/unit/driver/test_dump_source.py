@@ -588,3 +588,73 @@ def test_a_signal_of_the_terminal_does_not_end_the_keeper(path, folder, writers)
     collect(source)
     assert writer.wait(timeout=TIMEOUT) == 0
     source.close()
+
+
+READER = """
+import os, sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from mimyria_driver.lammps.dumpsource import open_dump
+from mimyria_driver.sources import Arrived, Ended, Started
+source = open_dump(Path(sys.argv[1]), Path(sys.argv[2]), ("1=O", "2=H"), 0.5, 4)
+lines = Path(sys.argv[3]).read_text().splitlines()
+last = int(lines[-1].split()[0]) if lines else -1
+journal = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND)
+n = 0
+while True:
+    for event in source.receive():
+        if isinstance(event, Started):
+            source.accept(-1)
+        elif isinstance(event, Ended):
+            os.write(journal, b"end\\n")
+            source.close()
+            sys.exit()
+        else:
+            frame = event.frame
+            if frame.step > last:
+                line = f"{{frame.step}} {{float(frame.positions.sum())!r}}\\n"
+                os.write(journal, line.encode())
+            n += 1
+            if n % 7 == 0:
+                source.acknowledge(frame.step)
+    time.sleep(0.0005)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_at_any_moment_lose_no_frame_and_damage_none(path, folder, writers, seed):
+    """A driver that writes down what it does not have yet, and then acknowledges it."""
+    rng = np.random.default_rng(seed)
+    raw, numbers = stream(20_000, seed=seed)
+    os.mkfifo(path, 0o600)
+    journal = folder.parent / "journal"
+    journal.touch()
+    command = [sys.executable, "-c", READER.format(path=sys.path)]
+    arguments = [str(path), str(folder), str(journal)]
+    writer, n_kills = None, 0
+    while not journal.read_text().endswith("end\n"):
+        reader = subprocess.Popen([*command, *arguments])
+        writers.append(reader)
+        if writer is None:
+            writer = write(writers, path, b"".join(raw), piece=3000, pause=0.001)
+        size = journal.stat().st_size
+        goal = size + rng.integers(1, 60_000)
+        until(
+            lambda goal=goal, reader=reader: (
+                journal.stat().st_size > goal or reader.poll() is not None
+            )
+        )
+        reader.kill()
+        reader.wait()
+        n_kills += 1
+    assert writer.wait(timeout=TIMEOUT) == 0
+    assert n_kills > 10
+    lines = journal.read_text().splitlines()[:-1]
+    found = [line.split() for line in lines]
+    expected = []
+    for table in numbers:
+        order = np.argsort(table[:, 0])
+        expected.append(np.ascontiguousarray(table[order, 2:5]).sum())
+    assert [int(step) for step, _ in found] == [4 * n for n in range(len(numbers))]
+    assert [float(each) for _, each in found] == expected
