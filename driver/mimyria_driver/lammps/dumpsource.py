@@ -184,7 +184,7 @@ class DumpSource:
             self._over = True
             self._parser.finish()
             self._say_skipped()
-            if not self._n_runs:
+            if not self._n_runs and self._stream.units is None:
                 raise FormatError("the dump holds no frame. Look at the log of LAMMPS.")
             self._queue.append((Ended("LAMMPS has closed the dump"), -1))
             return

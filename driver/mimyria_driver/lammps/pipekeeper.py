@@ -11,6 +11,7 @@ a quick start: it needs the standard library alone, not mimyria.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -77,19 +78,22 @@ class PipeKeeper:
         """What to do when this process is gone."""
         if what != self._told:
             self._told = what
-            os.write(self._control, what)
+            with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+                os.write(self._control, what)
 
     def release(self) -> None:
         """This process has let go of the pipe."""
         os.close(self._control)
-        os.waitpid(self._process, os.WNOHANG)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._process, os.WNOHANG)
 
 
 def _keep(path: str, spool: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    os.write(_READY, b"!")
+    with contextlib.suppress(OSError):  # the driver may be gone already
+        os.write(_READY, b"!")
     os.close(_READY)
     told = NOBODY
     while said := os.read(_CONTROL, 1):  # ends when the driver is gone
@@ -107,9 +111,11 @@ def _keep(path: str, spool: str) -> None:
         n_locked = 0
         if not _ready(pipe, select.POLLIN if told == DRAIN else 0, _LOOK):
             continue
-        is_over = not os.read(pipe, _PIECE) if told == DRAIN else _save(pipe, spool)
-        if is_over:
-            return
+        try:
+            if not os.read(pipe, _PIECE) if told == DRAIN else _save(pipe, spool):
+                return
+        except BlockingIOError:
+            continue  # another LAMMPS has come
 
 
 def _ready(pipe: int, what: int, milliseconds: int) -> bool:
@@ -132,26 +138,41 @@ def _is_locked(pipe: int) -> bool:
 def _save(pipe: int, spool: str) -> bool:
     """LAMMPS has left: what it wrote last becomes the last part of the spool.
 
-    Whether that is all: a driver may have come, or another LAMMPS.
+    Whether that was done; else a driver has come.
+
+    Raises:
+        BlockingIOError: another LAMMPS has come.
     """
     try:
         fcntl.flock(pipe, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    numbers = [int(name) for name in os.listdir(spool) if name.isdigit()]
-    path = os.path.join(spool, f"{max(numbers, default=0) + 1:08d}")
+    known = os.listdir(spool)
+    last = max((int(name) for name in known if name.isdigit()), default=0)
+    path = os.path.join(spool, f"{last + 1:08d}")
     part = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         while data := os.read(pipe, _PIECE):
-            while data:
-                data = data[os.write(part, data) :]
-    except BlockingIOError:
-        fcntl.flock(pipe, fcntl.LOCK_UN)
-        return False
+            _write(part, data)
     finally:
+        n_bytes = os.fstat(part).st_size
         os.close(part)
-    os.close(os.open(os.path.join(spool, OVER), os.O_WRONLY | os.O_CREAT, 0o600))
+        if not n_bytes:
+            os.unlink(path)
+        fcntl.flock(pipe, fcntl.LOCK_UN)
+    if n_bytes or any(os.path.getsize(os.path.join(spool, name)) for name in known):
+        over = os.path.join(spool, OVER)
+        os.close(os.open(over, os.O_WRONLY | os.O_CREAT, 0o600))
     return True
+
+
+def _write(part: int, data: bytes) -> None:
+    """Write all of it, as soon as there is room."""
+    while data:
+        try:
+            data = data[os.write(part, data) :]
+        except OSError:
+            time.sleep(_LOOK / 1000)
 
 
 if __name__ == "__main__":

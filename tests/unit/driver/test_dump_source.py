@@ -1,13 +1,14 @@
 """Frames of a dump through a real pipe, with writers and drivers that die."""
 
 import errno
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+import termios
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -295,9 +296,8 @@ def test_a_driver_that_is_killed_before_it_looked_leaves_a_keeper(
 ):
     raw, numbers = stream(400)
     source = open_source(path, folder)
-    time.sleep(0.5)  # its keeper is a process that has to start
     writer = write(writers, path, b"".join(raw))
-    until(lambda: writer_waits(writer))
+    until(lambda: waiting_bytes(source) > 0)
     die(source)
     time.sleep(0.3)
     source = open_source(path, folder)
@@ -306,13 +306,51 @@ def test_a_driver_that_is_killed_before_it_looked_leaves_a_keeper(
     source.close()
 
 
-def writer_waits(process):
-    """Whether a process sleeps in a full pipe."""
-    try:
-        where = Path(f"/proc/{process.pid}/wchan").read_text()
-    except OSError:
-        where = "pipe_write"
-    return "pipe" in where or (time.sleep(0.5) or True)
+def test_a_lammps_that_ends_behind_the_last_frame_ends_the_next_driver(path, folder):
+    raw, _ = stream(5)
+    source = open_source(path, folder)
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(b"".join(raw))
+        assert len(frames_of(collect(source, n_frames=5))) == 5
+        die(source)
+    until(lambda: (folder / "pipe" / "over").exists())
+    source = open_source(path, folder)
+    assert [type(each) for each in collect(source)] == [Ended]
+    source.close()
+    assert not list(folder.iterdir())
+
+
+def test_a_lammps_that_came_and_wrote_nothing_is_waited_for_again(path, folder):
+    source = open_source(path, folder)
+    path.open("wb").close()
+    assert source.receive() == []
+    die(source)
+    time.sleep(0.3)
+    source = open_source(path, folder)
+    path.open("wb").close()
+    assert source.receive() == []
+    raw, _ = stream(5)
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(b"".join(raw))
+    assert len(frames_of(collect(source))) == 5
+    source.close()
+
+
+def test_a_keeper_that_was_killed_does_no_harm_to_the_driver(path, folder, writers):
+    source = open_source(path, folder)
+    process = source._source._keeper._process
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    raw, numbers = stream(40)
+    write(writers, path, b"".join(raw))
+    check_numbers(frames_of(collect(source)), numbers)
+    source.close()
+
+
+def waiting_bytes(source):
+    """What is in the pipe and was not read."""
+    raw = fcntl.ioctl(source._source._lock, termios.FIONREAD, bytes(4))
+    return int.from_bytes(raw, sys.byteorder)
 
 
 def test_after_a_stop_lammps_waits_and_after_an_end_it_goes_on_alone(
