@@ -166,10 +166,10 @@ class Pipe:
 
     def _end(self) -> bytes | None:
         """Nobody has the pipe open for writing."""
+        self._keeper.tell(NOBODY)
         if self._heard:
             return b""
         # Not yet. Who opened it and left without a word must not wake us for ever.
-        self._keeper.tell(NOBODY)
         os.close(self._descriptor)
         self._descriptor = os.open(self._path, _FLAGS)
         return None

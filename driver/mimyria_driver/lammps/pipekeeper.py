@@ -102,6 +102,7 @@ def _keep(path: str, spool: str) -> None:
         told = HOLD  # the driver had not looked yet
     if told not in (HOLD, DRAIN):
         return
+    _feign_writer(pipe)
     n_locked = 0
     while n_locked < _SURE:
         if _is_locked(pipe):
@@ -116,6 +117,16 @@ def _keep(path: str, spool: str) -> None:
                 return
         except BlockingIOError:
             continue  # another LAMMPS has come
+
+
+def _feign_writer(pipe: int) -> None:
+    """Open the pipe for writing and close it, so that it counts as left.
+
+    The system reports a hang-up only of writers that were there since we opened it; one
+    that had left before would be waited for for ever. Other writers make no difference.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK))
 
 
 def _ready(pipe: int, what: int, milliseconds: int) -> bool:

@@ -24,6 +24,7 @@ from mimyria.errors import (
     UnitError,
 )
 from mimyria_driver.lammps.dumpsource import open_dump
+from mimyria_driver.lammps.pipekeeper import PipeKeeper
 from mimyria_driver.lammps.pipespool import PipeSpool
 from mimyria_driver.sources import Arrived, Ended, Started
 from tests.binary_dumps import COLUMNS, frame, stream, tables
@@ -125,6 +126,28 @@ def until(condition):
             return
         time.sleep(0.02)
     pytest.fail("it did not come to that")
+
+
+@pytest.fixture(autouse=True)
+def no_keeper_is_left(monkeypatch):
+    """Whatever has happened: when nobody writes and no driver is there, all leave."""
+    started = []
+    begin = PipeKeeper.__init__
+
+    def note(self, *arguments):
+        begin(self, *arguments)
+        started.append(self._process)
+
+    monkeypatch.setattr(PipeKeeper, "__init__", note)
+    yield
+    until(lambda: all(map(has_ended, started)))
+
+
+def has_ended(process):
+    try:
+        return os.waitpid(process, os.WNOHANG)[0] == process
+    except ChildProcessError:
+        return True
 
 
 def check_numbers(found, numbers):
