@@ -45,7 +45,7 @@ test: install-dev ## the test suite (engines that are not installed are skipped,
 test-slow: install-dev ## what takes longer than ten seconds a test
 	$(PYTEST) -m "slow and not soak"
 
-fuzz: install-dev ## mutated messages for the wire and for i-PI's protocol; FUZZ=1000000 inputs each
+fuzz: install-dev ## mutated messages for the wire, i-PI's protocol and dumps; FUZZ=1000000 inputs each
 	$(BIN)/python tests/fuzz/fuzzing.py --inputs $(FUZZ)
 
 soak: install-dev ## long runs and many faults: most of an hour

@@ -41,6 +41,7 @@ __all__ = [
     "HARTREE_PER_KELVIN",
     "HC_OVER_KB",
     "IR_CONSTANT",
+    "LAMMPS_UNITS",
     "MOLAR_VOLUME_FACTOR",
     "NAPERIAN_MOLAR_CONSTANT",
     "PGT_UNIT",
@@ -78,6 +79,19 @@ HARTREE_PER_KELVIN: Final = codata.physical_constants["kelvin-hartree relationsh
 FS_PER_IPI_TIME: Final = 1.0 / 41.341373
 # Likewise: an Å in i-PI's input must come back as the same Å.
 ANGSTROM_PER_IPI_BOHR: Final = 1.0 / 1.8897261
+
+# Length and time of 1 Å and 1 fs in each unit style, as LAMMPS itself says them (its
+# globals `angstrom` and `femtosecond`), with its own bohr. Velocities are the one over
+# the other in every style, for `electron` too, whose manual says otherwise.
+LAMMPS_UNITS: Final = {
+    "real": (1.0, 1.0),
+    "metal": (1.0, 1e-3),
+    "electron": (1.88972612, 1.0),
+    "si": (1e-10, 1e-15),
+    "cgs": (1e-8, 1e-15),
+    "micro": (1e-4, 1e-9),
+    "nano": (0.1, 1e-6),
+}
 
 SPEED_OF_LIGHT: Final = codata.c * 1e2 * 1e-15
 """Speed of light in cm/fs."""

@@ -42,6 +42,17 @@ def build_source(settings: Settings) -> Source:
             bind_any=source.bind_any,
         )
     assert source.time_step is not None
+    if source.kind == "lammps-dump":
+        from mimyria_driver.lammps.dumpsource import open_dump
+
+        assert source.path is not None
+        return open_dump(
+            source.path,
+            settings.run.directory,
+            source.types,
+            source.time_step,
+            source.stride,
+        )
     if source.kind == "ipi":
         from mimyria_driver.ipi.client import IpiClient
 

@@ -19,7 +19,7 @@ from mimyria.frame import Array, Frame
 from mimyria.io.compressed import TextSource
 from mimyria.io.layouts import velocity_factor
 
-__all__ = ["read_lammps_dump"]
+__all__ = ["read_lammps_dump", "restricted_box"]
 
 _STYLES: Final = {"real": "Angstrom/fs", "metal": "Angstrom/ps"}
 """Unit of velocities of the unit styles whose positions are in Å."""
@@ -218,11 +218,21 @@ def _box(words: str, lines: list[str]) -> tuple[Array, Array]:
     rows = np.array([line.split() for line in lines], np.float64)
     if words.startswith("abc"):  # general triclinic: vectors, then the origin
         return rows[:, 3].copy(), rows[:, :3].copy()
-    low, high = rows[:, 0].copy(), rows[:, 1].copy()
-    xy, xz, yz = rows[:, 2] if rows.shape[1] == 3 else np.zeros(3)
-    # The bounds of a triclinic box are those of an upright one around it.
-    low -= [min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0]
-    high -= [max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0]
+    tilts = rows[:, 2].copy() if rows.shape[1] == 3 else np.zeros(3)
+    return restricted_box(rows[:, 0], rows[:, 1], tilts)
+
+
+def restricted_box(low: Array, high: Array, tilts: Array) -> tuple[Array, Array]:
+    """Origin and cell (rows are lattice vectors) of a box as dumps give it.
+
+    Args:
+        low: (3,) — lower bounds, which are those of an upright box around a tilted one.
+        high: (3,) — upper bounds.
+        tilts: (3,) — xy, xz, yz.
+    """
+    xy, xz, yz = tilts
+    low = low - [min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0]
+    high = high - [max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0]
     cell: Array = np.diag(high - low)
     cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz
     return low, cell

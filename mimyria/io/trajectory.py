@@ -8,6 +8,7 @@ from typing import Final
 
 from mimyria.errors import FormatError, SettingsError
 from mimyria.frame import Frame
+from mimyria.io.binarydump import BinaryDumpSource
 from mimyria.io.compressed import TextSource, bare_suffix
 from mimyria.io.extxyz import read_frames
 from mimyria.io.h5md import H5mdSource
@@ -19,6 +20,7 @@ FORMATS: Final = {
     "extxyz": (".extxyz", ".xyz"),
     "lammps": (".dump", ".lammpstrj", ".lammpsdump"),
     "h5md": (".h5md", ".h5", ".hdf5"),
+    "lammps-binary": (".bin",),
 }
 """Formats, and the endings that stand for them; text may also end in .gz, .xz, .zst."""
 
@@ -59,9 +61,14 @@ class Trajectory:
             raise SettingsError(
                 f"the format must be one of {', '.join(FORMATS)}, not '{self.kind}'."
             )
-        self._source: TextSource | H5mdSource
+        self._source: TextSource | H5mdSource | BinaryDumpSource
         if self.kind == "h5md":
             self._source = H5mdSource(
+                self.path, velocities_unit=velocities_unit, elements=elements
+            )
+            frames = self._source.frames()
+        elif self.kind == "lammps-binary":
+            self._source = BinaryDumpSource(
                 self.path, velocities_unit=velocities_unit, elements=elements
             )
             frames = self._source.frames()

@@ -1,4 +1,4 @@
-"""Mutated messages for the wire, the run card and i-PI's protocol.
+"""Mutated messages for the wire, the run card, i-PI's protocol and binary dumps.
 
     python fuzzing.py [--inputs N] [--seed S] [--target NAME ...]
 
@@ -23,6 +23,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from mimyria.errors import FormatError, FrameError, UnitError
+from mimyria.io.dumpatoms import atoms_of
+from mimyria.io.lammpsbinary import DumpParser
 from mimyria_driver.ipi.protocol import Connection, IpiProtocolError
 from mimyria_driver.wire import (
     Kind,
@@ -37,6 +40,9 @@ from mimyria_driver.wire import (
     unpack_card,
     unpack_json,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.binary_dumps import stream
 
 ROOM = 48 << 20
 CARD = RunCard("LAMMPS 1", "real", ("O", "H"), 0.5, 4, 1.0, 1.0, (1, 1, 0))
@@ -230,10 +236,41 @@ def ipi(rng: random.Random) -> str:
     return "decoded"
 
 
+DUMP = b"".join(stream(3)[0])
+# Counts in the head of the first frame: atoms, kind, columns, chunks, size of a chunk.
+COUNTS = ((34, 8), (42, 4), (118, 4), (122, 4), (139, 4), (165, 4), (169, 4))
+
+
+def dump(rng: random.Random) -> str:
+    """One binary dump, in pieces of any size, with and without mending."""
+    data = DUMP
+    if rng.random() < 0.5:
+        at, size = rng.choice(COUNTS)
+        number = rng.choice(EDGES) * rng.choice((1, 1, -1, 2**20))
+        data = data[:at] + (number % 256**size).to_bytes(size, "little")
+        data += DUMP[at + size :]
+    for _ in range(rng.randrange(0, 5)):
+        data = mutated_bytes(rng, data)
+    parser = DumpParser(mends=rng.random() < 0.5)
+    found, at = 0, 0
+    try:
+        while at < len(data):
+            size = rng.choice((1, 30, 100, 10_000))
+            for snapshot in parser.feed(data[at : at + size]):
+                atoms_of(snapshot, "real")
+                found += 1
+            at += size
+        parser.finish()
+    except (FormatError, FrameError, UnitError):
+        return "refused"
+    return "decoded" if found else "refused"
+
+
 TARGETS: dict[str, Callable[[random.Random], str]] = {
     "wire": wire,
     "card": card,
     "ipi": ipi,
+    "dump": dump,
 }
 
 

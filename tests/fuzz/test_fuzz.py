@@ -19,7 +19,9 @@ def fuzzed(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("target", "inputs"), [("wire", 50_000), ("ipi", 25_000)])
+@pytest.mark.parametrize(
+    ("target", "inputs"), [("wire", 50_000), ("ipi", 25_000), ("dump", 8_000)]
+)
 def test_mutated_messages_are_decoded_or_refused(target: str, inputs: int) -> None:
     done = fuzzed("--inputs", str(inputs), "--seed", "1", "--target", target)
     assert done.returncode == 0, done.stdout + done.stderr

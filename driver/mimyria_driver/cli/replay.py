@@ -20,6 +20,7 @@ Send stored trajectories through the very same service. They must hold velocitie
                                   velocities_unit="Angstrom/fs" in the comment line
   LAMMPS dump (.dump, .lammpstrj) columns id, type or element, x y z, vx vy vz; with
                                   `dump_modify ... units yes`
+  the same, binary (.bin)         columns id, type, x y z, vx vy vz
   H5MD (.h5md, .h5)               with the attributes unit
 
 Text may be compressed (.gz, .bz2, .xz, .zst). Several trajectories of the same atoms
@@ -37,7 +38,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "replay", "serve a stored trajectory", _REPLAY)
     add = parser.add_argument
     add("trajectory", type=Path, nargs="+", help="files with velocities")
-    add("--format", help="extxyz, lammps or h5md (default: by the ending)")
+    add(
+        "--format",
+        help="extxyz, lammps, h5md or lammps-binary (default: by the ending)",
+    )
     add(
         "--types",
         nargs="+",

@@ -9,26 +9,21 @@ atoms sorted by id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from mimyria.errors import FrameError
 from mimyria.frame import Array, Frame
+from mimyria_driver.lammps.elements import numbers_of
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.wire import Kind, Message, RunCard, unpack_box, unpack_card
 
-__all__ = ["MASS_TOLERANCE", "Session"]
-
-MASS_TOLERANCE = 0.1
-"""How far a mass may be from that of its element, amu; catches types in wrong order."""
+__all__ = ["Session"]
 
 _MAX_PENDING = 64  # steps, far above any window
 _CLOCK = 1e-6  # how far a time may be from step x time step, relative
 _MAX_STEP = 2**53  # above, a time is no longer exact
-_DEUTERIUM = ("D", 1, 2.014)
 _Ids = NDArray[np.int64]
 
 
@@ -55,7 +50,8 @@ class Session:
         _check_ids(self._ids, self.n_atoms)
         types = _concatenate(greetings, 2, np.dtype("<i4"))[order]
         masses = _concatenate(greetings, 3, np.dtype("<f8"))[order].astype(np.float64)
-        self._numbers = _numbers(self.card.elements, types, masses)
+        elements = {kind: each for kind, each in enumerate(self.card.elements, 1)}
+        self._numbers, _ = numbers_of(types.astype(np.int64), elements, masses)
         self.description = RunDescription(
             self.card.engine,
             self._numbers,
@@ -191,45 +187,3 @@ def _concatenate(
 def _vectors(messages: list[Message], part: int) -> Array:
     flat = _concatenate(messages, part, np.dtype("<f8")).astype(np.float64)
     return flat.reshape(-1, 3)
-
-
-@dataclass(frozen=True)
-class _Element:
-    number: int
-    mass: float
-
-
-def _element(symbol: str) -> _Element:
-    if symbol == _DEUTERIUM[0]:
-        return _Element(*_DEUTERIUM[1:])
-    number = atomic_numbers.get(symbol, 0)
-    if number == 0:
-        raise FrameError(
-            f"'{symbol}' is no chemical element. Give the hook one symbol for each "
-            'atom type, in order, as in "O H".'
-        )
-    return _Element(number, float(atomic_masses[number]))
-
-
-def _numbers(
-    elements: tuple[str, ...], types: NDArray[np.generic], masses: Array
-) -> NDArray[np.int64]:
-    """Atomic numbers (n_atoms,) by type, checked against the masses."""
-    kinds = types.astype(np.int64)
-    if kinds.min() < 1 or kinds.max() > len(elements):
-        raise FrameError(
-            f"The run has atoms of type {kinds.max()}, but the hook was given "
-            f"{len(elements)} elements ({' '.join(elements)}). Name one for each type."
-        )
-    known = [_element(symbol) for symbol in elements]
-    expected = np.array([each.mass for each in known])[kinds - 1]
-    wrong = np.flatnonzero(~(np.abs(masses - expected) <= MASS_TOLERANCE))
-    if len(wrong):
-        first = wrong[np.argmin(kinds[wrong])]
-        kind = kinds[first]
-        raise FrameError(
-            f"Atoms of type {kind} have the mass {masses[first]:g}, but "
-            f"{elements[kind - 1]} has {expected[first]:.3f} amu. Give the elements "
-            "in the order of the atom types."
-        )
-    return np.array([each.number for each in known], dtype=np.int64)[kinds - 1]

@@ -13,14 +13,16 @@ from mimyria.settings.fields import setting as _setting
 
 __all__ = ["SourceSettings"]
 
-_KINDS = ("lammps", "ipi", "replay")
+_KINDS = ("lammps", "lammps-dump", "ipi", "replay")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """Where the frames come from."""
 
-    kind: str = _setting(MISSING, 'What sends frames: "lammps", "ipi" or "replay".')
+    kind: str = _setting(
+        MISSING, 'What sends frames: "lammps", "lammps-dump", "ipi" or "replay".'
+    )
     endpoint: str | None = _setting(
         None,
         'lammps: where the hook connects, "ipc://PATH" or "tcp://127.0.0.1:PORT"; '
@@ -42,17 +44,21 @@ class SourceSettings:
         default=None,
         metadata=_about(
             "replay: trajectory with velocities: extxyz, LAMMPS dump, H5MD; also .gz, "
-            ".xz, .zst."
+            ".xz, .zst. lammps-dump: the pipe that LAMMPS dumps into, NAME.bin; made "
+            "if absent."
         ),
     )
     more: tuple[str, ...] = _setting(
         (), "replay: further trajectories of the same atoms; no pair crosses over."
     )
     format: str | None = _setting(
-        None, 'replay: "extxyz", "lammps" or "h5md", where the ending does not say it.'
+        None,
+        'replay: "extxyz", "lammps", "lammps-binary" or "h5md", where the ending does '
+        "not say it.",
     )
     types: tuple[str, ...] = _setting(
-        (), 'replay: elements of the types of a dump, as ["1=O", "2=H"].'
+        (),
+        'replay, lammps-dump: elements of the types of a dump, as ["1=O", "2=H"].',
     )
     elements: tuple[str, ...] = _setting(
         (), "ipi: element symbols of all atoms in order (or give structure)."
@@ -64,10 +70,13 @@ class SourceSettings:
         ),
     )
     time_step: float | None = _setting(
-        None, "ipi, replay: MD time step in fs; LAMMPS says it itself."
+        None,
+        "ipi, replay, lammps-dump: MD time step in fs; the hook of LAMMPS says it.",
     )
     stride: int = _setting(
-        1, "ipi, replay: MD steps from one frame to the next; LAMMPS says it itself."
+        1,
+        "ipi, replay, lammps-dump: MD steps from one frame to the next; the hook of "
+        "LAMMPS says it.",
     )
 
     velocities_unit: str | None = _setting(
@@ -79,6 +88,7 @@ class SourceSettings:
         _choice("source.kind", self.kind, _KINDS)
         needed = {
             "lammps": (),
+            "lammps-dump": ("path", "time_step"),
             "ipi": ("address", "time_step"),
             "replay": ("path", "time_step"),
         }[self.kind]
@@ -88,6 +98,8 @@ class SourceSettings:
                     f'source.{name} is missing: a source of kind "{self.kind}" needs '
                     f"{' and '.join(needed)}. Add it under [source]."
                 )
+        if self.kind == "lammps-dump":
+            self._check_dump()
         if self.kind == "ipi" and bool(self.elements) == bool(self.structure):
             raise SettingsError(
                 "i-PI does not say which atoms it has: give either source.elements or "
@@ -104,4 +116,22 @@ class SourceSettings:
             raise SettingsError(
                 "source.insecure_tcp is for this machine alone, so source.bind_any "
                 "cannot go with it. Leave one of them away."
+            )
+
+    def _check_dump(self) -> None:
+        """Check what a dump needs.
+
+        Raises:
+            SettingsError: there are no elements, or LAMMPS would write text.
+        """
+        if not self.types:
+            raise SettingsError(
+                "a dump says types and no elements: give source.types, as "
+                '["1=O", "2=H"].'
+            )
+        assert self.path is not None
+        if self.path.suffix != ".bin":
+            raise SettingsError(
+                f"source.path must end in .bin, but is {self.path.name}: LAMMPS writes "
+                "text to any other name."
             )

@@ -254,6 +254,23 @@ def ipi(directory, address, *elements):
         return serve(settings, lambda: build_source(settings), stop=stop)
 
 
+def dump(directory, path):
+    """A driver that reads the binary dump of a real LAMMPS, with the exact models."""
+    settings = make_settings(
+        directory,
+        source={
+            "kind": "lammps-dump",
+            "path": str(path),
+            "types": ["1=O", "2=H"],
+            "time_step": TIME_STEP,
+            "stride": STRIDE,
+        },
+    )
+    with StopRequest() as stop:
+        return serve(settings, lambda: build_source(settings), stop=stop)
+
+
 if __name__ == "__main__":
-    main = {"scripted": scripted, "lammps": lammps, "ipi": ipi}[sys.argv[1]]
+    mains = {"scripted": scripted, "lammps": lammps, "ipi": ipi, "dump": dump}
+    main = mains[sys.argv[1]]
     sys.exit(main(*sys.argv[2:]))

@@ -77,7 +77,8 @@ def test_whole_numbers_are_numbers_too():
         ),
         (
             {"source": {"kind": "lamps"}},
-            r"one of lammps, ipi, replay, but is 'lamps'\. Did you mean 'lammps'\?",
+            r"one of lammps, lammps-dump, ipi, replay, but is 'lamps'\. "
+            r"Did you mean 'lammps'\?",
         ),
         (
             {"spectrum": {"temperature": "300 K"}},
@@ -126,6 +127,25 @@ def test_whole_numbers_are_numbers_too():
         (
             {"source": {"kind": "replay", "path": "x", "time_step": -0.5}},
             "source.time_step must be a positive time",
+        ),
+        (
+            {"source": {"kind": "lammps-dump", "path": "x.bin", "time_step": 0.5}},
+            r"a dump says types and no elements: give source\.types",
+        ),
+        (
+            {"source": {"kind": "lammps-dump", "time_step": 0.5, "types": ["1=O"]}},
+            "source.path is missing",
+        ),
+        (
+            {
+                "source": {
+                    "kind": "lammps-dump",
+                    "path": "x.dump",
+                    "time_step": 0.5,
+                    "types": ["1=O"],
+                }
+            },
+            r"source\.path must end in \.bin, but is x\.dump",
         ),
         ({"source": {"stride": 0}}, "source.stride must be 1 or more"),
         ({"source": {"elements": "OHH"}}, "source.elements must be a list of strings"),
