@@ -14,6 +14,7 @@ from mimyria.userfunctions import is_user_function
 
 __all__ = ["PYTHON", "ModelsSettings"]
 
+_PLACES = ("driver", "engine")
 _DEVICES = ("auto", "cpu", "cuda")
 PYTHON = "python:"
 """Before a model that is a function of the user's and no file."""
@@ -37,6 +38,11 @@ class ModelsSettings:
     )
     joint: str | None = _setting(
         None, "A model of both, evaluated once for the two; instead of apt and pgt."
+    )
+    where: str = _setting(
+        "driver",
+        'Who asks the networks about the frames: the "driver", or the "engine", each '
+        "MPI rank of LAMMPS about its own atoms (docs/large.md).",
     )
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
@@ -92,6 +98,9 @@ class ModelsSettings:
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
                 "(Raman), or both."
             )
+        if self.where == "engine":
+            # A canary speaks of samples of the driver's own device.
+            object.__setattr__(self, "canary", 0)
         for name, model in (("apt", self.apt), ("pgt", self.pgt)):
             if model is not None and model.startswith(PYTHON):
                 _require(
@@ -100,6 +109,7 @@ class ModelsSettings:
                     'of the form "python:module:function"',
                     repr(model),
                 )
+        _choice("models.where", self.where, _PLACES)
         device = self.device.split(":")[0]
         _choice("models.device", device, _DEVICES)
         _require(self.threads >= 0, "models.threads", "0 or more", self.threads)
