@@ -128,7 +128,9 @@ class DomainSums:
         self.part(f"{target}_moved")[:] -= weights[:, np.newaxis] * moved
         sums -= np.outer(weights * counts, residual)
 
-    def sample(self, masses: Array, grouping: Grouping | None, kinds: Indices) -> Sample:
+    def sample(
+        self, masses: Array, grouping: Grouping | None, kinds: Indices
+    ) -> Sample:
         """The sample of a frame.
 
         Args:
@@ -155,7 +157,10 @@ class DomainSums:
         rows = flat[np.newaxis]
         shares, sums = layout.currents(rows)[0], layout.sums(rows)[0]
         of_kind = np.concatenate(
-            [self.part("apt_moved"), to_voigt(self.part("pgt_moved").reshape(-1, 3, 3))],
+            [
+                self.part("apt_moved"),
+                to_voigt(self.part("pgt_moved").reshape(-1, 3, 3)),
+            ],
             axis=1,
         )
         for cell, (_, species) in enumerate(grouping.cells):

@@ -45,7 +45,7 @@ def check_engine_models(
     if where != wanted:
         raise SettingsError(
             f"models.where is '{wanted}', but this engine leaves the networks to the "
-            f"{where}. Set models.where = \"{where}\", or change the engine's input "
+            f'{where}. Set models.where = "{where}", or change the engine\'s input '
             "(mimyria_domain)."
         )
     if description.models is None:

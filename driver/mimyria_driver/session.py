@@ -212,7 +212,10 @@ class Session:
                 extra=_event("gap", before=before, step=frame.step),
             )
         sample = sample_of(
-            arrived, self.description.models, self.grouping, self.journal.identity.charge
+            arrived,
+            self.description.models,
+            self.grouping,
+            self.journal.identity.charge,
         )
         return Pending(frame, place, digest, self._stream, sample)
 

@@ -430,17 +430,19 @@ def _models(value: object, n_elements: int) -> dict[str, dict[str, Any]]:
         raise WireError("'models' of the run card must be of apt, pgt or both.")
     for model in value.values():
         if not isinstance(model, dict) or set(model) != {"sha256", "shares"}:
-            raise WireError("A model of the run card has a sha256 and its shares.")
+            raise WireError("A model of the run card must have sha256 and shares.")
         digest, shares = model["sha256"], model["shares"]
         if not isinstance(digest, str) or not _is_name(digest):
-            raise WireError("The sha256 of a model must be a short text.")
+            raise WireError("'sha256' of the run card must be a short text.")
         good = shares is None or (
             isinstance(shares, list)
             and len(shares) == n_elements
             and all(type(each) is float and each >= 0 for each in shares)
         )
         if not good:
-            raise WireError("The shares of a model must be a number for each element.")
+            raise WireError(
+                "'shares' of the run card must be a number for each element."
+            )
     return value
 
 

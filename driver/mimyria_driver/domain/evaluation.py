@@ -18,9 +18,9 @@ from mimyria.domainsums import domain_sums
 from mimyria.errors import ModelError
 from mimyria.frame import Array
 from mimyria.models import TensorModel, load_model
+from mimyria.targets import columns_of
 from mimyria.tensors import Tensors, joined
 from mimyria.uncertainty import Calibration, excesses, spread
-from mimyria.targets import columns_of
 from mimyria_driver.lammps.summing import pack_sums
 
 __all__ = ["LocalNetworks"]
@@ -118,9 +118,7 @@ def _require_usable(model: TensorModel) -> None:
         )
 
 
-def _excess(
-    model: TensorModel, members: Array, numbers: NDArray[np.int64]
-) -> float:
+def _excess(model: TensorModel, members: Array, numbers: NDArray[np.int64]) -> float:
     """Largest disagreement about an own atom, as `mimyria.uncertainty` has it."""
     largest = 0.0
     columns = columns_of(model.targets)

@@ -2,8 +2,8 @@
 
 This module knows the messages of `mimyria_driver.wire` and the types of `sources`, and
 no socket. A session begins with the HELLO of every rank; from then on it takes FRAME
-(or SUMS) messages in any order over the ranks and gives each step once, in rising order, with the
-atoms sorted by id.
+(or SUMS) messages in any order over the ranks and gives each step once, in rising
+order, with the atoms sorted by id.
 """
 
 from __future__ import annotations

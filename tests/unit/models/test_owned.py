@@ -116,7 +116,7 @@ def test_a_process_without_atoms_gives_no_tensors():
 
 def test_edges_are_those_of_the_periodic_cell_for_all_but_the_last_hop(frame):
     cutoff = TINY.cutoff
-    i, j, _ = neighbour_edges(frame, cutoff)
+    i, _, _ = neighbour_edges(frame, cutoff)
     n_neighbours = np.bincount(i, minlength=frame.n_atoms)
     for subdomain, own in shared_between(frame, (2, 2, 1), LAYERS * cutoff + 1e-9):
         found = subdomain_graph(subdomain, (1, 8), cutoff, LAYERS)
@@ -150,5 +150,5 @@ def test_unknown_elements_and_numbers_that_are_not_finite_are_refused(frame):
 
 
 def test_more_owned_atoms_than_atoms_are_refused():
-    with pytest.raises(ShapeError, match="at most 4 owned atoms, but has .* and 5"):
+    with pytest.raises(ShapeError, match="at most 4 owned atoms"):
         Subdomain(np.full(4, 8), np.zeros((4, 3)), 5)
