@@ -44,28 +44,41 @@ BOX = {
     "orthogonal": "",
     "triclinic": "change_box all triclinic\n"
     "change_box all xy final 2.5 xz final -3.0 yz final 1.5 remap units box",
-    # Half of the ranks have no atom.
-    "half empty": "change_box all x final 0.0 40.0 units box",
+    # Half of the ranks have no atom. Molecules at the border are torn: springs.
+    "half empty": "delete_bonds all multi remove special\n"
+    "change_box all x final 0.0 40.0 units box\n"
+    "fix tether all spring/self 5.0",
 }
-
-
-def script(endpoint, models, *, box="orthogonal", ghosts=GHOSTS, steps=STEPS, more=""):
-    """Water that drifts, so that it changes ranks; its forces matter little."""
-    return f"""
-units real
-atom_style full
-boundary p p p
-{"processors * 1 1" if box == "half empty" else ""}
+FORCES = """
 pair_style lj/cut/coul/dsf 0.2 6.0
 bond_style class2
 angle_style harmonic
-read_data {WATER}/water64.data
-{BOX[box]}
+"""
+COEFFICIENTS = """
 pair_coeff 1 1 0.1852 3.1589
 pair_coeff 1 2 0.0 1.0
 pair_coeff 2 2 0.0 1.0
 bond_coeff 1 0.9419 607.193537 -1388.651620 1852.576982
 angle_coeff 1 43.925 107.4
+"""
+NO_FORCES = "pair_style zero 6.0\nbond_style zero\nangle_style zero\n"
+NO_COEFFICIENTS = "pair_coeff * *\nbond_coeff *\nangle_coeff *\n"
+
+
+def script(endpoint, models, *, box="orthogonal", ghosts=GHOSTS, steps=STEPS, more=""):
+    """Water that drifts, so that it changes ranks; its forces matter little."""
+    forces, coefficients = FORCES, COEFFICIENTS
+    if box == "half empty":
+        forces, coefficients = NO_FORCES, NO_COEFFICIENTS
+    return f"""
+units real
+atom_style full
+boundary p p p
+{"processors * 1 1" if box == "half empty" else ""}
+{forces}
+read_data {WATER}/water64.data
+{coefficients}
+{BOX[box]}
 neighbor {SKIN} bin
 neigh_modify every 1 delay 0 check yes
 comm_modify cutoff {ghosts}
@@ -310,3 +323,48 @@ def test_networks_that_keep_the_sum_rule_and_one_for_each_target(
     text = script(endpoint(engine), f"{paths[0]} {paths[1]}", ghosts=9.0 + SKIN)
     run = streamed(engine, text, 2)
     require_equal(run, [load_model(path) for path in paths], charge)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"ghosts": 12.0},
+            "atoms may move by the skin of 0.5: ghosts must reach 12.5 Angstrom, but "
+            "reach 12. Put `comm_modify cutoff` with 12.5 Angstrom into the input.",
+        ),
+        ({"models": "no-such-model"}, "There is no model file no-such-model."),
+    ],
+)
+def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
+    engine, changes, line
+):
+    text = script(endpoint(engine), **{"models": "water-compact-joint", **changes})
+    process = engine.start(text, 2)
+    try:
+        assert process.wait(timeout=TIMEOUT) not in (0, None)
+    finally:
+        process.kill()
+        process.wait()
+    assert f"mimyria: ERROR: {line.split('. ')[0]}" in engine.output
+    assert "Traceback" not in engine.output
+
+
+def test_no_sums_are_lost_when_the_driver_dies_and_comes_back(engine):
+    path = deployed(engine, "water-compact-joint")
+    receiver = LammpsReceiver(endpoint(engine))
+    process = engine.start(script(endpoint(engine), path), 2)
+    try:
+        before = collect(receiver, process, until=2)
+        receiver._session = None  # close() then has no one to say goodbye to
+        receiver.close()
+        durable = before.arrived[-1].frame.step
+        receiver = LammpsReceiver(endpoint(engine))
+        after = collect(receiver, process, durable_step=durable)
+        assert process.wait(timeout=60) == 0, engine.output
+    finally:
+        process.kill()
+        process.wait()
+        receiver.close()
+    after.arrived = before.arrived + after.arrived
+    require_equal(after, [load_model(path)])
