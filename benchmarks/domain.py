@@ -3,14 +3,17 @@
     OMP_NUM_THREADS=1 python benchmarks/domain.py [measure] [table]
 
 measure  one rank in the bulk of liquid water with 1,536 to 98,304 atoms of its own, and
-         its ghosts to layers x cutoff + 2 A: CPU time of this process for a frame,
-         neighbours among it, and what the peak of its memory grew by. Each size in a
-         process of its own; lines go to domain.json beside the working directory.
+         its ghosts to layers x cutoff + 2 A: CPU time of this process for a frame, that
+         of the search for neighbours alone, what the peak of its memory grew by, and
+         the time for a periodic box of as many atoms (`gathered`), which is what one
+         process needs without ghosts. Each size in a process of its own; lines go to
+         domain.json in the working directory.
 table    what these numbers say of systems of 10^4 to 10^6 atoms on 1 to 256 ranks. The
          model: a layer costs the same for each atom that it is asked about, and it is
          asked about the atoms within 0, 1, ... cutoffs of a cubic subdomain, the search
-         about all that the ghosts make. Its two constants are fitted to the measured
-         lines; `off` is the largest deviation from them.
+         about all that there are. Its two constants are fitted to the measured lines;
+         `off` is the largest deviation from them. Times are for ranks that each have a
+         core of their own and memory that is not shared; LAMMPS' own time is not in it.
 """
 
 import json
@@ -24,7 +27,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import torch
-from network import random_network
+from network import random_network, water
 
 from mimyria.data.subdomain import Subdomain, subdomain_graph
 from mimyria.domainsums import domain_sums
@@ -95,6 +98,9 @@ def measure_one(name, copies):
         here, metadata.species, metadata.cutoff, metadata.settings.n_layers
     )
     search = time.process_time() - start
+    start = time.process_time()
+    model.predict([water(copies)])
+    gathered = time.process_time() - start
     print(
         json.dumps(
             {
@@ -105,6 +111,7 @@ def measure_one(name, copies):
                 "edges": found.graph.n_edges,
                 "seconds": seconds,
                 "search": search,
+                "gathered": gathered,
                 "megabytes": (after - before) / 1024,
                 "cutoff": metadata.cutoff,
             }
@@ -116,7 +123,7 @@ def measure():
     lines = []
     print(
         f"{'model':16s} {'owned':>7s} {'ghosts':>7s} {'used':>7s} {'s':>8s} "
-        f"{'of it search':>12s} {'us/owned':>9s} {'MB':>6s}"
+        f"{'of it search':>12s} {'gathered':>8s} {'us/owned':>9s} {'MB':>6s}"
     )
     for name, sizes in MODELS.items():
         for copies in sizes:
@@ -127,7 +134,7 @@ def measure():
             print(
                 f"{name:16s} {line['owned']:7d} {line['ghosts']:7d} "
                 f"{line['reached'][-1]:7d} {line['seconds']:8.2f} "
-                f"{line['search']:12.2f} "
+                f"{line['search']:12.2f} {line['gathered']:8.2f} "
                 f"{1e6 * line['seconds'] / line['owned']:9.0f} "
                 f"{line['megabytes']:6.0f}",
                 flush=True,
@@ -181,7 +188,7 @@ def table():
             f"{'speed-up':>8s} {'MB/rank':>8s}"
         )
         for atoms in ATOMS:
-            alone = constants[0] * n_layers * atoms + constants[1] * atoms
+            alone = atoms * mine[-1]["gathered"] / mine[-1]["owned"]
             for ranks in RANKS:
                 counts = terms(atoms / ranks, cutoff, n_layers)
                 seconds = float(counts @ constants)

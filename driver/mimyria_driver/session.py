@@ -453,6 +453,7 @@ class Session:
             "atoms": len(self.description.numbers),
             "time_step": self.description.time_step,
             "stride": self.description.stride,
+            "networks": self._settings.models.where,
             "uncertain_frames": self.uncertain.count,
             "journal_records": self.journal.n_records,
             "python": platform.python_version(),

@@ -96,10 +96,11 @@ def test_the_journal_is_that_of_the_drivers_own_networks(tmp_path, kind):
         np.testing.assert_allclose(
             one.contributions, other.contributions, rtol=1e-5, atol=1e-9
         )
-    spectra = [
-        read_result(tmp_path / name / "spectrum.h5").spectra["ir"].intensity
-        for name in ("engine", "driver")
+    results = [
+        read_result(tmp_path / name / "spectrum.h5") for name in ("engine", "driver")
     ]
+    assert [each.provenance["networks"] for each in results] == ["engine", "driver"]
+    spectra = [each.spectra["ir"].intensity for each in results]
     np.testing.assert_allclose(spectra[0], spectra[1], rtol=1e-8)
 
 
