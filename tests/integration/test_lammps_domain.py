@@ -25,6 +25,7 @@ from mimyria.models.settings import NetworkSettings
 from mimyria.targets import APT, PGT
 from mimyria.tensors import Tensors
 from mimyria_driver.enginemodels import sample_of
+from mimyria_driver.journal import read_journal
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, RunDescription, Started
 from tests.random_models import save_random_model
@@ -333,7 +334,7 @@ def test_networks_that_keep_the_sum_rule_and_one_for_each_target(
             "atoms may move by the skin of 0.5: ghosts must reach 12.5 Angstrom, but "
             "reach 12. Put `comm_modify cutoff` with 12.5 Angstrom into the input.",
         ),
-        ({"models": "no-such-model"}, "There is no model file no-such-model."),
+        ({"models": "no-such-model"}, "ERROR: There is no model file no-such-model."),
     ],
 )
 def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
@@ -346,7 +347,9 @@ def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
     finally:
         process.kill()
         process.wait()
-    assert f"mimyria: ERROR: {line.split('. ')[0]}" in engine.output
+    said = [each for each in engine.output.splitlines() if "mimyria: ERROR" in each]
+    assert said
+    assert all(line in each for each in said)
     assert "Traceback" not in engine.output
 
 
@@ -368,3 +371,60 @@ def test_no_sums_are_lost_when_the_driver_dies_and_comes_back(engine):
         receiver.close()
     after.arrived = before.arrived + after.arrived
     require_equal(after, [load_model(path)])
+
+
+SETTINGS = """
+[run]
+directory = "{directory}"
+[source]
+kind = "lammps"
+endpoint = "{endpoint}"
+[models]
+joint = "{model}"
+where = "{where}"
+[spectrum]
+resolution = 400.0
+plots = false
+max_wavenumber = 400.0
+"""
+
+
+def test_the_driver_keeps_the_same_journal_whoever_asks_the_networks(engine):
+    """The same run twice, with the command that users type."""
+    path = deployed(engine, "water-compact-joint")
+    journals = {}
+    for where in ("engine", "driver"):
+        directory = engine.folder / where
+        settings = engine.folder / f"{where}.toml"
+        text = SETTINGS.format(
+            directory=directory, endpoint=endpoint(engine), model=path, where=where
+        )
+        settings.write_text(text)
+        lines = script(endpoint(engine), path).splitlines()
+        if where == "driver":
+            lines = [line for line in lines if "python mimyria_domain" not in line]
+        process = engine.start("\n".join(lines) + "\n", 2)
+        try:
+            driver = subprocess.run(
+                [sys.executable, "-m", "mimyria_driver", "run", str(settings)],
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+            assert driver.returncode == 0, driver.stderr
+            assert process.wait(timeout=60) == 0, engine.output
+        finally:
+            process.kill()
+            process.wait()
+        journals[where] = list(read_journal(directory / "journal"))
+    steps = list(range(STRIDE, STEPS + 1, STRIDE))
+    for one, other, step in zip(*journals.values(), steps, strict=True):
+        assert one.step == other.step == step
+        assert one.digest == other.digest  # the same trajectory, to the bit
+        close(one.currents.dipole, other.currents.dipole)
+        close(one.currents.polarizability, other.currents.polarizability)
+        largest = np.abs(other.contributions).max()
+        np.testing.assert_allclose(
+            one.contributions, other.contributions, rtol=1e-4, atol=TOLERANCE * largest
+        )
