@@ -29,7 +29,7 @@ from mimyria.frame import Array
 from mimyria.groups import Grouping, Indices
 from mimyria.tensors import Tensors
 
-__all__ = ["WIDTH", "DomainSums", "SumRule", "domain_sums"]
+__all__ = ["PARTS", "WIDTH", "DomainSums", "SumRule", "domain_sums"]
 
 _SIZES: Final = {
     "count": 1,
@@ -43,6 +43,9 @@ _SIZES: Final = {
     "pgt_square": 1,
     "iso_square": 1,
 }
+PARTS: Final = tuple(_SIZES)
+"""Names of the quantities, in the order of the columns."""
+
 WIDTH: Final = sum(_SIZES.values())
 """Numbers in the row of one kind."""
 
