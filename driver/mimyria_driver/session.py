@@ -24,6 +24,7 @@ from mimyria.storage import RESULT_NAME, write_result
 from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.credit import bounded
+from mimyria_driver.enginemodels import check_engine_models, sample_of
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature
@@ -59,12 +60,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
-    """A frame that waits for its currents."""
+    """A frame that waits for its currents, or for its record where it has a sample."""
 
     frame: Frame
     place: Place
     digest: bytes
     stream: int = 0
+    sample: Sample | None = None
 
 
 class Session:
@@ -216,7 +218,13 @@ class Session:
                 frame.step,
                 extra=_event("gap", before=before, step=frame.step),
             )
-        return Pending(frame, place, digest, self._stream)
+        sample = sample_of(
+            arrived,
+            self.description.models,
+            self.grouping,
+            self.journal.identity.charge,
+        )
+        return Pending(frame, place, digest, self._stream, sample)
 
     def known(self, arrived: Arrived) -> Pending:
         """A frame of the series that comes again, to have another record."""
@@ -385,6 +393,7 @@ class Session:
     def _check(self, description: RunDescription) -> Identity:
         checks.check_description(description, self._settings.spectrum.max_wavenumber)
         checks.check_elements(description, self._models)
+        check_engine_models(description, self._settings, self._models)
         return Identity(
             tuple(int(number) for number in description.numbers),
             float(description.time_step),
@@ -451,6 +460,7 @@ class Session:
             "atoms": len(self.description.numbers),
             "time_step": self.description.time_step,
             "stride": self.description.stride,
+            "networks": self._settings.models.where,
             "uncertain_frames": self.uncertain.count,
             "journal_records": self.journal.n_records,
             "python": platform.python_version(),

@@ -11,15 +11,61 @@ or `refuse` before it receives on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimyria.domainsums import DomainSums
 from mimyria.frame import Array, Frame
 
-__all__ = ["Arrived", "Ended", "Event", "RunDescription", "Source", "Started"]
+__all__ = [
+    "Arrived",
+    "Ended",
+    "EngineModels",
+    "Event",
+    "RunDescription",
+    "Source",
+    "Started",
+    "Summed",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineModels:
+    """Networks that an engine asks itself, and the kinds of atoms it adds up by.
+
+    Attributes:
+        digests: SHA-256 of the model of each target.
+        shares: for each target (n_kinds,), see `mimyria.domainsums.SumRule`, or None.
+        symbols: element of each kind.
+        masses: (n_kinds,) amu.
+    """
+
+    digests: Mapping[str, str]
+    shares: Mapping[str, Array | None]
+    symbols: tuple[str, ...]
+    masses: Array
+
+    @property
+    def n_kinds(self) -> int:
+        """Kinds of atoms."""
+        return len(self.symbols)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """What the engine's networks say of one frame.
+
+    Attributes:
+        sums: over all atoms, before any sum rule is kept.
+        excess: as in `mimyria.contributions.Sample`.
+    """
+
+    sums: DomainSums
+    excess: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +78,7 @@ class RunDescription:
         masses: (n_atoms,) amu.
         time_step: MD time step, fs.
         stride: MD steps from one sampled frame to the next.
+        models: networks that the engine asks itself; None where we do.
     """
 
     engine: str
@@ -39,6 +86,7 @@ class RunDescription:
     masses: Array
     time_step: float
     stride: int
+    models: EngineModels | None = None
 
     @property
     def interval(self) -> float:
@@ -61,10 +109,12 @@ class Arrived:
         frame: the frame; `frame.velocities` is never None.
         previous_step: step of the sampled frame before it, −1 for the first frame of an
             engine's stream. A step that is missing between the two is a gap.
+        summed: what the engine's own networks made of it, where it has some.
     """
 
     frame: Frame
     previous_step: int
+    summed: Summed | None = None
 
 
 @dataclass(frozen=True, slots=True)

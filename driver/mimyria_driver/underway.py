@@ -118,6 +118,10 @@ class UnderWay:
         """Take in a frame that has its place."""
         if pending.place.rollback:
             self._aside.went_back(pending.frame.step)
+        if pending.sample is not None:
+            # Of networks that the engine asked: there is nothing to calculate.
+            self.keeper.evaluated.append((pending, pending.sample))
+            return
         self._describe(session)
         self._waiting.append(pending)
 

@@ -9,6 +9,7 @@ makes and refuses everything else by `WireError`.
       HELLO(card, ids, types, masses) ──►         every rank, about its own atoms
                    ◄── WELCOME(durable, credit, bytes) | REJECT(text)
       FRAME(box, ids, x, v) ──►                   no more than these unacknowledged
+      SUMS(box, ids, x, v, sums) ──►              the same, where ranks ask networks
                    ◄── ACK(durable)               the engine may forget these steps
                    ◄── AGAIN                      say HELLO again and send the rest anew
       BYE ──►                                     the run is over
@@ -80,6 +81,12 @@ class Kind(enum.IntEnum):
     BYE = 7
     BYE_OK = 8
     NOTE = 9
+    SUMS = 10
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it holds the atoms of a step."""
+        return self in (Kind.FRAME, Kind.SUMS)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,12 @@ class _Part:
 
 _IDS = _Part("ids", per_atom=(4, 8))  # LAMMPS is built with 4 or 8 bytes for an id
 _TEXT = _Part("text", at_most=MAX_TEXT_BYTES)
+_FRAME = (
+    _Part("box", fixed=_BOX.size),
+    _IDS,
+    _Part("positions", per_atom=(24,)),
+    _Part("velocities", per_atom=(24,)),
+)
 _PARTS: dict[Kind, tuple[_Part, ...]] = {
     Kind.HELLO: (
         _Part("card", at_most=MAX_TEXT_BYTES),
@@ -117,17 +130,13 @@ _PARTS: dict[Kind, tuple[_Part, ...]] = {
     ),
     Kind.WELCOME: (),
     Kind.REJECT: (_TEXT,),
-    Kind.FRAME: (
-        _Part("box", fixed=_BOX.size),
-        _IDS,
-        _Part("positions", per_atom=(24,)),
-        _Part("velocities", per_atom=(24,)),
-    ),
+    Kind.FRAME: _FRAME,
     Kind.ACK: (),
     Kind.AGAIN: (),
     Kind.BYE: (_TEXT,),
     Kind.BYE_OK: (),
     Kind.NOTE: (_TEXT,),
+    Kind.SUMS: (*_FRAME, _Part("sums", at_most=MAX_TEXT_BYTES)),
 }
 
 
@@ -299,7 +308,7 @@ def _check(message: Message) -> None:
         raise WireError(
             f"Steps must rise, but {message.step} follows {message.previous_step}."
         )
-    if message.kind is Kind.FRAME and message.step <= message.previous_step:
+    if message.kind.is_frame and message.step <= message.previous_step:
         raise WireError(
             f"Steps must rise, but {message.step} follows {message.previous_step}."
         )
@@ -324,6 +333,9 @@ class RunCard:
         angstrom: one Å in the engine's unit of length.
         femtosecond: one fs in the engine's unit of time.
         periodic: for each box direction, 1 where it repeats.
+        models: what the ranks' own networks are, for each target `sha256` and
+            `shares`, a number for each element or null; nothing where the driver has
+            the networks.
     """
 
     engine: str
@@ -334,11 +346,15 @@ class RunCard:
     angstrom: float
     femtosecond: float
     periodic: tuple[int, int, int]
+    models: dict[str, dict[str, Any]] | None = None
 
 
 def pack_card(card: RunCard) -> bytes:
-    """A run card as JSON."""
-    return json.dumps(asdict(card), allow_nan=False, sort_keys=True).encode()
+    """A run card as JSON; without networks as it was before there were any."""
+    document = asdict(card)
+    if card.models is None:
+        del document["models"]
+    return json.dumps(document, allow_nan=False, sort_keys=True).encode()
 
 
 def unpack_card(raw: bytes) -> RunCard:
@@ -351,8 +367,8 @@ def unpack_card(raw: bytes) -> RunCard:
         document = unpack_json(raw)
     except WireError as error:
         raise WireError(f"The run card is not valid JSON: {error}") from None
-    names = set(RunCard.__dataclass_fields__)
-    if not isinstance(document, dict) or set(document) != names:
+    names = set(RunCard.__dataclass_fields__) - {"models"}
+    if not isinstance(document, dict) or set(document) - {"models"} != names:
         raise WireError(f"A run card must have exactly the keys {sorted(names)}.")
     for name in ("time_step", "angstrom", "femtosecond"):
         value = _number(document, name, (float, int))
@@ -363,15 +379,17 @@ def unpack_card(raw: bytes) -> RunCard:
     for name in ("engine", "units"):
         if not isinstance(document[name], str) or not _is_name(document[name]):
             raise WireError(f"'{name}' of the run card must be a short text.")
+    elements = _texts(document["elements"])
     return RunCard(
         document["engine"],
         document["units"],
-        _texts(document["elements"]),
+        elements,
         float(document["time_step"]),
         document["stride"],
         float(document["angstrom"]),
         float(document["femtosecond"]),
         _flags(document["periodic"]),
+        _models(document["models"], len(elements)) if "models" in document else None,
     )
 
 
@@ -434,6 +452,28 @@ def _texts(value: object) -> tuple[str, ...]:
     ):
         raise WireError("'elements' of the run card must be a list of symbols.")
     return tuple(value)
+
+
+def _models(value: object, n_elements: int) -> dict[str, dict[str, Any]]:
+    """What a card says of the ranks' networks."""
+    if not isinstance(value, dict) or not value or not set(value) <= {"apt", "pgt"}:
+        raise WireError("'models' of the run card must be of apt, pgt or both.")
+    for model in value.values():
+        if not isinstance(model, dict) or set(model) != {"sha256", "shares"}:
+            raise WireError("A model of the run card must have sha256 and shares.")
+        digest, shares = model["sha256"], model["shares"]
+        if not isinstance(digest, str) or not _is_name(digest):
+            raise WireError("'sha256' of the run card must be a short text.")
+        good = shares is None or (
+            isinstance(shares, list)
+            and len(shares) == n_elements
+            and all(type(each) is float and each >= 0 for each in shares)
+        )
+        if not good:
+            raise WireError(
+                "'shares' of the run card must be a number for each element."
+            )
+    return value
 
 
 def _flags(value: object) -> tuple[int, int, int]:

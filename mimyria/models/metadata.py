@@ -92,6 +92,11 @@ class ModelMetadata:
         return self.settings.cutoff
 
     @property
+    def reach(self) -> float:
+        """How far away an atom may be that the tensors of an atom depend on, Å."""
+        return self.settings.n_layers * self.settings.cutoff
+
+    @property
     def target_names(self) -> tuple[str, ...]:
         """Names of the targets."""
         return tuple(target.name for target in self.targets)

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from mimyria.data.graph import Graph, batch_graph
 from mimyria.data.neighbours import NeighbourLists
+from mimyria.data.subdomain import Subdomain, subdomain_graph
 from mimyria.errors import DeviceError, ModelError
 from mimyria.frame import Array, Frame
 from mimyria.models.archive import open_archive, read_members
 from mimyria.models.deployed import load_deployed
 from mimyria.models.fused import backend_name
+from mimyria.models.fused.owned import answer_owned
 from mimyria.models.keys import SUFFIX, WEIGHTS
 from mimyria.models.metadata import DTYPES, ModelMetadata
 from mimyria.models.modelfile import Example, fused_from_file, read_model
@@ -164,23 +166,66 @@ class TensorModel:
             self._neighbours.edges,
         )
         with torch.inference_mode():
-            tensors = self._network(
-                torch.from_numpy(graph.species).to(self.device),
-                torch.from_numpy(graph.receivers).to(self.device),
-                torch.from_numpy(graph.senders).to(self.device),
-                torch.from_numpy(graph.vectors).to(self.device, self._dtype),
-            )
-            self._require_shape(tensors, len(graph.species))
-            values = tensors.flatten(1).double().cpu()
-            parts = list(values.chunk(self.metadata.members, dim=1))
+            tensors = self._network(*self._on_device(graph))
+            parts = self._members(tensors, len(graph.species))
             if self.metadata.settings.sum_rule != "report":
                 charges = charges or [self.charge] * len(frames)
                 parts = [self._with_sums(part, graph, charges) for part in parts]
         members = np.stack([part.numpy() for part in parts])
         return np.split(members, np.cumsum(graph.sizes)[:-1], axis=1)
 
-    def _require_shape(self, tensors: Tensor, n_atoms: int) -> None:
-        """Refuse what is no answer: a program may be anything."""
+    def predict_owned(self, subdomain: Subdomain) -> Array:
+        """What each network says of the atoms that a process owns.
+
+        The sum rule speaks of all atoms of the system and is not kept here; `shares`
+        is what keeps it.
+
+        Args:
+            subdomain: whose ghosts reach `metadata.reach` beyond the owned atoms.
+
+        Returns:
+            (n_members, n_owned, n_components), as in `predict_members`.
+
+        Raises:
+            ModelError: as in `predict`.
+            FrameError: positions are not finite.
+        """
+        metadata = self.metadata
+        found = subdomain_graph(
+            subdomain, metadata.species, metadata.cutoff, metadata.settings.n_layers
+        )
+        if subdomain.n_owned == 0:
+            n_components = sum(target.n_components for target in self.targets)
+            return np.zeros((metadata.members, 0, n_components))
+        with torch.inference_mode():
+            tensors = answer_owned(
+                self._network, *self._on_device(found.graph), reached=found.reached
+            )
+            parts = self._members(tensors, subdomain.n_owned)
+        return np.stack([part.numpy() for part in parts])
+
+    @property
+    def shares(self) -> Array | None:
+        """How much of what the sum rule leaves over an atom of each species takes.
+
+        (n_species, n_components) — only ratios matter; None where no rule is kept.
+        """
+        return None if self.metadata.settings.sum_rule == "report" else self._shares
+
+    def _on_device(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a network takes."""
+        return (
+            torch.from_numpy(graph.species).to(self.device),
+            torch.from_numpy(graph.receivers).to(self.device),
+            torch.from_numpy(graph.senders).to(self.device),
+            torch.from_numpy(graph.vectors).to(self.device, self._dtype),
+        )
+
+    def _members(self, tensors: Tensor, n_atoms: int) -> list[Tensor]:
+        """What each member said, float64; refuse what is no answer.
+
+        A program may be anything.
+        """
         columns = sum(target.n_components for target in self.targets)
         wanted = (n_atoms, columns * self.metadata.members)
         shape = tuple(tensors.shape)
@@ -190,6 +235,8 @@ class TensorModel:
                 f"The network of '{self.metadata.name}' must give {self._dtype} of the "
                 f"shape {wanted}, but gave {tensors.dtype} of the shape {found}."
             )
+        values = tensors.flatten(1).double().cpu()
+        return list(values.chunk(self.metadata.members, dim=1))
 
     def _with_sums(
         self, values: Tensor, graph: Graph, charges: Sequence[float]

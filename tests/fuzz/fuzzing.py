@@ -81,6 +81,7 @@ def messages(n_local: int = 3) -> list[list[bytes]]:
     parts: dict[Kind, tuple[bytes, ...]] = {
         Kind.HELLO: (pack_card(CARD), ids, types, masses),
         Kind.FRAME: (box, ids, vectors, vectors),
+        Kind.SUMS: (box, ids, vectors, vectors, bytes(8)),
     }
     found = []
     for kind in Kind:
@@ -161,7 +162,7 @@ def wire(rng: random.Random) -> str:
     except WireError:
         return "refused"
     assert decode(encode(message)) == message
-    if message.kind is Kind.FRAME:
+    if message.kind.is_frame:
         unpack_box(message.parts[0])
     if message.kind in (Kind.REJECT, Kind.BYE):
         assert message.text.isprintable()

@@ -244,7 +244,7 @@ class LammpsReceiver:
         if message.kind is Kind.BYE:
             self._send(identity, reply(message, Kind.BYE_OK))
             return self._part(message)
-        if message.kind is not Kind.FRAME:
+        if not message.kind.is_frame:
             _log.warning("ignored a %s from an engine", message.kind.name)
             return []
         if not self._is_ours(message):

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import Options
@@ -27,10 +27,24 @@ from mimyria_driver.wire import Kind, Message, pack_box, pack_card
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AwayError", "RefusedError", "Sender", "write_line"]
+__all__ = ["AwayError", "Networks", "RefusedError", "Sender", "write_line"]
 
 SHORT = 1.0  # s between two looks at the file of frames while waiting
 EARLY = 2  # frames at the begin of a run whose trouble is an error of its input
+
+
+class Networks:
+    """Networks that a rank asks about its own atoms; see `mimyria_driver.domain`.
+
+    Attributes:
+        models: what they are, see `RunCard`.
+    """
+
+    models: dict[str, dict[str, Any]]
+
+    def sums(self) -> bytes:
+        """What they add up at the present step."""
+        raise NotImplementedError
 
 
 class AwayError(HookError):
@@ -42,6 +56,8 @@ class Sender:
 
     Attributes:
         agree: whether any MPI rank wants something; asked once in each `sample`.
+        elements: chemical symbol of each atom type.
+        networks: those that this rank asks itself, or None.
         stopping: the user's time is over, and the run is to end here.
         n_sent: frames of this run that were handed on.
         n_dropped: frames that were dropped, in all runs.
@@ -73,10 +89,11 @@ class Sender:
         self.endpoint = endpoint
         self.options = options or Options()
         self.agree: Callable[[bool], bool] = bool
+        self.networks: Networks | None = None
         self.stopping = False
         self.n_dropped = 0
         self.seconds_waited = 0.0
-        self._elements = elements
+        self.elements = elements
         self._stride = stride
         self._log = log or write_line
         self._detached = self._failed = False
@@ -305,7 +322,9 @@ class Sender:
 
     def _introduce(self, engine: Engine, run_key: tuple[float, int]) -> None:
         self._run_key = run_key
-        card = engine.card(self._elements, self._stride)
+        card = engine.card(self.elements, self._stride)
+        if self.networks is not None:
+            card = replace(card, models=self.networks.models)
         # Kept and sent again as it is: after a reconnection the atoms of two ranks
         # could otherwise be those of two different steps.
         hello = Message(
@@ -333,14 +352,18 @@ class Sender:
         if self.is_early:
             self._check_velocities(ids, positions, velocities)
         time_step, _ = self._run_key
+        parts: tuple[bytes, ...]
+        parts = (pack_box(rows, origin), ids, positions, velocities)
+        if self.networks is not None:
+            parts += (self.networks.sums(),)
         return Message(
-            Kind.FRAME,
+            Kind.FRAME if self.networks is None else Kind.SUMS,
             step=step,
             previous_step=previous,
             time=step * time_step / engine.real("femtosecond"),
             n_atoms=engine.n_atoms,
             n_local=engine.n_local,
-            parts=(pack_box(rows, origin), ids, positions, velocities),
+            parts=parts,
         )
 
     def _check_velocities(

@@ -2,8 +2,8 @@
 
 This module knows the messages of `mimyria_driver.wire` and the types of `sources`, and
 no socket. A session begins with the HELLO of every rank; from then on it takes FRAME
-messages in any order over the ranks and gives each step once, in rising order, with the
-atoms sorted by id.
+(or SUMS) messages in any order over the ranks and gives each step once, in rising
+order, with the atoms sorted by id.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mimyria.errors import FrameError
 from mimyria.frame import Array, Frame
 from mimyria_driver.lammps.elements import numbers_of
+from mimyria_driver.lammps.summing import engine_models, joined_sums
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.wire import Kind, Message, RunCard, unpack_box, unpack_card
 
@@ -52,12 +53,14 @@ class Session:
         masses = _concatenate(greetings, 3, np.dtype("<f8"))[order].astype(np.float64)
         elements = {kind: each for kind, each in enumerate(self.card.elements, 1)}
         self._numbers, _ = numbers_of(types.astype(np.int64), elements, masses)
+        self._kinds = engine_models(self.card, types, masses)
         self.description = RunDescription(
             self.card.engine,
             self._numbers,
             masses,
             self.card.time_step,
             self.card.stride,
+            self._kinds,
         )
         self._pending: dict[int, dict[int, Message]] = {}
         self._last_step = -1
@@ -77,8 +80,15 @@ class Session:
         Raises:
             FrameError: the atoms are not those of the HELLO, or ranks disagree.
         """
-        if message.kind is not Kind.FRAME:
-            raise ValueError("only a FRAME can be joined")
+        wanted = Kind.FRAME if self.card.models is None else Kind.SUMS
+        if not message.kind.is_frame:
+            raise ValueError("only a FRAME or SUMS can be joined")
+        if message.kind is not wanted:
+            raise FrameError(
+                f"step {message.step}: the run began with messages {wanted.name}, but "
+                f"now sends {message.kind.name}. Ranks ask networks from the first "
+                "frame on, or not at all."
+            )
         if message.n_atoms != self.n_atoms:
             raise FrameError(
                 f"step {message.step}: the run began with {self.n_atoms} atoms, but "
@@ -148,7 +158,11 @@ class Session:
                 bool(self.card.periodic[2]),
             ),
         )
-        return Arrived(frame, parts[0].previous_step)
+        summed = None
+        if self._kinds is not None:
+            raws = [each.parts[4] for each in parts]
+            summed = joined_sums(raws, self._kinds.n_kinds, step)
+        return Arrived(frame, parts[0].previous_step, summed)
 
 
 def _same_card(hellos: list[Message]) -> RunCard:

@@ -19,6 +19,7 @@ __all__ = ["KEEP_UNCERTAIN", "PYTHON", "ModelsSettings"]
 KEEP_UNCERTAIN: Final = 50
 """Most uncertain frames to keep."""
 
+_PLACES: Final = ("driver", "engine")
 _DEVICES: Final = ("auto", "cpu", "cuda")
 PYTHON = "python:"
 """Before a model that is a function of the user's and no file."""
@@ -50,6 +51,11 @@ class ModelsSettings:
     )
     pgt_sha256: str | None = _setting(None, "That of models.pgt.")
     joint_sha256: str | None = _setting(None, "That of models.joint.")
+    where: str = _setting(
+        "driver",
+        'Who asks the networks about the frames: the "driver", or the "engine", each '
+        "MPI rank of LAMMPS about its own atoms (docs/large.md).",
+    )
     device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
     threads: int = _setting(
         1,
@@ -117,6 +123,9 @@ class ModelsSettings:
                 "There is nothing to calculate: give models.apt (IR), models.pgt "
                 "(Raman), or both."
             )
+        if self.where == "engine":
+            # A canary speaks of samples of the driver's own device.
+            object.__setattr__(self, "canary", 0)
         for name, model in (("apt", self.apt), ("pgt", self.pgt)):
             if model is not None and model.startswith(PYTHON):
                 _require(
@@ -125,6 +134,7 @@ class ModelsSettings:
                     'of the form "python:module:function"',
                     repr(model),
                 )
+        _choice("models.where", self.where, _PLACES)
         device = self.device.split(":")[0]
         _choice("models.device", device, _DEVICES)
         _require(self.threads >= 0, "models.threads", "0 or more", self.threads)

@@ -26,6 +26,10 @@ from mimyria_driver.wire import (
 )
 
 CARD = RunCard("LAMMPS 1", "real", ("O", "H"), 0.5, 4, 1.0, 1.0, (1, 1, 0))
+MODELS = {
+    "apt": {"sha256": "a" * 64, "shares": None},
+    "pgt": {"sha256": "b" * 64, "shares": [0.5, 1.25]},
+}
 TEXTS = st.text(max_size=40).map(lambda text: text.encode())
 
 
@@ -36,7 +40,7 @@ def messages(draw: st.DrawFn) -> Message:
     n_ranks = draw(st.integers(1, 65535))
     step = draw(st.integers(-1, 2**63 - 1))
     previous = draw(st.integers(-1, max(step, -1)))
-    if kind is Kind.FRAME:
+    if kind.is_frame:
         step = draw(st.integers(0, 2**63 - 1))
         previous = draw(st.integers(-1, step - 1))
 
@@ -47,8 +51,10 @@ def messages(draw: st.DrawFn) -> Message:
     parts: tuple[bytes, ...] = ()
     if kind is Kind.HELLO:
         parts = (draw(TEXTS), block(id_bytes), block(4 * n_local), block(8 * n_local))
-    elif kind is Kind.FRAME:
+    elif kind.is_frame:
         parts = (block(96), block(id_bytes), block(24 * n_local), block(24 * n_local))
+        if kind is Kind.SUMS:
+            parts += (draw(st.binary(max_size=40)),)
     elif kind in (Kind.REJECT, Kind.BYE, Kind.NOTE):
         parts = (draw(TEXTS),)
     return Message(
@@ -193,6 +199,13 @@ def test_a_message_that_breaks_a_rule_is_not_encoded(
 
 def test_a_run_card_survives_the_way() -> None:
     assert unpack_card(pack_card(CARD)) == CARD
+    with_models = dataclasses.replace(CARD, models=MODELS)
+    assert unpack_card(pack_card(with_models)) == with_models
+
+
+def test_a_run_card_without_networks_is_that_of_before_there_were_any() -> None:
+    assert b"models" not in pack_card(CARD)
+    assert b"models" in pack_card(dataclasses.replace(CARD, models=MODELS))
 
 
 @pytest.mark.parametrize(
@@ -234,6 +247,14 @@ def test_what_is_no_run_card_is_refused(raw: bytes) -> None:
         ("periodic", [1, 1]),
         ("periodic", [1, 1, 2]),
         ("periodic", [True, 1, 1]),
+        ("models", None),
+        ("models", {}),
+        ("models", {"dipole": MODELS["apt"]}),
+        ("models", {"apt": {"sha256": "a"}}),
+        ("models", {"apt": {"sha256": 5, "shares": None}}),
+        ("models", {"apt": {"sha256": "a", "shares": [1.0]}}),
+        ("models", {"apt": {"sha256": "a", "shares": [1.0, -1.0]}}),
+        ("models", {"apt": {"sha256": "a", "shares": [1.0, True]}}),
         ("more", 1),
     ],
 )

@@ -1,0 +1,98 @@
+"""What the LAMMPS input script calls where each rank asks the networks itself.
+
+    comm_modify cutoff 14.0        # layers x cutoff of the networks + skin, Angstrom
+    python mimyria_start input 3 ENDPOINT "O H" 4 format ssi here \"\"\"
+    from mimyria_driver.domain.hook import *
+    \"\"\"
+    python mimyria_start invoke
+    python mimyria_domain input 3 SELF "MODEL [MODEL]" 2.0 format psf exists
+    python mimyria_domain invoke
+    fix    mimyria all python/invoke 4 end_of_step mimyria_frame     # the LAST fix
+
+docs/large.md has it complete. `mimyria_start`, `mimyria_frame` and `mimyria_finish` are
+those of `lammps.hook`, and all they say holds here; frames go to the driver as always,
+with what the networks of the rank add up. It needs mimyria and torch in LAMMPS' Python.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from mimyria.errors import MimyriaError
+from mimyria_driver.domain.evaluation import LocalNetworks
+from mimyria_driver.domain.ghosts import Ghosts, communication_cutoff, require_reach
+from mimyria_driver.lammps import hook
+from mimyria_driver.lammps.engine import HookError
+from mimyria_driver.lammps.hook import (
+    mimyria_finish,
+    mimyria_frame,
+    mimyria_newest,
+    mimyria_start,
+)
+from mimyria_driver.lammps.sender import Networks
+
+__all__ = [
+    "mimyria_domain",
+    "mimyria_finish",
+    "mimyria_frame",
+    "mimyria_newest",
+    "mimyria_start",
+]
+
+
+class RankNetworks(Networks):
+    """The networks of one rank, asked about the present step of its LAMMPS."""
+
+    def __init__(self, networks: LocalNetworks) -> None:
+        """Take the networks."""
+        self._networks = networks
+        self.models = networks.models()
+
+    def sums(self) -> bytes:
+        """What the networks add up over the atoms of this rank."""
+        engine = _ghosts()
+        length, time = engine.real("angstrom"), engine.real("femtosecond")
+        return self._networks.sums(
+            engine.all_types() - 1,
+            engine.all_positions() / length,
+            engine.own_velocities() * (time / length),
+        )
+
+
+def mimyria_domain(handle: object, names: str, skin: float = 2.0) -> None:
+    """Let this rank ask the networks; between `mimyria_start` and the run.
+
+    Args:
+        handle: SELF.
+        names: files or names of the models, those that the driver has.
+        skin: of `neighbor`, engine's unit.
+    """
+    try:
+        if "sender" not in hook._STATE:
+            raise HookError("mimyria_domain needs mimyria_start before it.")
+        hook._meet(handle, hook._address(handle))
+        _join(names.split(), skin)
+    except (HookError, MimyriaError) as error:
+        hook._end_lammps(HookError(str(error)))
+
+
+def _join(names: Sequence[str], skin: float) -> None:
+    """Load the networks, look at the ghosts, and give both to the sender."""
+    sender = hook._STATE["sender"]
+    # Ranks share the cores of a node: one thread each, unless the user says otherwise.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    networks = LocalNetworks(names, sender.elements)
+    engine = _ghosts()
+    cutoff = communication_cutoff(hook._library(), hook._STATE["address"])
+    if engine.rank == 0 and cutoff is not None:
+        length = engine.real("angstrom")
+        require_reach(cutoff / length, networks.reach, skin / length)
+    sender.networks = RankNetworks(networks)
+
+
+def _ghosts() -> Ghosts:
+    """The LAMMPS of this moment: `clear` makes another one."""
+    return Ghosts(hook._library(), hook._STATE["address"])

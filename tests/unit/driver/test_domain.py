@@ -1,0 +1,162 @@
+"""Networks of one process: sums, uncertainty, shares, and what is refused."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mimyria.data.scaling import Scaling
+from mimyria.domainsums import domain_sums
+from mimyria.errors import ModelError
+from mimyria.frame import Frame
+from mimyria.models import load_model
+from mimyria.models.network import target_irreps
+from mimyria.models.sumrule import species_shares
+from mimyria.targets import APT, PGT
+from mimyria_driver.domain.evaluation import LocalNetworks
+from mimyria_driver.domain.ghosts import communication_cutoff, require_reach
+from mimyria_driver.lammps.engine import HookError
+from mimyria_driver.lammps.summing import joined_sums
+from tests.random_models import TINY, save_random_model
+from tests.subdomains import shared_between
+
+ELEMENTS = ("O", "H", "D")
+NUMBERS = np.array([8, 1, 1])
+
+
+@pytest.fixture
+def frame(rng):
+    kinds = rng.integers(0, 3, 40)
+    cell = np.array([[9.0, 0.0, 0.0], [2.0, 8.5, 0.0], [-1.5, 1.0, 8.0]])
+    places, velocities = rng.uniform(size=(40, 3)), rng.normal(size=(40, 3))
+    return kinds, Frame(NUMBERS[kinds], places @ cell, cell, 0.01 * velocities, step=4)
+
+
+def added_up(networks, kinds, frame, processes=(2, 1, 2)):
+    """As the driver joins what the processes send; kinds of ghosts by their element."""
+    raws = []
+    for subdomain, own in shared_between(frame, processes, networks.reach + 1e-9):
+        every = np.where(subdomain.numbers == 8, 0, 1)
+        every[: len(own)] = kinds[own]
+        raws.append(networks.sums(every, subdomain.positions, frame.velocities[own]))
+    return joined_sums(raws, 3, frame.step)
+
+
+def test_processes_add_up_to_the_whole_frame(tmp_path, frame):
+    kinds, whole = frame
+    apt = save_random_model(tmp_path / "apt.mimyria", whole, (APT,))
+    pgt = save_random_model(
+        tmp_path / "pgt.mimyria", whole, (PGT,), replace(TINY, cutoff=4.0)
+    )
+    networks = LocalNetworks([str(apt), str(pgt)], ELEMENTS)
+    assert networks.reach == 8.0  # that of the one which looks farther
+    summed = added_up(networks, kinds, whole)
+    tensors = replace(
+        load_model(apt).predict([whole])[0], pgt=load_model(pgt).predict([whole])[0].pgt
+    )
+    wanted = domain_sums(whole.velocities, kinds, 3, tensors)
+    largest = np.abs(wanted.rows).max()
+    np.testing.assert_allclose(
+        summed.sums.rows, wanted.rows, rtol=0, atol=1e-6 * largest
+    )
+    assert summed.excess == 0.0
+
+
+def test_a_committee_says_how_unsure_it_is_of_the_worst_atom(frame):
+    kinds, whole = frame
+    networks = LocalNetworks(["water-compact-committee"], ELEMENTS)
+    summed = added_up(networks, kinds, whole)
+    (model,) = networks._models
+    ((_, known),) = model.predict_uncertain([whole])
+    wanted = max(each.excess for each in known.values())
+    assert wanted > 0
+    assert summed.excess == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_card_tells_models_and_shares(tmp_path, frame):
+    _, whole = frame
+    path = save_random_model(
+        tmp_path / "m.mimyria", whole, (APT, PGT), replace(TINY, sum_rule="project")
+    )
+    metadata = load_model(path).metadata
+    models = LocalNetworks([str(path)], ELEMENTS).models()
+    scaling = Scaling.neutral(2, target_irreps((APT, PGT)).dim)
+    shares = species_shares(scaling, (APT, PGT), [9, 27])
+    for target, column in (("apt", 0), ("pgt", 9)):
+        assert models[target]["sha256"] == metadata.sha256
+        of_kind = [shares[1, column], shares[0, column], shares[0, column]]
+        assert models[target]["shares"] == of_kind
+    report = save_random_model(tmp_path / "r.mimyria", whole, (APT,))
+    models = LocalNetworks([str(report)], ELEMENTS).models()
+    assert list(models) == ["apt"]
+    assert models["apt"]["shares"] is None
+
+
+def test_models_that_one_process_cannot_answer_for_are_refused(
+    tmp_path, frame, monkeypatch
+):
+    path = str(save_random_model(tmp_path / "m.mimyria", frame[1], (APT,)))
+    with pytest.raises(ModelError, match="needs the file or name of a model"):
+        LocalNetworks([], ELEMENTS)
+    with pytest.raises(ModelError, match=r"may have one model, but .* give apt, apt\."):
+        LocalNetworks([path, path], ELEMENTS)
+    committee = load_model(path)
+    settings = replace(committee.metadata.settings, sum_rule="project")
+    committee.metadata = replace(committee.metadata, settings=settings, members=2)
+    monkeypatch.setattr(
+        "mimyria_driver.domain.evaluation.load_model", lambda name: committee
+    )
+    with pytest.raises(ModelError, match="is a committee that keeps the sum rule"):
+        LocalNetworks(["committee"], ELEMENTS)
+
+
+def test_ghosts_that_reach_too_little_are_refused_with_the_number():
+    require_reach(14.0, 12.0, 2.0)
+    with pytest.raises(HookError, match=r"must reach 14 Angstrom, but reach 13\.9"):
+        require_reach(13.9, 12.0, 2.0)
+
+
+class Informer:
+    """The command `info` of LAMMPS, which writes a text."""
+
+    def __init__(self, text):
+        self.text = text
+
+    @property
+    def lammps_command(self):
+        def command(handle, line):
+            words = line.decode().split()
+            assert words[:4] == ["info", "communication", "out", "overwrite"]
+            if self.text is not None:
+                with open(words[4], "w") as file:
+                    file.write(self.text)
+
+        return command
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Communication mode = single\nCommunication cutoff = 17.5\n", 17.5),
+        (None, None),  # a rank that is not the first
+    ],
+)
+def test_the_communication_cutoff_is_asked_of_lammps(text, found):
+    library: ctypes.CDLL = Informer(text)
+    assert communication_cutoff(library, 0) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Communication mode = multi\nCommunication cutoff for type 1 = 9\n",
+        "Communication mode = multi\nCommunication cutoff = 9\n",
+        "something else",
+    ],
+)
+def test_several_communication_cutoffs_are_refused(text):
+    with pytest.raises(HookError, match="Use `comm_modify mode single`"):
+        communication_cutoff(Informer(text), 0)
