@@ -42,6 +42,8 @@ def describe(snapshot: Snapshot, rate: float) -> str:
         *_errors(snapshot, rate),
         *([snapshot.checks] if snapshot.checks else []),
     ]
+    if snapshot.replicas is not None:
+        parts.append(_replicas(snapshot.replicas))
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
     if snapshot.uncertain:
@@ -89,6 +91,8 @@ def table(
     }
     if snapshot.progress is not None:
         rows["read"] = ProgressBar(total=1.0, completed=snapshot.progress, width=40)
+    if snapshot.replicas is not None:
+        rows["replicas"] = _replicas(snapshot.replicas)
     if snapshot.checks:
         rows["checks"] = snapshot.checks
     if snapshot.missing:
@@ -132,6 +136,21 @@ def _surroundings(facts: Mapping[str, Any]) -> dict[str, str]:
     for entry in facts.get("warnings", ()):
         rows[f"warning {len(rows)}"] = entry["text"]
     return rows
+
+
+def _replicas(replicas: Mapping[str, Any]) -> str:
+    """How many do what, and which one holds the others up."""
+    states = ", ".join(f"{n} {state}" for state, n in replicas["states"].items())
+    text = f"{replicas['number']} replicas ({states})"
+    if replicas["slowest"] is not None:
+        text += (
+            f", slowest {replicas['slowest']} with {replicas['slowest_frames']} of "
+            f"{replicas['most_frames']} frames"
+        )
+    for what in ("silent", "failed"):
+        if replicas[what]:
+            text += f", {what}: {', '.join(map(str, replicas[what]))}"
+    return text
 
 
 def _networks(snapshot: Snapshot) -> str:
