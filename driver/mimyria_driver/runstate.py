@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mimyria.errors import EngineError, EvaluatorError, MimyriaError
+from mimyria.errors import EngineError, EvaluatorError, MimyriaError, ResourceError
 from mimyria_driver.signals import STOPPED, StopRequest
 
-__all__ = ["EXIT_NAME", "RunState", "check_patience"]
+__all__ = ["EXIT_NAME", "RunState", "check_patience", "no_memory"]
 
 EXIT_NAME: Final = "EXIT"
 """A file of this name in the run folder ends the run, as in i-PI."""
@@ -108,6 +108,14 @@ class RunState:
         if self.failure is None:
             name = self._stop.signal_name
             self.end("stopped", f"stopped by {name}; start again to continue")
+
+
+def no_memory() -> ResourceError:
+    """Why a run ends whose process may have no more memory."""
+    return ResourceError(
+        "the memory that the driver may use is full. All acknowledged frames are safe; "
+        "start again, with more memory if this repeats."
+    )
 
 
 def check_patience(silence: float, patience: float) -> None:

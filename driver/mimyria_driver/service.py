@@ -24,7 +24,6 @@ from mimyria.errors import (
     JournalError,
     LockedError,
     MimyriaError,
-    ResourceError,
 )
 from mimyria.storage import Result
 from mimyria_driver.assembly import build_source
@@ -37,7 +36,7 @@ from mimyria_driver.monitor import Monitor
 from mimyria_driver.operation import watched
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.results import make_exit_file, try_plots
-from mimyria_driver.runstate import EXIT_NAME, RunState, check_patience
+from mimyria_driver.runstate import EXIT_NAME, RunState, check_patience, no_memory
 from mimyria_driver.session import JOURNAL_NAME, Session
 from mimyria_driver.settings import Settings
 from mimyria_driver.sharing import Share, Sharing
@@ -51,7 +50,7 @@ from mimyria_driver.sources import (
     Source,
     Started,
 )
-from mimyria_driver.status import leave_status
+from mimyria_driver.status import LEFT, leave_status
 from mimyria_driver.timedsource import TimedSource
 from mimyria_driver.underway import UnderWay
 
@@ -61,12 +60,6 @@ _TICK: Final = 0.2
 _SHORT: Final = 0.02
 _SILENCE: Final = 0.25
 """Seconds without a frame after which a batch is not waited for any longer."""
-
-_LEFT: Final = "stopped by a signal before all was finished; start again to continue"
-_NO_MEMORY: Final = (
-    "the memory that the driver may use is full. All acknowledged frames are safe; "
-    "start again, with more memory if this repeats."
-)
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +146,7 @@ class Service:
             except MimyriaError as error:
                 self._state.take(error)
             except MemoryError:
-                self._state.take(ResourceError(_NO_MEMORY))
+                self._state.take(no_memory())
             self._finish()
         finally:
             self._evaluator.close()
@@ -319,7 +312,7 @@ class Service:
             except MimyriaError as error:
                 state.failure = state.failure or error
             except MemoryError:
-                state.failure = state.failure or ResourceError(_NO_MEMORY)
+                state.failure = state.failure or no_memory()
 
     def _conclude(self) -> None:
         session = self._session
@@ -348,7 +341,7 @@ class Service:
     def _leave(self) -> None:
         """Last words where the loop cannot have them."""
         self._ownership.check()
-        leave_status(self._settings.run.directory, "stopped", _LEFT)
+        leave_status(self._settings.run.directory, "stopped", LEFT)
 
     def _release(self) -> None:
         if self._journal is not None:

@@ -31,12 +31,11 @@ from mimyria_driver.settings import Settings
 from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import Source
-from mimyria_driver.status import leave_status
+from mimyria_driver.status import LEFT, leave_status
 
 __all__ = ["Ensemble", "run_replicas"]
 
 _TICK: Final = 0.2
-_LEFT: Final = "stopped by a signal before all was finished; start again to continue"
 _OTHERS_ENDED: Final = "all other replicas have ended, this one before this start"
 
 
@@ -180,7 +179,7 @@ class Ensemble:
     def _leave(self) -> None:
         """Last words where the loop cannot have them."""
         self._ownership.check()
-        leave_status(self._settings.run.directory, "stopped", _LEFT)
+        leave_status(self._settings.run.directory, "stopped", LEFT)
 
     def _snapshot(self) -> Snapshot:
         self._ownership.check()  # what is shown is written into the folder

@@ -106,7 +106,6 @@ def _provenance(
     return {
         **found,
         "mimyria": mimyria.__version__,
-        "replicas": len(results),
         RECORDS: " ".join(f"{number}:{n}" for number, n in pairs),
     }
 

@@ -151,7 +151,11 @@ class Publishing:
                     results[replica.number] = lean(found, len(self._replicas))
         if not results:
             return False
-        result, notices = pool(results, self._settings.spectrum, {"status": status})
+        result, notices = pool(
+            results,
+            self._settings.spectrum,
+            {"status": status, "replicas": len(self._replicas)},
+        )
         for notice in notices:
             self._warn(notice)
         provenance = {**result.provenance, **self._judge(result)}

@@ -66,5 +66,6 @@ def single_runs(folder, n_replicas, frames=frames_of, **sections):
     folders = [Path(folder) / label(number) for number in range(n_replicas)]
     for number, each in enumerate(folders):
         source = ScriptedSource(whole_run(frames(number)))
-        assert serve_here(make_settings(each, **sections), source) == 0
+        settings = make_settings(each, spectrum={"refresh": 1000.0}, **sections)
+        assert serve_here(settings, source) == 0
     return folders

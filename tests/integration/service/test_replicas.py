@@ -1,11 +1,15 @@
 """Many replicas in one driver: each is the single run that it would be."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from many import Engines, ensemble, settings_for, single_runs
 
 from mimyria.merging import merge_results
-from mimyria.storage import read_result
+from mimyria.storage import read_result, write_result
+from mimyria_driver.cli import main
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
 
@@ -64,3 +68,39 @@ def test_status_of_all_adds_up(together):
     assert status["replicas"]["number"] == N
     assert status["replicas"]["states"] == {"ended": N}
     assert read_status(replica_folder(together, 3))["durable"] == 63
+
+
+def test_verify_finds_the_sum_of_the_journals(together, capsys):
+    assert main(["verify", str(together)]) == 0
+    said = capsys.readouterr().out
+    assert "replica 007: journal: 67 sound records" in said
+    assert f"spectrum.h5: is the sum of {N} journals, to the bit" in said
+
+
+def test_verify_finds_a_result_that_is_not_the_sum(together, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(together, folder)
+    result = read_result(folder / "spectrum.h5")
+    values = result.dipole.values.copy()
+    values[3, 1] = np.nextafter(values[3, 1], 1.0)
+    changed = replace(result, dipole=replace(result.dipole, values=values))
+    write_result(folder / "spectrum.h5", changed)
+    assert main(["verify", str(folder)]) == 74
+    assert "is not the sum of the journals: dipole differ" in capsys.readouterr().err
+
+
+def test_rebuild_makes_the_result_of_all_again(together, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(together, folder)
+    for path in folder.glob("**/spectrum.h5"):
+        path.unlink()
+    assert main(["rebuild", str(folder), "--resolution", "200"]) == 0
+    assert f"1080 frames of {N} replicas" in capsys.readouterr().out
+    before, after = (read_result(f / "spectrum.h5") for f in (together, folder))
+    for name in ("dipole", "polarizability"):
+        one, other = getattr(before, name), getattr(after, name)
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.blocks.values, other.blocks.values)
+    np.testing.assert_array_equal(before.spectra["ir"].error, after.spectra["ir"].error)
+    assert (replica_folder(folder, 5) / "spectrum.h5").exists()
+    assert main(["verify", str(folder)]) == 0
