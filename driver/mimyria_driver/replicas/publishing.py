@@ -179,7 +179,8 @@ class Publishing:
         return self._progress.provenance()
 
     def _warn(self, text: str) -> None:
-        """Say it once."""
-        if text not in self._said:
-            self._said.add(text)
+        """Say it once, whatever its numbers are next time."""
+        kind = text.partition("(")[0]
+        if kind not in self._said:
+            self._said.add(kind)
             _log.warning("%s", text, extra={"code": "replicas"})

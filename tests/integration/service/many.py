@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
-from instant import InstantEvaluator, serve_here
+from analytic import (
+    MASSES,
+    NUMBERS,
+    ScriptedSource,
+    arrivals,
+    description,
+    make_settings,
+    trajectory,
+)
+from instant import InstantEvaluator, exact_sample, serve_here
 from rich.console import Console
 
+from mimyria.errors import IncompatibleError
 from mimyria_driver.labels import label
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.replicas import Ensemble
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
+
+__all__ = ["MASSES", "NUMBERS", "IncompatibleError", "exact_sample"]
+
+
+def spoilt(sample):
+    """The same with wrong numbers."""
+    currents = replace(sample.currents, dipole=1.001 * sample.currents.dipole)
+    return replace(sample, currents=currents)
 
 
 def frames_of(replica, n_frames=60):
@@ -69,3 +89,17 @@ def single_runs(folder, n_replicas, frames=frames_of, **sections):
         settings = make_settings(each, spectrum={"refresh": 1000.0}, **sections)
         assert serve_here(settings, source) == 0
     return folders
+
+
+def main(directory, n_replicas, pause):
+    """A driver of its own, for tests that kill it."""
+    engines = Engines(pause=lambda replica: float(pause))
+    with StopRequest() as stop:
+        return ensemble(
+            settings_for(directory, int(n_replicas)), engines, stop=stop
+        ).run()
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.exit(main(*sys.argv[1:]))

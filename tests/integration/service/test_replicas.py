@@ -1,17 +1,28 @@
 """Many replicas in one driver: each is the single run that it would be."""
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from many import Engines, ensemble, settings_for, single_runs
+from analytic import (
+    arrivals,
+    description,
+    trajectory,
+)
+from instant import InstantEvaluator
+from many import Engines, ensemble, frames_of, settings_for, single_runs
 
+from mimyria.errors import FrameError, IncompatibleError, SettingsError
 from mimyria.merging import merge_results
 from mimyria.storage import read_result, write_result
 from mimyria_driver.cli import main
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
+from mimyria_driver.records import read_journal
+from mimyria_driver.signals import STOPPED, StopRequest
+from mimyria_driver.sources import Ended, Started
 
 N = 16
 
@@ -104,3 +115,199 @@ def test_rebuild_makes_the_result_of_all_again(together, tmp_path, capsys):
     np.testing.assert_array_equal(before.spectra["ir"].error, after.spectra["ir"].error)
     assert (replica_folder(folder, 5) / "spectrum.h5").exists()
     assert main(["verify", str(folder)]) == 0
+
+
+def journal_of(folder, number):
+    return (replica_folder(folder, number) / "journal").read_bytes()
+
+
+def journal_alone(singles, number):
+    return (singles[number] / "journal").read_bytes()
+
+
+def test_engine_that_dies_and_comes_back_changes_nothing(tmp_path, singles):
+    """One of three sends half of its frames, dies, and begins again further back."""
+
+    class Dying(Engines):
+        def __call__(self, settings):
+            source = super().__call__(settings)
+            if settings.run.directory.name == "001":
+                frames = frames_of(1)
+                source.resumes = False
+                source.events = [
+                    Started(description()),
+                    *arrivals(frames[:30]),
+                    Started(description()),
+                    *arrivals(frames[20:]),
+                    Ended("the end"),
+                ]
+            return source
+
+    engines = Dying()
+    assert ensemble(settings_for(tmp_path, 3), engines).run() == 0
+    assert len(engines.sources[1].accepted) == 2
+    for number in range(3):
+        assert (
+            journal_of(tmp_path, number) == (singles[number] / "journal").read_bytes()
+        )
+    assert read_status(replica_folder(tmp_path, 1))["duplicates"] > 0
+
+
+def test_signal_stops_all_and_the_next_start_goes_on(tmp_path, singles):
+    stop = StopRequest()
+    engines = Engines(pause=lambda replica: 0.002)
+
+    class Stopping(InstantEvaluator):
+        n_frames = 0
+
+        def submit(self, frames):
+            super().submit(frames)
+            Stopping.n_frames += len(frames)
+            if Stopping.n_frames > 60:
+                stop.signal_name = "SIGTERM"
+
+    settings = settings_for(tmp_path, 3)
+    assert ensemble(settings, engines, Stopping, stop).run() == STOPPED
+    assert read_status(tmp_path)["state"] == "stopped"
+    assert read_status(tmp_path)["durable"] < 183
+    assert ensemble(settings).run() == 0
+    for number in range(3):
+        assert (
+            journal_of(tmp_path, number) == (singles[number] / "journal").read_bytes()
+        )
+    assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_file_exit_ends_all_replicas(tmp_path):
+    engines = Engines(pause=lambda replica: 0.02)
+    settings = settings_for(tmp_path, 3)
+
+    class Leaving(InstantEvaluator):
+        n_frames = 0
+
+        def submit(self, frames):
+            super().submit(frames)
+            Leaving.n_frames += 1
+            if Leaving.n_frames == 20:
+                (tmp_path / "EXIT").touch()
+
+    assert ensemble(settings, engines, Leaving).run() == 0
+    status = read_status(tmp_path)
+    assert (status["state"], status["message"]) == ("ended", "ended by the file EXIT")
+    assert status["durable"] < 183
+    assert all(source.closed for source in engines.sources.values())
+
+
+def test_replica_whose_engine_ended_before_a_restart_does_not_hold_up_the_rest(
+    tmp_path,
+):
+    """The driver was gone when the others had yet to end; that one never comes back."""
+    stop = StopRequest()
+    settings = settings_for(tmp_path, 2)
+    slow = Engines(pause=lambda replica: 0.03 * replica)
+
+    class Stopping(InstantEvaluator):
+        def results(self):
+            path = replica_folder(tmp_path, 0)
+            if (path / "spectrum.h5").exists() and read_status(path)[
+                "state"
+            ] == "ended":
+                stop.signal_name = "SIGTERM"
+            return super().results()
+
+    assert ensemble(settings, slow, Stopping, stop).run() == STOPPED
+
+    class OnlyTheSecond(Engines):
+        def __call__(self, settings):
+            source = super().__call__(settings)
+            if settings.run.directory.name == "000":
+                source.events = []
+            return source
+
+    assert ensemble(settings, OnlyTheSecond()).run() == 0
+    result = read_result(tmp_path / "spectrum.h5")
+    assert result.provenance["frames"] == 60 + 61  # those of before are in it
+    assert result.provenance["replica_records"] == "0:60 1:61"
+
+
+def test_refused_replica_fails_alone_and_is_named(tmp_path, singles):
+    class Broken(Engines):
+        def __call__(self, settings):
+            source = super().__call__(settings)
+            if settings.run.directory.name == "002":
+                source.events[5] = replace(
+                    source.events[5], frame=replace(trajectory(1)[0], velocities=None)
+                )
+            return source
+
+    with pytest.raises(FrameError, match="replica 2: step 0: the frame has no veloc"):
+        ensemble(settings_for(tmp_path, 4), Broken()).run()
+    for number in (0, 1, 3):
+        assert (
+            journal_of(tmp_path, number) == (singles[number] / "journal").read_bytes()
+        )
+    status = read_status(tmp_path)
+    assert status["state"] == "failed"
+    assert status["replicas"]["states"] == {"ended": 3, "failed": 1}
+    assert status["replicas"]["failed"] == [2]
+    conditions = {each["name"]: each["text"] for each in status["conditions"]}
+    assert conditions["replica_failed"] == "failed: 1 of 4 replicas (2)"
+    result = read_result(tmp_path / "spectrum.h5")
+    assert result.provenance["frames"] == 60 + 61 + 63 + 4
+    assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_the_same_trajectory_twice_is_no_second_replica(tmp_path):
+    engines = Engines(frames=lambda replica: trajectory(40))
+    with pytest.raises(IncompatibleError, match="replica 000 and replica 001 hold the"):
+        ensemble(settings_for(tmp_path, 2), engines).run()
+    assert len(list(read_journal(replica_folder(tmp_path, 1) / "journal"))) == 40
+
+
+def test_number_of_replicas_may_grow_and_not_shrink(tmp_path, singles):
+    assert ensemble(settings_for(tmp_path, 2)).run() == 0
+    with pytest.raises(SettingsError, match="has 2 replicas already, but"):
+        ensemble(settings_for(tmp_path / ".", 1))
+    assert ensemble(settings_for(tmp_path, 3)).run() == 0
+    assert journal_of(tmp_path, 2) == journal_alone(singles, 2)
+    with pytest.raises(SettingsError, match="holds a run without replicas, but"):
+        ensemble(settings_for(singles[0], 2))
+
+
+# -- fairness -------------------------------------------------------------------------
+
+
+def test_slow_replica_waits_for_one_batch_of_each_other_at_most(tmp_path):
+    """Counted: between two turns of a replica no other one has more than two.
+
+    Seven replicas send all they have at once, the eighth a frame now and then.
+    """
+    n = 8
+    engines = Engines(
+        frames=lambda k: frames_of(k, 20 if k == n - 1 else 120),
+        pause=lambda k: 0.02 if k == n - 1 else 0.0,
+    )
+    turns = []
+    run = ensemble(
+        settings_for(tmp_path, n, models={"canary": 0}),
+        engines,
+        lambda: InstantEvaluator(delay=0.001),
+    )
+    pass_on = run._broker._submit
+
+    def submit(job):
+        waiting = [f for f in run._broker._facades if f.waiting]
+        turns.append((job.facade, waiting))
+        pass_on(job)
+
+    run._broker._submit = submit
+    assert run.run() == 0
+    assert len(turns) == sum(len(engines.frames(k)) for k in range(n))
+    passed_over = Counter()
+    worst = 0
+    for facade, waiting in turns:
+        passed_over[facade] = 0
+        passed_over.update(other for other in waiting if other is not facade)
+        worst = max(worst, *passed_over.values())
+    # That it could be passed over at all: several had something to do at one time.
+    assert 2 <= worst <= n - 1

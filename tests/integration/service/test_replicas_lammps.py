@@ -76,9 +76,7 @@ EACH = "spectrum/replicas/{replica}/endpoint.json"
 
 
 @pytest.fixture(scope="module")
-def partitions(
-    tmp_path_factory, lammps_program, mpirun_program, engine_environment
-):
+def partitions(tmp_path_factory, lammps_program, mpirun_program, engine_environment):
     """Four partitions of one LAMMPS, which know their numbers themselves."""
     folder = tmp_path_factory.mktemp("p") / "run"
     prepare(folder, "world " + " ".join(map(str, SEEDS)))
