@@ -135,13 +135,12 @@ def _errors(statuses: Sequence[Status]) -> dict[str, float]:
 
 
 def _checks(statuses: Sequence[Status]) -> str:
-    """The worst that one of them says, with its number."""
-    said = [(number, str(s["checks"])) for number, s in enumerate(statuses)]
+    """The worst that one of them says, until there is a common result."""
+    said = [str(status["checks"]) for status in statuses]
     for verdict in reversed(VERDICTS):
-        found = [text for _, text in said if verdict in text]
+        found = [text for text in said if verdict in text]
         if found:
-            many = f" (of {len(found)} of {len(said)})" if len(said) > 1 else ""
-            return f"{found[0]}{many}"
+            return f"{found[0]} ({len(found)} of {len(said)} replicas)"
     return ""
 
 

@@ -90,7 +90,9 @@ class Broker:
     def forget(self, facade: Facade) -> None:
         """A replica has gone; what it has inside is calculated for nobody."""
         with self.lock:
-            self._facades.remove(facade)
+            index = self._facades.index(facade)
+            del self._facades[index]
+            self._turn -= index < self._turn  # the next one's turn is still the next
         self.wake()
 
     def wake(self) -> None:

@@ -10,8 +10,11 @@ from mimyria.errors import ResourceError
 __all__ = ["allow_descriptors"]
 
 _EACH: Final = 40
-"""Journal, locks, sockets and their inner ends; measured, with as much again."""
+"""11 for journal, locks, socket and its inner ends, as measured; the rest is for the
+connections of an engine with a few ranks."""
 _ALL: Final = 100
+_PLENTY: Final = 65_536
+"""What is taken where it is allowed: an engine may have many ranks."""
 
 
 def allow_descriptors(n_replicas: int) -> None:
@@ -22,12 +25,13 @@ def allow_descriptors(n_replicas: int) -> None:
     """
     wanted = _ALL + _EACH * n_replicas
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    if soft == resource.RLIM_INFINITY or soft >= _PLENTY:
         return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    allowed = _PLENTY if hard == resource.RLIM_INFINITY else min(hard, _PLENTY)
+    if allowed < wanted:
         raise ResourceError(
             f"{n_replicas} replicas need up to {wanted} open files, but this user may "
             f"have {hard} (ulimit -Hn). Ask for more, or use fewer replicas in each of "
             "several runs and merge their results."
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))

@@ -152,7 +152,8 @@ class Ensemble:
         expected = [r for r in self._replicas if not r.was_over]
         if expected and not any(replica.alive for replica in expected):
             live = [replica for replica in self._replicas if replica.alive]
-            if all(self._board.state_of(r.number) == "waiting" for r in live):
+            idle = all(self._board.state_of(r.number) == "waiting" for r in live)
+            if live and idle:
                 self._stop.over = self._stop.over or _OTHERS_ENDED
 
     def _end_all(self) -> None:

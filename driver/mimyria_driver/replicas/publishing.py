@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from mimyria.diagnostics import Diagnostic, report
+from mimyria.diagnostics import Diagnostic, report, summary
 from mimyria.errors import IncompatibleError, OutputError
 from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver.convergence import Progress
@@ -127,6 +127,7 @@ class Publishing:
             return snapshot
         return replace(
             snapshot,
+            checks=summary(self.diagnostics),
             errors={
                 **snapshot.errors,
                 **progress.relative_errors(max(snapshot.durable, self._n_samples)),

@@ -9,25 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from analytic import (
-    MASSES,
-    NUMBERS,
     ScriptedSource,
     arrivals,
     description,
     make_settings,
     trajectory,
 )
-from instant import InstantEvaluator, exact_sample, serve_here
+from instant import InstantEvaluator, serve_here
 from rich.console import Console
 
-from mimyria.errors import IncompatibleError
 from mimyria_driver.labels import label
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.replicas import Ensemble
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
-
-__all__ = ["MASSES", "NUMBERS", "IncompatibleError", "exact_sample"]
 
 
 def spoilt(sample):

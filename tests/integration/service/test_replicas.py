@@ -1,5 +1,6 @@
 """Many replicas in one driver: each is the single run that it would be."""
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -7,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from analytic import (
+    HERE,
+    STRIDE,
+    TIME_STEP,
     arrivals,
     description,
     trajectory,
@@ -15,11 +19,14 @@ from instant import InstantEvaluator
 from many import Engines, ensemble, frames_of, settings_for, single_runs
 
 from mimyria.errors import FrameError, IncompatibleError, SettingsError
+from mimyria.io.extxyz import LabelledFrame, write_extxyz
 from mimyria.merging import merge_results
 from mimyria.storage import read_result, write_result
+from mimyria.tensors import Tensors
 from mimyria_driver.cli import main
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
+from mimyria_driver.pipeline import Pipeline
 from mimyria_driver.records import read_journal
 from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.sources import Ended, Started
@@ -311,3 +318,76 @@ def test_slow_replica_waits_for_one_batch_of_each_other_at_most(tmp_path):
         worst = max(worst, *passed_over.values())
     # That it could be passed over at all: several had something to do at one time.
     assert 2 <= worst <= n - 1
+
+
+# -- the end --------------------------------------------------------------------------
+
+
+def noisy(replica, n_frames=900):
+    """Atoms that stay where they are, with velocities of white noise."""
+    (first,) = trajectory(1)
+    rng = np.random.default_rng(replica)
+    velocities = rng.normal(0.0, 0.004, (n_frames, 6, 3))
+    return [
+        replace(first, velocities=velocities[index], step=index * STRIDE)
+        for index in range(n_frames)
+    ]
+
+
+def test_common_result_decides_when_all_are_good_enough(tmp_path, monkeypatch):
+    """Ten of 900 frames; 50 windows of 21 lags are 1050 frames, of all together."""
+    # These atoms have no temperature.
+    monkeypatch.setattr(Pipeline, "diagnostics", lambda _: (), raising=False)
+    sign = tmp_path / "sign"
+    settings = settings_for(
+        tmp_path / "run",
+        10,
+        spectrum={"resolution": 1250.0, "refresh": 0.2},
+        convergence={"ir": 0.2, "raman": 0.4, "stop": True, "exit_file": str(sign)},
+    )
+    engines = Engines(noisy, pause=lambda replica: 0.002)
+    assert ensemble(settings, engines).run() == 0
+    status = read_status(tmp_path / "run")
+    assert status["state"] == "ended"
+    assert status["message"].startswith("converged after ")
+    assert status["errors"]["ir"] <= 0.2
+    assert status["durable"] < 9000
+    assert sign.exists()
+    assert read_status(replica_folder(tmp_path / "run", 4))["state"] == "ended"
+    result = read_result(tmp_path / "run" / "spectrum.h5")
+    assert result.provenance["convergence"].startswith("converged after ")
+    assert result.provenance["frames"] == status["durable"]
+
+
+def test_each_replica_is_a_block_of_the_errors(together):
+    """As many blocks as replicas, with the samples of each."""
+    blocks = read_result(together / "spectrum.h5").dipole.blocks
+    assert blocks.samples.tolist() == [60 + number for number in range(N)]
+
+
+def test_command_serves_stored_trajectories_as_replicas(tmp_path, capsys):
+    for number in range(3):
+        frames = [LabelledFrame(frame, Tensors()) for frame in frames_of(number)]
+        write_extxyz(tmp_path / f"md-{number:03d}.xyz", frames)
+    (tmp_path / "run.toml").write_text(
+        "[source]\n"
+        f'kind = "replay"\npath = "md-{{replica}}.xyz"\nreplicas = 3\n'
+        f"time_step = {TIME_STEP}\nstride = {STRIDE}\n"
+        f'[models]\napt = "python:analytic:make_model"\nsearch = "{HERE}"\n'
+        'device = "cpu"\n[spectrum]\nresolution = 200.0\n'
+    )
+    assert main(["run", str(tmp_path / "run.toml")]) == 0
+    folder = tmp_path / "spectrum"
+    assert (folder / "ir.png").exists()
+    assert main(["status", str(folder)]) == 1  # these atoms have no temperature
+    assert "183 frames · 100%" in capsys.readouterr().out
+    assert main(["watch", "--once", str(folder)]) == 1
+    assert "3 replicas (3 ended)" in " ".join(capsys.readouterr().out.split())
+    events = (folder / "events.jsonl").read_text().splitlines()
+    ended = [json.loads(line) for line in events if "engine_ended" in line]
+    assert sorted(entry["replica"] for entry in ended) == [0, 1, 2]
+    (tmp_path / "run.toml").write_text(
+        (tmp_path / "run.toml").read_text().replace("replicas = 3", "replicas = 1")
+    )
+    assert main(["run", str(tmp_path / "run.toml")]) == 78
+    assert "has 3 replicas already" in capsys.readouterr().err

@@ -12,17 +12,18 @@ from pathlib import Path
 import many
 import numpy as np
 import pytest
-from analytic import STRIDE, trajectory
-from instant import InstantEvaluator
+from analytic import MASSES, NUMBERS, STRIDE, description, trajectory
+from instant import InstantEvaluator, exact_sample
 from many import Engines, ensemble, frames_of, settings_for, single_runs
 
-from mimyria.errors import DeviceLostError, FrameError
+from mimyria.errors import DeviceLostError, FrameError, IncompatibleError
 from mimyria.storage import read_result
 from mimyria_driver.cli import main
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
 from mimyria_driver.records import live_records, read_header
+from mimyria_driver.sources import Started
 
 
 def rows(folder):
@@ -133,7 +134,7 @@ class Drifting(InstantEvaluator):
         super().submit(frames)
 
     def _sample_of(self, frame, grouping):
-        sample = many.exact_sample(frame, grouping)
+        sample = exact_sample(frame, grouping)
         return many.spoilt(sample) if Drifting.wrong else sample
 
     def judge(self):
@@ -184,8 +185,8 @@ def test_replicas_with_other_groups_are_told_apart(tmp_path):
         def __call__(self, settings):
             source = super().__call__(settings)
             if settings.run.directory.name == "001":
-                masses = many.MASSES * np.where(many.NUMBERS == 1, 2.0, 1.0)
-                source.events[0] = many.Started(many.description(masses=masses))
+                masses = MASSES * np.where(NUMBERS == 1, 2.0, 1.0)
+                source.events[0] = Started(description(masses=masses))
             return source
 
     told = []
@@ -197,7 +198,7 @@ def test_replicas_with_other_groups_are_told_apart(tmp_path):
             super().describe(grouping)
 
     settings = settings_for(tmp_path, 2, groups={"kind": "motion"})
-    with pytest.raises(many.IncompatibleError, match="groups"):
+    with pytest.raises(IncompatibleError, match="groups"):
         ensemble(settings, Heavy(), Told).run()
     assert {round(mass, 3) for mass in told} == {1.008, 2.016}
     alone = single_runs(tmp_path / "alone", 1, groups={"kind": "motion"})
