@@ -73,6 +73,27 @@ def test_killed_driver_goes_on_with_all_replicas(tmp_path, singles):
     assert read_result(tmp_path / "spectrum.h5").provenance["frames"] == 246
 
 
+@pytest.mark.slow
+def test_signal_ends_the_process_of_sixteen_replicas_in_time(tmp_path):
+    """Within 5 s, with code 75, and nothing that was acknowledged is lost."""
+    command = [sys.executable, many.__file__, str(tmp_path), "16", "0.05"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_records(tmp_path, 16, 3, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5.0) == 75
+    finally:
+        process.kill()
+        process.wait()
+    assert read_status(tmp_path)["state"] == "stopped"
+    command[-1] = "0"
+    assert subprocess.run(command, check=False, timeout=120).returncode == 0
+    alone = single_runs(tmp_path / "alone", 16)
+    for number in range(16):
+        folder = replica_folder(tmp_path, number)
+        assert rows(folder) == rows(alone[number])
+
+
 def real_evaluator(settings):
     return partial(Evaluator, settings.models, settings.run.directory / "evaluator.log")
 

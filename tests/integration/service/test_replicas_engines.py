@@ -1,4 +1,4 @@
-"""Replicas with real engines: partitions of one LAMMPS, and several LAMMPS."""
+"""Replicas with real engines: partitions of one LAMMPS, several LAMMPS, two i-PI."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import analytic
+import numpy as np
 import pytest
 
 from mimyria.storage import read_result
@@ -14,6 +15,7 @@ from mimyria_driver.journal import read_journal
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.monitor import read_status
+from tests.integration.ipi_input import ipi_input
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -32,12 +34,15 @@ def prepare(folder, seed):
     (folder / "in.lammps").write_text(text)
 
 
-def start_driver(folder, n_replicas):
+LAMMPS = 'kind = "lammps"\n'
+
+
+def start_driver(folder, n_replicas, source=LAMMPS):
     models = "\n".join(
         f'{name} = "python:analytic:make_model"' for name in ("apt", "pgt")
     )
     (folder / "run.toml").write_text(
-        f'[source]\nkind = "lammps"\nreplicas = {n_replicas}\n'
+        f"[source]\n{source}replicas = {n_replicas}\n"
         f'[models]\n{models}\ndevice = "cpu"\nsearch = "{analytic.HERE}"\n'
         "[spectrum]\nresolution = 200.0\nplots = false\n"
     )
@@ -135,3 +140,54 @@ def test_separate_lammps_and_a_single_run_give_the_same_bits(
     ]
     assert journals[:2] == journals[2:]
     assert journals[0] == (alone / "spectrum" / "journal").read_bytes()
+
+
+ELEMENTS = ("O", "H", "H") * 3
+
+
+def start_ipi(program, folder, seed):
+    """Nine atoms in a field of springs, at another place for each seed."""
+    folder.mkdir()
+    (folder / "input.xml").write_text(ipi_input("", steps=STEPS, latency=1e-4))
+    places = np.random.default_rng(seed).normal(scale=0.04, size=(9, 3))
+    rows = [
+        f"{element} {x:.6f} {y:.6f} {z:.6f}"
+        for element, (x, y, z) in zip(ELEMENTS, places, strict=True)
+    ]
+    head = "# CELL(abcABC): 20 22 24 80 75 70 positions{angstrom} cell{angstrom}"
+    (folder / "init.xyz").write_text("\n".join(["9", head, *rows]) + "\n")
+    return subprocess.Popen(
+        [program, "-S", f"{folder}/", "input.xml"],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def ipi_source(address):
+    return (
+        f'kind = "ipi"\naddress = "unix:{address}/driver"\n'
+        f"time_step = {analytic.TIME_STEP}\nstride = {analytic.STRIDE}\n"
+        f"elements = {list(ELEMENTS)}\n"
+    )
+
+
+def test_two_ipi_with_one_driver_and_one_alone_give_the_same_bits(
+    ipi_program, short_directory
+):
+    folder = short_directory / "two"
+    folder.mkdir()
+    engines = [
+        start_ipi(ipi_program, folder / f"{number:03d}", number) for number in (0, 1)
+    ]
+    source = ipi_source(folder / "{replica}")
+    finish(start_driver(folder, 2, source), *engines)
+    alone = short_directory / "one"
+    alone.mkdir()
+    engine = start_ipi(ipi_program, alone / "000", 1)
+    finish(start_driver(alone, 1, ipi_source(alone / "000")), engine)
+    journal = replica_folder(folder / "spectrum", 1) / "journal"
+    assert journal.read_bytes() == (alone / "spectrum" / "journal").read_bytes()
+    result = read_result(folder / "spectrum" / "spectrum.h5")
+    assert result.provenance["replicas"] == 2
+    assert result.provenance["segments"] == 2
