@@ -169,13 +169,14 @@ class Broker:
                 "the models or the device changed while the run went on; start the "
                 "driver again with the models it began with."
             )
-        self._void_all("a new process gave other answers to the stored examples")
+        reason = "a new process gave other answers to the stored examples"
+        self._void_all(Verdict(reason))
         self._renew([])
 
     def _pass_on(self, answer: Sample | Verdict) -> None:
         """Give an answer to who asked; a bad verdict is for all."""
         if isinstance(answer, Verdict) and answer.reason:
-            self._void_all(answer.reason)
+            self._void_all(answer)
             return
         job = self._inside[0]
         job.facade.take(answer)
@@ -188,10 +189,10 @@ class Broker:
                 job.facade.finish(now - self._clock)
             self._clock = now
 
-    def _void_all(self, reason: str) -> None:
+    def _void_all(self, verdict: Verdict) -> None:
         self._inside.clear()
         for facade in self._facades:
-            facade.void(Verdict(reason))
+            facade.void(verdict)
 
     def _feed(self) -> None:
         """Give the evaluator what it has time for."""
