@@ -167,8 +167,8 @@ def test_signal_stops_all_and_the_next_start_goes_on(tmp_path, singles):
     class Stopping(InstantEvaluator):
         n_frames = 0
 
-        def submit(self, frames):
-            super().submit(frames)
+        def submit(self, frames, **options):
+            super().submit(frames, **options)
             Stopping.n_frames += len(frames)
             if Stopping.n_frames > 60:
                 stop.signal_name = "SIGTERM"
@@ -192,8 +192,8 @@ def test_file_exit_ends_all_replicas(tmp_path):
     class Leaving(InstantEvaluator):
         n_frames = 0
 
-        def submit(self, frames):
-            super().submit(frames)
+        def submit(self, frames, **options):
+            super().submit(frames, **options)
             Leaving.n_frames += 1
             if Leaving.n_frames == 20:
                 (tmp_path / "EXIT").touch()

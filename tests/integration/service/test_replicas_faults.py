@@ -148,11 +148,11 @@ class Drifting(InstantEvaluator):
     times = 1
     found = 0
 
-    def submit(self, frames):
+    def submit(self, frames, **options):
         Drifting.n_frames += len(frames)
         if Drifting.n_frames > 100 and Drifting.found < Drifting.times:
             Drifting.wrong = True
-        super().submit(frames)
+        super().submit(frames, **options)
 
     def _sample_of(self, frame, grouping):
         sample = exact_sample(frame, grouping)
@@ -238,11 +238,11 @@ def test_eighty_replicas_take_a_thread_and_a_few_descriptors_each(tmp_path):
             super().__init__()
             made.append(self)
 
-        def submit(self, frames):
+        def submit(self, frames, **options):
             most["threads"] = max(most["threads"], threading.active_count())
             files = len(os.listdir("/proc/self/fd"))
             most["files"] = max(most["files"], files)
-            super().submit(frames)
+            super().submit(frames, **options)
 
     before = threading.active_count(), len(os.listdir("/proc/self/fd"))
     # All begin before any can end: each engine has its pauses.
