@@ -24,13 +24,19 @@ from mimyria.errors import IncompatibleError
 from mimyria.groupdifferences import group_difference
 from mimyria.groups import Grouping
 from mimyria.parts import Parts
-from mimyria.pooling import check_interval, merge_correlations
+from mimyria.pooling import as_one_block, check_interval, merge_correlations
 from mimyria.selfcorrelators import with_rest
 from mimyria.spectra import compute_spectra, finest_resolution
 from mimyria.spectra.elements import element_spectra
 from mimyria.storage import Result
 
-__all__ = ["Merged", "RunSummary", "merge_correlations", "merge_results"]
+__all__ = [
+    "Merged",
+    "RunSummary",
+    "in_one_block",
+    "merge_correlations",
+    "merge_results",
+]
 
 _SAME_VOLUME: Final = 0.01
 _SAME_TEMPERATURE: Final = 0.03
@@ -81,6 +87,7 @@ def merge_results(
     *,
     resolution: float | None = None,
     window: str | None = None,
+    temperature: float | None = None,
 ) -> Merged:
     """Pool runs of one system.
 
@@ -89,6 +96,7 @@ def merge_results(
         names: of the runs, for people.
         resolution: cm⁻¹; None: as stored, or coarser if the common lags need it.
         window: of the spectra; None: as stored.
+        temperature: of the spectra, K; None: the mean of the runs.
 
     Raises:
         IncompatibleError: they do not belong together; the text says which and why.
@@ -102,7 +110,8 @@ def merge_results(
         for name in _CORRELATIONS
     }
     runs = tuple(_summary(r, name) for r, name in zip(results, names, strict=True))
-    temperature = _mean(runs, lambda run: run.temperature)
+    if temperature is None:
+        temperature = _mean(runs, lambda run: run.temperature)
     volume = _mean(runs, lambda run: run.volume)
     notices += _spread_notices(runs)
     window = window or str(results[0].provenance.get("window", _WINDOW))
@@ -137,6 +146,40 @@ def merge_results(
         velocities=velocities,
     )
     return Merged(result, runs, tuple(notices))
+
+
+def in_one_block(result: Result) -> Result:
+    """A result all correlations of which are one block, to be merged with others.
+
+    The errors of what is merged then come from the scatter between the runs.
+    """
+    parts, velocities = result.parts, result.velocities
+    return replace(
+        result,
+        dipole=_one_block(result.dipole),
+        polarizability=_one_block(result.polarizability),
+        parts=None if parts is None else _parts_in_one_block(parts),
+        velocities=None
+        if velocities is None
+        else replace(velocities, correlation=as_one_block(velocities.correlation)),
+    )
+
+
+def _parts_in_one_block(parts: Parts) -> Parts:
+    return replace(
+        parts,
+        dipole=_one_block(parts.dipole),
+        isotropic=_one_block(parts.isotropic),
+        anisotropic=_one_block(parts.anisotropic),
+        shares=None if parts.shares is None else _parts_in_one_block(parts.shares),
+    )
+
+
+def _one_block(correlation: Correlation | None) -> Correlation | None:
+    """One that keeps no blocks, since its pairs are too many, is left so."""
+    if correlation is None or correlation.blocks is None:
+        return correlation
+    return as_one_block(correlation)
 
 
 def _merge_optional(

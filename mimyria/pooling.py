@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from mimyria.correlation import Blocks, Correlation, Trajectories, mean_products
 from mimyria.errors import IncompatibleError
 
-__all__ = ["check_interval", "merge_correlations"]
+__all__ = ["as_one_block", "check_interval", "merge_correlations"]
 
 _MOST_BLOCKS: Final = 32
 _SAME_LENGTH: Final = 0.7  # blocks at least this part of the longest ones
@@ -60,6 +61,16 @@ def merge_correlations(correlations: Sequence[Correlation]) -> Correlation:
         _merge_blocks(correlations, n_lags),
         _merge_trajectories(correlations, n_lags),
     )
+
+
+def as_one_block(correlation: Correlation) -> Correlation:
+    """The same correlation as a single block.
+
+    Blocks that are whole runs let the scatter between runs into an error: what does not
+    change within one of them, such as its energy.
+    """
+    values, counts = correlation.values, correlation.counts
+    return replace(correlation, blocks=Blocks(values[np.newaxis], counts[np.newaxis]))
 
 
 def _merge_trajectories(

@@ -43,6 +43,8 @@ def conditions(status: Mapping[str, Any], limits: Limits) -> list[dict[str, str]
         _job(status, limits),
         _rules(status),
         _gpu(status),
+        _failed(status),
+        _silent(status),
     ]
     return [each for each in found if each is not None]
 
@@ -103,6 +105,26 @@ def _gpu(status: Mapping[str, Any]) -> dict[str, str] | None:
     if not reasons:
         return None
     return _condition("gpu_slow", "warning", f"the GPU is slowed: {', '.join(reasons)}")
+
+
+def _failed(status: Mapping[str, Any]) -> dict[str, str] | None:
+    text = _named(status.get("replicas") or {}, "failed")
+    return _condition("replica_failed", "critical", text) if text else None
+
+
+def _silent(status: Mapping[str, Any]) -> dict[str, str] | None:
+    text = _named(status.get("replicas") or {}, "silent")
+    return _condition("replica_silent", "warning", text) if text else None
+
+
+def _named(replicas: Mapping[str, Any], what: str) -> str | None:
+    """How many of the replicas are it, and which."""
+    number = replicas.get(f"n_{what}", 0)
+    if not number:
+        return None
+    names = ", ".join(str(each) for each in replicas[what])
+    more = ", ..." if number > len(replicas[what]) else ""
+    return f"{what}: {number} of {replicas['number']} replicas ({names}{more})"
 
 
 def _condition(name: str, level: str, text: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ _DISK_SECONDS: Final = 600.0
 _LEAST_SECONDS: Final = 60.0
 """What a run does in its first seconds says nothing about its days."""
 _PS_PER_NS: Final = 1000.0
-_JOURNAL: Final = "journal*"
+_JOURNALS: Final = ("journal*", "replicas/*/journal*")
 
 
 class Trend:
@@ -154,7 +154,7 @@ class Course:
 
     def _disk(self, now: float) -> dict[str, Any]:
         """Size of the journal, room left, and how long that lasts."""
-        journal = folder_bytes(self._directory, _JOURNAL)
+        journal = sum(folder_bytes(self._directory, each) for each in _JOURNALS)
         free = free_bytes(self._directory)
         self._journal.add(now, journal)
         loss = 0.0

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from mimyria.errors import MimyriaError
+from mimyria_driver.labels import REPLICA
 
 __all__ = ["CODES", "EVENTS_NAME", "EventLog", "code_of"]
 
@@ -42,6 +43,8 @@ CODES: Final = {
     "evaluator_replaced": "the networks' process died or hung and was replaced",
     "rollback": "the engine went back and took another way; frames were replaced",
     "gap": "frames are missing; a new segment begins",
+    "replica_failed": "a replica ended with an error; the others go on",
+    "replicas": "something about the replicas of a run taken together",
     "disk_full": "the disk is full; the engine waits",
     "disk_free": "there is room again",
     "io_error": "the disk gave an error; the journal went on in a new file",
@@ -155,7 +158,7 @@ class EventLog(logging.Handler):
         self.counts[code] += 1
         if record.levelno >= logging.WARNING:
             self.warnings.append({"time": record.created, "code": code, "text": text})
-        entry = {
+        entry: dict[str, Any] = {
             "ts": _utc(record.created),
             "mono": round(time.monotonic(), 3),
             "level": record.levelname.lower(),
@@ -163,6 +166,9 @@ class EventLog(logging.Handler):
             "msg": text,
             "fields": getattr(record, "fields", {}),
         }
+        replica = REPLICA.get()  # of the thread that logs
+        if replica is not None:
+            entry["replica"] = replica
         line = json.dumps(entry, default=str, ensure_ascii=False).encode() + b"\n"
         safe = record.levelno >= logging.ERROR
         if self._waiting is None:

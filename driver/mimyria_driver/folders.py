@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mimyria.errors import AccessError
+from mimyria.errors import AccessError, SettingsError
+from mimyria_driver.labels import replica_folders
 
-__all__ = ["check_folder", "private_files"]
+__all__ = ["check_folder", "check_layout", "private_files"]
 
 _PRIVATE: Final = 0o077
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_JOURNAL: Final = "journal"  # of a run without replicas
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +72,26 @@ def check_folder(folder: Path) -> None:
                 f"a {'link' if stat.S_ISLNK(mode) else 'device or pipe'}. Remove it, "
                 "or choose another run.directory."
             )
+
+
+def check_layout(folder: Path, n_replicas: int) -> None:
+    """Refuse a run folder that was begun with another number of replicas.
+
+    Raises:
+        SettingsError: the result would lack what is there already.
+    """
+    there = len(replica_folders(folder))
+    if n_replicas > 1 and (folder / _JOURNAL).exists():
+        raise SettingsError(
+            f"{folder} holds a run without replicas, but source.replicas is "
+            f"{n_replicas}. Choose another run.directory."
+        )
+    if n_replicas < there:
+        raise SettingsError(
+            f"{folder} has {there} replicas already, but source.replicas is "
+            f"{n_replicas}: the result would lack some. Set it to {there} or more, or "
+            "choose another run.directory."
+        )
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

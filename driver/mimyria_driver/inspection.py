@@ -23,7 +23,7 @@ from mimyria_driver.scanning import Scan, scan
 from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 
-__all__ = ["Findings", "inspect_run"]
+__all__ = ["Findings", "differences", "inspect_run", "settings_of_result"]
 
 _ADVICE: Final = "`mimyria-driver rebuild` makes a new one from the journal"
 
@@ -139,7 +139,7 @@ def _check_result(
             f"{found.n_good} only: one of the two is from another time or run"
         )
         return
-    differing = list(_differences(result, _fold(folder, identity, result, int(end))))
+    differing = list(differences(result, _fold(folder, identity, result, int(end))))
     if differing:
         findings.problem(
             f"{RESULT_NAME}: is not the fold of the journal: {', '.join(differing)} "
@@ -155,15 +155,9 @@ def _check_result(
 
 def _fold(folder: Path, identity: Identity, result: Result, end: int) -> Result | None:
     """The result of the first records; None where they cannot give one like it."""
-    some = result.dipole or result.polarizability
-    if some is None:
+    settings = settings_of_result(result)
+    if settings is None:
         return None
-    settings = SpectrumSettings(
-        temperature=result.temperature,
-        window=str(result.provenance.get("window", "gaussian")),
-        resolution=_resolution(result),
-        max_lag=max((some.n_lags - 1.5) * identity.interval, 0.5 * identity.interval),
-    )
     try:
         pipeline = Pipeline(identity, settings)
         for chunk in live_records(folder / JOURNAL_NAME, end=end):
@@ -175,11 +169,25 @@ def _fold(folder: Path, identity: Identity, result: Result, end: int) -> Result 
         return None
 
 
+def settings_of_result(result: Result) -> SpectrumSettings | None:
+    """With which the same result is made again; None where it has no correlation."""
+    some = result.dipole or result.polarizability
+    if some is None:
+        return None
+    return SpectrumSettings(
+        temperature=result.temperature,
+        window=str(result.provenance.get("window", "gaussian")),
+        resolution=_resolution(result),
+        max_lag=max((some.n_lags - 1.5) * some.interval, 0.5 * some.interval),
+    )
+
+
 def _resolution(result: Result) -> float:
     return float(next(iter(result.spectra.values())).resolution)
 
 
-def _differences(found: Result, wanted: Result | None) -> Iterator[str]:
+def differences(found: Result, wanted: Result | None) -> Iterator[str]:
+    """Names of what is not the same in two results, to the bit."""
     if wanted is None:
         yield "lags and channels"
         return

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from mimyria_driver.events import code_of
+from mimyria_driver.labels import REPLICA
 
 __all__ = ["Lines", "shown"]
 
 _EVERY: Final = 60.0
 _KINDS: Final = 256
+_BEGIN: Final = "mimyria-driver: "
 
 
 class Lines(logging.Handler):
@@ -37,13 +39,16 @@ class Lines(logging.Handler):
             clock: seconds that only grow.
         """
         super().__init__(level)
-        self.setFormatter(logging.Formatter("mimyria-driver: %(message)s"))
+        self.setFormatter(logging.Formatter(f"{_BEGIN}%(message)s"))
         self._clock = clock or time.monotonic
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line or count it; called by `logging`, which holds the lock."""
         text = self.format(record)
+        replica = REPLICA.get()  # of the thread that logs
+        if replica is not None:
+            text = text.replace(_BEGIN, f"{_BEGIN}replica {replica}: ", 1)
         if self.level <= logging.DEBUG:
             _say(text)
             return

@@ -169,6 +169,8 @@ class Monitor:
             "warnings": [] if self._events is None else list(self._events.warnings),
             "events": {} if self._events is None else dict(self._events.counts),
         }
+        if snapshot.replicas is None:
+            del status["replicas"]
         status["conditions"] = conditions(status, self._limits)
         return status
 

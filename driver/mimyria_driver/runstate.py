@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mimyria.errors import EvaluatorError, MimyriaError
+from mimyria.errors import EngineError, EvaluatorError, MimyriaError, ResourceError
 from mimyria_driver.signals import STOPPED, StopRequest
 
-__all__ = ["EXIT_NAME", "RunState"]
+__all__ = ["EXIT_NAME", "RunState", "check_patience", "no_memory"]
 
 EXIT_NAME: Final = "EXIT"
 """A file of this name in the run folder ends the run, as in i-PI."""
@@ -74,10 +74,13 @@ class RunState:
             self._exit_file.unlink(missing_ok=True)
             self.end("draining", "ended by the file EXIT")
             return True
-        if self._stop.signal_name is None:
-            return False
-        self._stopped()
-        return True
+        if self._stop.signal_name is not None:
+            self._stopped()
+            return True
+        if self._stop.over:
+            self.end("draining", self._stop.over)
+            return True
+        return False
 
     def end_wanted(self) -> bool:
         """Whether somebody wants the end, who then does not wait for room on a disk."""
@@ -105,3 +108,24 @@ class RunState:
         if self.failure is None:
             name = self._stop.signal_name
             self.end("stopped", f"stopped by {name}; start again to continue")
+
+
+def no_memory() -> ResourceError:
+    """Why a run ends whose process may have no more memory."""
+    return ResourceError(
+        "the memory that the driver may use is full. All acknowledged frames are safe; "
+        "start again, with more memory if this repeats."
+    )
+
+
+def check_patience(silence: float, patience: float) -> None:
+    """Whether the engine was waited for too long, both in s; 0: never.
+
+    Raises:
+        EngineError: it was.
+    """
+    if patience and silence > patience:
+        raise EngineError(
+            f"no frame came for {silence:.0f} s (run.patience is {patience:g} s). "
+            "Look at the engine, then start again; all frames so far are safe."
+        )

@@ -21,14 +21,14 @@ import zmq
 
 from mimyria.diagnostics import report
 from mimyria.errors import (
-    EngineError,
     JournalError,
     LockedError,
     MimyriaError,
-    ResourceError,
 )
+from mimyria.storage import Result
 from mimyria_driver.assembly import build_source
-from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.evaluator import Evaluator, Networks
+from mimyria_driver.evaluator.view import about_networks, poller_of
 from mimyria_driver.folders import private_files
 from mimyria_driver.hardware import note_hardware, provenance
 from mimyria_driver.journal import Journal
@@ -37,9 +37,10 @@ from mimyria_driver.operation import watched
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.results import make_exit_file, try_plots
 from mimyria_driver.runid import take_run_id
-from mimyria_driver.runstate import EXIT_NAME, RunState
+from mimyria_driver.runstate import EXIT_NAME, RunState, check_patience, no_memory
 from mimyria_driver.session import JOURNAL_NAME, Session
 from mimyria_driver.settings import Settings
+from mimyria_driver.sharing import Share, Sharing
 from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import (
@@ -50,7 +51,7 @@ from mimyria_driver.sources import (
     Source,
     Started,
 )
-from mimyria_driver.status import leave_status
+from mimyria_driver.status import LEFT, leave_status
 from mimyria_driver.timedsource import TimedSource
 from mimyria_driver.underway import UnderWay
 
@@ -60,12 +61,6 @@ _TICK: Final = 0.2
 _SHORT: Final = 0.02
 _SILENCE: Final = 0.25
 """Seconds without a frame after which a batch is not waited for any longer."""
-
-_LEFT: Final = "stopped by a signal before all was finished; start again to continue"
-_NO_MEMORY: Final = (
-    "the memory that the driver may use is full. All acknowledged frames are safe; "
-    "start again, with more memory if this repeats."
-)
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +74,8 @@ class Service:
         make_source: Callable[[], Source],
         monitor: Monitor,
         stop: StopRequest,
-        make_evaluator: Callable[[Path], Evaluator] | None = None,
+        make_evaluator: Callable[[Path], Networks] | None = None,
+        share: Share | None = None,
     ) -> None:
         """Take the run folder, open the source, start the evaluator.
 
@@ -92,6 +88,8 @@ class Service:
             stop: tells when to end before the end.
             make_evaluator: makes another evaluator than that of the settings, from the
                 path of its log.
+            share: takes the result for one of many; it is then written at the end
+                only, and after a signal not at all.
 
         Raises:
             LockedError: another driver has the run folder.
@@ -102,6 +100,7 @@ class Service:
         self._settings = settings
         self._monitor = monitor
         self._stop = stop
+        self._sharing = Sharing(directory, settings.spectrum, share)
         self._state = RunState(directory, stop)
         self._journal: Journal | None = None
         self._session: Session | None = None
@@ -119,7 +118,7 @@ class Service:
                 self._journal = Journal.open(path, anew=self._ownership.taken_over)
                 self._journal.guard = self._ownership.check
             self._source = TimedSource(make_source())
-            self._evaluator = (
+            self._evaluator: Networks = (
                 make_evaluator(log_path)
                 if make_evaluator
                 else Evaluator(settings.models, log_path)
@@ -149,7 +148,7 @@ class Service:
             except MimyriaError as error:
                 self._state.take(error)
             except MemoryError:
-                self._state.take(ResourceError(_NO_MEMORY))
+                self._state.take(no_memory())
             self._finish()
         finally:
             self._evaluator.close()
@@ -161,6 +160,15 @@ class Service:
         if self._state.failure is not None:
             raise self._state.failure
         return self._state.exit_code
+
+    def result(self) -> Result | None:
+        """What is safe so far; for the thread that serves, or when that has ended."""
+        session, state = self._session, self._state
+        if isinstance(state.failure, JournalError):
+            return None  # what is folded may not be safe
+        if session is not None and not state.over:
+            self._keeper.sync(session)
+        return self._sharing.result(session, self._journal, state.name)
 
     def _load(self) -> None:
         """Until the networks are there; no engine is spoken to before."""
@@ -205,9 +213,7 @@ class Service:
     def _poll(self, *, listen: bool, timeout: float) -> None:
         """Wait until something can be done, at most `timeout` seconds."""
         self._ownership.renew()
-        poller = zmq.Poller()
-        events = zmq.POLLIN | (zmq.POLLOUT if self._evaluator.wants_write else 0)
-        poller.register(self._evaluator.pollable, events)
+        poller = poller_of(self._evaluator)
         pollable = self._source.pollable if listen else None
         if pollable is not None:
             poller.register(pollable, zmq.POLLIN)
@@ -284,18 +290,16 @@ class Service:
                 self._keeper.sync(session)
             self._keeper.publish(session)
             self._keeper.save_snapshot(session)
+        if not self._keeper.waits:
+            self._sharing.offer(self.result)
         self._monitor.tick(self._snapshot)
 
     def _check_patience(self) -> None:
-        patience = self._settings.run.patience
         if self._keeper.waits:
             self._last_arrival = time.monotonic()  # it is we who let the engine wait
-        silence = time.monotonic() - self._last_arrival
-        if patience and not self._work.n_in_flight and silence > patience:
-            raise EngineError(
-                f"no frame came for {silence:.0f} s (run.patience is {patience:g} s). "
-                "Look at the engine, then start again; all frames so far are safe."
-            )
+        if not self._work.n_in_flight:
+            silence = time.monotonic() - self._last_arrival
+            check_patience(silence, self._settings.run.patience)
 
     def _finish(self) -> None:
         """Make all durable, say so to the engine, write the result."""
@@ -307,7 +311,7 @@ class Service:
             except MimyriaError as error:
                 state.failure = state.failure or error
             except MemoryError:
-                state.failure = state.failure or ResourceError(_NO_MEMORY)
+                state.failure = state.failure or no_memory()
 
     def _conclude(self) -> None:
         session = self._session
@@ -316,6 +320,8 @@ class Service:
         coming_back = self._state.exit_code == STOPPED
         if not self._work.settle(session, coming_back=coming_back):
             return
+        if coming_back and self._sharing.shares:
+            return  # there may be no time for the results of many
         path = self._keeper.write_last(session, self._state.name)
         drawn = self._settings.spectrum.plots and self._stop.signal_name is None
         if path is not None and drawn:
@@ -334,7 +340,7 @@ class Service:
     def _leave(self) -> None:
         """Last words where the loop cannot have them."""
         self._ownership.check()
-        leave_status(self._settings.run.directory, "stopped", _LEFT)
+        leave_status(self._settings.run.directory, "stopped", LEFT)
 
     def _release(self) -> None:
         if self._journal is not None:
@@ -343,7 +349,6 @@ class Service:
 
     def _snapshot(self) -> Snapshot:
         self._ownership.check()  # what is shown is written into the folder
-        ready = self._evaluator.ready
         full = "" if self._state.over else self._keeper.waits
         snapshot = Snapshot(
             state="disk full" if full else self._state.name,
@@ -353,11 +358,7 @@ class Service:
                 "acknowledge": self._source.seconds.summary(),
                 "sync": self._keeper.syncs.summary(),
             },
-            models={}
-            if ready is None
-            else {name: str(doc["sha256"]) for name, doc in ready["models"].items()},
-            device="" if ready is None else str(ready["device"]),
-            hardware="" if ready is None else str(ready["hardware"]),
+            **about_networks(self._evaluator.ready),
             message=full or self._state.message,
             progress=self._source.progress,
             run_id=self._run_id,

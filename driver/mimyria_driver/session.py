@@ -20,7 +20,7 @@ from mimyria.diagnostics import Diagnostic, summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.spectra.jackknife import WINDOWS_PER_BLOCK
-from mimyria.storage import RESULT_NAME, write_result
+from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver import checks
 from mimyria_driver.convergence import Progress
 from mimyria_driver.credit import bounded
@@ -321,13 +321,19 @@ class Session:
         if self._snapshots.save(self.pipeline, self.journal):
             self._n_saved = self.journal.n_records
 
+    def result(self, status: str) -> Result | None:
+        """What there is; None if it is too little for a spectrum."""
+        if self.pipeline.n_frames < _LEAST_FRAMES:
+            return None
+        return self.pipeline.result(self._provenance(status))
+
     def write_result(self, status: str) -> Path | None:
         """Publish what there is; None if it is too little for a spectrum."""
         self.uncertain.write()
-        if self.pipeline.n_frames < _LEAST_FRAMES:
+        result = self.result(status)
+        if result is None:
             return None
         path = self._settings.run.directory / RESULT_NAME
-        result = self.pipeline.result(self._provenance(status))
         self.progress.update(result)
         self.diagnostics = result.diagnostics
         write_result(path, result, self.journal.guard)

@@ -43,6 +43,8 @@ class StopRequest:
     Attributes:
         signal_name: of the first signal, or None.
         urgent: whether a second one came: do not finish the frames that are under way.
+        over: why the run is over although its engine goes on; empty: it is not. Like
+            the file EXIT, and no reason to be started again.
         last_words: called, each on its own, before the process is left by the thread;
             they must be quick and wait for nothing.
     """
@@ -56,6 +58,7 @@ class StopRequest:
         """
         self.signal_name: str | None = None
         self.urgent = False
+        self.over = ""
         self.last_words: list[Callable[[], object]] = []
         self._grace = grace
         self._before: dict[signal.Signals, Any] = {}

@@ -67,6 +67,10 @@ class Snapshot:
         timings: durations by name ("evaluate", "acknowledge", "sync") in s, each as
             `Durations.summary` gives them.
         progress: part of the frames that were read, 0 to 1; None: not known.
+        replicas: of a run that has some: their `number`, how many are in which of the
+            `states`, the `slowest` with an engine and its `slowest_frames`, the
+            `most_frames` of one; which are `silent` or `failed` (the first ten), and
+            how many, `n_silent` and `n_failed`.
     """
 
     state: str = "loading"
@@ -104,6 +108,7 @@ class Snapshot:
     models: Mapping[str, str] = field(default_factory=dict)
     engine_alive: bool | None = None
     timings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    replicas: Mapping[str, Any] | None = None
 
     def seconds_to_target(self, rate: float) -> dict[str, float]:
         """How long each error still takes to its target, for those that are above it.

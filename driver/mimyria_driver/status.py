@@ -22,6 +22,7 @@ from mimyria_driver.snapshot import LIVE
 from mimyria_driver.surroundings import boot_id
 
 __all__ = [
+    "LEFT",
     "SCHEMA_VERSION",
     "STATUS_NAME",
     "leave_status",
@@ -33,6 +34,9 @@ __all__ = [
 STATUS_NAME: Final = "status.json"
 SCHEMA_VERSION: Final = 1
 """Of status.json; status.schema.json beside this module says what stands in it."""
+
+LEFT: Final = "stopped by a signal before all was finished; start again to continue"
+"""Message of a driver that had to leave without its loop."""
 
 _STALE_SECONDS: Final = 30.0
 _BLOCK: Final = 4096

@@ -19,7 +19,7 @@ from typing import Final
 
 from mimyria.contributions import Sample
 from mimyria_driver.batching import take_batch
-from mimyria_driver.evaluator import Evaluator, PoisonFrame, Verdict
+from mimyria_driver.evaluator import Networks, PoisonFrame, Verdict
 from mimyria_driver.keeping import Keeper
 from mimyria_driver.quarantine import quarantine
 from mimyria_driver.session import Pending, Session
@@ -46,7 +46,7 @@ class UnderWay:
     def __init__(
         self,
         settings: Settings,
-        evaluator: Evaluator,
+        evaluator: Networks,
         acknowledge: Callable[[int], None],
     ) -> None:
         """Begin with no frames.

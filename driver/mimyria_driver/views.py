@@ -44,6 +44,8 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     ]
     if snapshot.state == "running" and snapshot.engine_alive is False:
         parts.append("the engine is gone")
+    if snapshot.replicas is not None:
+        parts.append(_replicas(snapshot.replicas))
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
     if snapshot.uncertain:
@@ -89,6 +91,8 @@ def table(
     }
     if snapshot.progress is not None:
         rows["read"] = ProgressBar(total=1.0, completed=snapshot.progress, width=40)
+    if snapshot.replicas is not None:
+        rows["replicas"] = _replicas(snapshot.replicas)
     if snapshot.checks:
         rows["checks"] = snapshot.checks
     if snapshot.missing:
@@ -151,6 +155,21 @@ def _engine(snapshot: Snapshot) -> str:
         return "none yet"
     gone = ", gone" if snapshot.engine_alive is False else ""
     return f"{snapshot.engine}, {snapshot.atoms} atoms{gone}"
+
+
+def _replicas(replicas: Mapping[str, Any]) -> str:
+    """How many do what, and which one holds the others up."""
+    states = ", ".join(f"{n} {state}" for state, n in replicas["states"].items())
+    text = f"{replicas['number']} replicas ({states})"
+    if replicas["slowest"] is not None:
+        text += (
+            f", slowest {replicas['slowest']} with {replicas['slowest_frames']} of "
+            f"{replicas['most_frames']} frames"
+        )
+    for what in ("silent", "failed"):
+        if replicas[what]:
+            text += f", {what}: {', '.join(map(str, replicas[what]))}"
+    return text
 
 
 def _networks(snapshot: Snapshot) -> str:

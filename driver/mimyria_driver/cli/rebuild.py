@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mimyria.cli.parsing import Subparsers, add_command
 from mimyria_driver.cli.parsing import add_result_options, say_result
+
+if TYPE_CHECKING:
+    from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["add_parser"]
 
@@ -17,6 +21,9 @@ so no trajectory is needed, and the numbers are those of the run, to the bit.
 
   mimyria-driver rebuild spectrum --resolution 5 --temperature 300
   mimyria-driver rebuild spectrum --window hann --output hann.h5
+
+Of a run with replicas the results of all and their sum are made; with --output only
+the sum.
 
 Without --output the run must not be served meanwhile (exit code 75).
 """
@@ -36,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.labels import replica_folders
     from mimyria_driver.mending import rebuild_result
     from mimyria_driver.settings import SpectrumSettings
 
@@ -44,6 +52,17 @@ def _rebuild(arguments: argparse.Namespace) -> int:
         resolution=arguments.resolution,
         window=arguments.window,
     )
+    if replica_folders(arguments.directory):
+        return _rebuild_replicas(arguments, settings)
     path, pipeline = rebuild_result(arguments.directory, settings, arguments.output)
     say_result(path, pipeline)
+    return 0
+
+
+def _rebuild_replicas(arguments: argparse.Namespace, settings: SpectrumSettings) -> int:
+    from mimyria_driver.replicas.mending import rebuild_replicas
+
+    path, result = rebuild_replicas(arguments.directory, settings, arguments.output)
+    found = result.provenance
+    print(f"{path}: {found['frames']} frames of {found['replicas']} replicas")
     return 0

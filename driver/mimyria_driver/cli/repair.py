@@ -23,7 +23,8 @@ choose what to keep:
 
 The damaged file stays beside the new one, as journal.damaged-1. A journal that is not
 damaged is left as it is, and so is one that a driver is writing to (exit code 75). Then
-`mimyria-driver rebuild` makes the result.
+`mimyria-driver rebuild` makes the result. Of a run with replicas give the folder of the
+replica, as RUNDIR/replicas/007.
 """
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mimyria.cli.parsing import Subparsers, add_command
+from mimyria_driver.folders import check_layout
 from mimyria_driver.settings import load_settings
 from mimyria_driver.signals import STOPPED, StopRequest
 
@@ -69,4 +70,9 @@ def _run(arguments: argparse.Namespace) -> int:
             settings.run.directory, lambda: stop.signal_name is not None
         ):
             return STOPPED
+        if settings.source.replicas > 1:
+            from mimyria_driver.replicas import run_replicas
+
+            return run_replicas(settings, stop=stop)
+        check_layout(settings.run.directory, 1)
         return run(settings, stop=stop)

@@ -18,6 +18,8 @@ Check a run folder; nothing is changed, and a driver may run meanwhile. Looked a
   spectrum.h5     its own checksum, and that it is the fold of the journal up to the
                   record that it names, number for number
 
+Of a run with replicas each is checked, and that spectrum.h5 is the sum of all.
+
 An unfinished record at the end of the journal is no fault: a killed driver leaves one,
 and the next one cuts it off. A bad record before others that were safe on disk is
 damage: a disk or a copy has changed it. See `mimyria-driver repair --help` then.
@@ -35,8 +37,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from mimyria_driver.inspection import inspect_run
+    from mimyria_driver.labels import replica_folders
 
-    findings = inspect_run(arguments.directory)
+    if replica_folders(arguments.directory):
+        from mimyria_driver.replicas.inspection import inspect_replicas
+
+        findings = inspect_replicas(arguments.directory)
+    else:
+        findings = inspect_run(arguments.directory)
     for line in findings.lines:
         print(line, file=sys.stderr if line in findings.problems else sys.stdout)
     if findings.problems:

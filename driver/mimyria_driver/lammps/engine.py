@@ -49,6 +49,13 @@ class Engine:
         self.rank = max(0, self.setting("world_rank"))
         self.n_ranks = max(1, self.setting("world_size"))
 
+    @property
+    def partition(self) -> int:
+        """Which of the partitions of equal size this is, from 0; −1: there are none."""
+        first = self.setting("universe_rank") - self.rank
+        alone = self.setting("universe_size") == self.n_ranks
+        return -1 if alone or first < 0 else first // self.n_ranks
+
     def setting(self, name: str) -> int:
         """An integer setting, −1 where LAMMPS does not know it."""
         value: int = self._library.lammps_extract_setting(self._handle, name.encode())

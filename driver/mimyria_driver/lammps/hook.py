@@ -27,6 +27,11 @@ begins with, after `mimyria_start`:
     python mimyria_frame input 1 SELF format p exists
     python mimyria_frame invoke
 
+Several runs of one driver (source.replicas) have an endpoint with {replica} in it,
+"spectrum/replicas/{replica}/endpoint.json": the option replica=K or MIMYRIA_REPLICA
+says which it is, or the partition of `-partition 8x2`. Partitions of unequal size need
+the option, from a variable of style world.
+
 Every MPI rank sends its own atoms through its own socket. There is no thread, no
 collective call but for the policies stop and drop, and never an exception on one rank
 of several: it would leave the others waiting for ever. Trouble in the first two frames
@@ -52,6 +57,7 @@ from mimyria_driver.lammps.sender import AwayError, RefusedError, Sender, write_
 __all__ = ["mimyria_finish", "mimyria_frame", "mimyria_newest", "mimyria_start"]
 
 EXIT_CODE = 76
+REPLICA = "{replica}"  # stands in an endpoint for the number of one of several runs
 RESTART_MARK = b"LammpS RestartT"  # a restart file begins and ends with it
 
 _STATE: dict[str, Any] = {}
@@ -142,8 +148,22 @@ def _meet(handle: object, address: int) -> None:
     engine = _STATE["engine"] = Engine(_library(), address)
     _STATE["address"] = address
     sender = _STATE["sender"]
+    sender.endpoint = _own_endpoint(sender.endpoint, sender.options.replica, engine)
     if engine.n_ranks > 1 and sender.options.policy in ("stop", "drop"):
         sender.agree = Agreement(_library(), address).any
+
+
+def _own_endpoint(endpoint: str, replica: int, engine: Engine) -> str:
+    """The endpoint of this replica, where the driver has one for each."""
+    if REPLICA not in endpoint:
+        return endpoint
+    number = replica if replica >= 0 else engine.partition
+    if number < 0:
+        raise HookError(
+            f"The endpoint {endpoint} needs the number of this replica: give the "
+            "option replica=K or MIMYRIA_REPLICA, or run with -partition."
+        )
+    return endpoint.replace(REPLICA, f"{number:03d}")
 
 
 def _finish(sender: Sender) -> None:

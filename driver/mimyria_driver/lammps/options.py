@@ -35,6 +35,8 @@ class Options:
         barrier: MD steps between two restart files of LAMMPS (the N of `restart`); at
             each the hook waits until the driver has all frames on disk. 0: none.
         restart: restart file that `stop` writes; "none" writes none.
+        replica: which of several runs of one driver this is, for an endpoint with
+            {replica}; −1: the partition of LAMMPS says it.
     """
 
     policy: str = "block"
@@ -43,6 +45,7 @@ class Options:
     spill_mb: int = 1024
     barrier: int = 0
     restart: str = "mimyria.restart"
+    replica: int = -1
 
     @property
     def limit(self) -> float | None:

@@ -10,6 +10,7 @@ from mimyria.settings.fields import about as _about
 from mimyria.settings.fields import choice as _choice
 from mimyria.settings.fields import require as _require
 from mimyria.settings.fields import setting as _setting
+from mimyria_driver.labels import MOST_REPLICAS, PLACEHOLDER
 
 __all__ = ["SourceSettings"]
 
@@ -33,6 +34,12 @@ class SourceSettings:
         False,
         "lammps: tcp without keys, on this machine alone; every user of it can then "
         "send frames.",
+    )
+    replicas: int = _setting(
+        1,
+        "lammps, ipi, replay: engines of one system, each a run of its own in "
+        "run.directory/replicas/000, 001, ...; {replica} in endpoint, address and path "
+        "is 000, 001, ... for them, and a TCP port is the first of so many.",
     )
     bind_any: bool = _setting(
         False, "lammps: tcp for engines on other machines, with the keys of the run."
@@ -112,6 +119,14 @@ class SourceSettings:
             self.time_step,
         )
         _require(self.stride >= 1, "source.stride", "1 or more", self.stride)
+        if self.replicas > 1:
+            self._check_replicas()
+        _require(
+            1 <= self.replicas <= MOST_REPLICAS,
+            "source.replicas",
+            f"from 1 to {MOST_REPLICAS}",
+            self.replicas,
+        )
         if self.insecure_tcp and self.bind_any:
             raise SettingsError(
                 "source.insecure_tcp is for this machine alone, so source.bind_any "
@@ -135,3 +150,17 @@ class SourceSettings:
                 f"source.path must end in .bin, but is {self.path.name}: LAMMPS writes "
                 "text to any other name."
             )
+
+    def _check_replicas(self) -> None:
+        """Each of them must have its own address, or its own file."""
+        shared = {
+            "endpoint": (self.endpoint or "").startswith("ipc:") and self.endpoint,
+            "address": (self.address or "").startswith("unix:") and self.address,
+            "path": self.path and str(self.path),
+        }
+        for name, text in shared.items():
+            if text and PLACEHOLDER not in text:
+                raise SettingsError(
+                    f"source.{name} is '{text}' for all {self.replicas} replicas. Put "
+                    f"{PLACEHOLDER} where their numbers (000, 001, ...) belong."
+                )
