@@ -178,7 +178,7 @@ def run_ipi(folder: Path, old_name: str, name_of_input: str, *, observed: bool) 
         "i-PI",
         [str(Path(sys.executable).parent / "i-pi"), name_of_input],
         folder,
-        folder / f"{Path(name_of_input).stem}.log",
+        folder / "ipi.log",
         environment,
     )
     lammps = Program(

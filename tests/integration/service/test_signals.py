@@ -104,10 +104,10 @@ class Scene:
     def _wrap(self, owner, name, is_time):
         original = getattr(owner, name)
 
-        def wrapped(*arguments):
+        def wrapped(*arguments, **options):
             if name == "submit":
                 owner.delay = 0.3 if is_time() else 0.0
-            answer = original(*arguments)
+            answer = original(*arguments, **options)
             if is_time():
                 self.once()
             return answer
@@ -173,8 +173,8 @@ def test_second_signal_does_not_wait_for_frames_under_way(tmp_path, monkeypatch)
     scene = Scene("evaluation", twice, monkeypatch)
     original = scene.evaluator.submit
 
-    def never(frames):
-        original(frames)
+    def never(frames, **options):
+        original(frames, **options)
         if scene.acted_at is not None:
             scene.evaluator.delay = 1e9
             scene.evaluator._batches[-1] = (1e9 + time.monotonic(), frames)
