@@ -10,11 +10,11 @@ from signal import SIGKILL, SIGPIPE, SIGTERM
 import analytic
 import numpy as np
 import pytest
+from waterruns import wait_for_records
 
 from mimyria.storage import read_result
 from mimyria_driver.journal import read_journal
 from mimyria_driver.lammps.bundle import bundle_hook
-from mimyria_driver.records import read_header
 
 pytestmark = pytest.mark.engine
 
@@ -86,20 +86,6 @@ def wait_for_pipe(folder):
     while not (folder / "spectrum" / "pipe").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def wait_for_records(folder, n, *processes):
-    path = folder / "spectrum" / "journal"
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        assert all(process.poll() is None for process in processes)
-        if path.exists():
-            identity, start = read_header(path)
-            grown = path.stat().st_size - start
-            if identity.grouping and grown >= n * identity.record_size:
-                return
-        time.sleep(0.02)
-    pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
 
 
 def test_the_spectra_through_the_pipe_are_those_of_the_hook_to_the_bit(

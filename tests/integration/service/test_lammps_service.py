@@ -3,17 +3,16 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 import analytic
 import pytest
+from waterruns import wait_for_records
 
 from mimyria.storage import read_result
 from mimyria_driver.journal import read_journal
 from mimyria_driver.lammps.bundle import bundle_hook
-from mimyria_driver.records import read_header
 
 pytestmark = pytest.mark.engine
 
@@ -46,20 +45,6 @@ def finish(driver, lammps):
     _, errors = driver.communicate(timeout=TIMEOUT)
     assert driver.returncode == 0, errors.decode()
     assert lammps.wait(timeout=TIMEOUT) == 0
-
-
-def wait_for_records(folder, n, *processes):
-    path = folder / "spectrum" / "journal"
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        assert all(process.poll() is None for process in processes)
-        if path.exists():
-            identity, start = read_header(path)
-            grown = path.stat().st_size - start
-            if identity.grouping and grown >= n * identity.record_size:
-                return
-        time.sleep(0.02)
-    pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
 
 
 def test_killed_or_stopped_driver_misses_nothing_of_a_real_run(

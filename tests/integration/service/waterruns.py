@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
+import pytest
 from hammer import Driver, Engine
 
 from mimyria_driver.lammps.bundle import bundle_hook
+from mimyria_driver.records import read_header
 
-__all__ = ["Lammps", "driver_of", "expected"]
+__all__ = ["Lammps", "driver_of", "expected", "wait_for_records"]
 
 INPUTS = Path(__file__).resolve().parents[3] / "inputs" / "lammps" / "water"
 STRIDE = 4
+TIMEOUT = 120.0
 
 
 class Lammps(Engine):
@@ -39,3 +43,18 @@ def driver_of(folder):
 
 def expected(n_steps):
     return list(range(0, n_steps + 1, STRIDE))
+
+
+def wait_for_records(folder, n, *processes):
+    """Until a journal has n records; the processes must live meanwhile."""
+    path = folder / "spectrum" / "journal"
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        assert all(process.poll() is None for process in processes)
+        if path.exists():
+            identity, start = read_header(path)
+            grown = path.stat().st_size - start
+            if identity.grouping and grown >= n * identity.record_size:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
