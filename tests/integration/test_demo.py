@@ -123,5 +123,6 @@ def test_the_demo_with_ring_polymers_compares_two_liquids(short_directory):
         check_results(run / "spectrum", 10)
         positions = (run / "RESTART").read_text()
         assert f"nbeads='{beads}'" in positions
-    assert re.search(r"OH stretch of ring polymers, IR: [+-]\d+ cm", done.stdout)
+    for label in ("IR", "VV"):
+        assert re.search(rf"  {label}  \d+ to \d+: [+-]\d+ ± ", done.stdout)
     assert (folder / "ipi" / "ir.png").read_bytes().startswith(b"\x89PNG")
