@@ -73,7 +73,7 @@ def ask(server: Server, client: IpiClient, step: int, branch: float = 0.0) -> li
         if isinstance(event, Started):
             client.accept(-1)
     assert server.hear(12) == header("FORCEREADY")
-    server.hear(8 + 4 + 48 + 72 + 4 + 14)
+    server.hear_rest()
     return [*events, *client.receive()]
 
 
@@ -341,7 +341,8 @@ def test_full_disk_makes_ipi_wait_and_no_more(
     server.peer.settimeout(5.0)
     monkeypatch.setattr(client._spool, "append", append)
     found |= frames(client.receive())
-    server.hear(12 + 8 + 4 + 48 + 72 + 4 + 14)
+    assert server.hear(12) == header("FORCEREADY")
+    server.hear_rest()
     for step in range(7, 12):
         found |= frames(ask(server, client, step))
     client.close()
