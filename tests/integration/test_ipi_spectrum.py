@@ -45,10 +45,15 @@ MASS_UNIT = 1822.8885
 """Electron masses in an amu, as i-PI has it."""
 MASSES = {8: 15.9994, 1: 1.00794}
 TEMPERATURE = 300.0
-OUTPUTS = """\
-  <trajectory filename='pos' format='bin' flush='100'> positions </trajectory>
-  <trajectory filename='audit' flush='100' extra_type='seq'> extras_component_raw(1) </trajectory>
-  <trajectory filename='all' flush='100' extra_type='mimyria, seq, rid'> extras </trajectory>"""
+_TRAJECTORY = "<trajectory filename='{}' flush='100' {}> {} </trajectory>"
+OUTPUTS = "\n".join(
+    _TRAJECTORY.format(*each)
+    for each in (
+        ("pos", "format='bin'", "positions"),
+        ("audit", "extra_type='seq'", "extras_component_raw(1)"),
+        ("all", "extra_type='mimyria, seq, rid'", "extras"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,9 @@ def test_the_same_keys_are_in_every_reply(run: Run) -> None:
 def dipole_velocities(run: Run) -> np.ndarray:
     """(STEPS - 1, 3) e Å/fs, of point charges."""
     apt = CHARGES[:, None, None] * np.eye(3)
-    return np.array([dipole_velocity(apt, each.frame.velocities) for each in run.frames])
+    return np.array(
+        [dipole_velocity(apt, each.frame.velocities) for each in run.frames]
+    )
 
 
 def test_the_sum_of_the_currents_is_the_change_of_the_dipole(run: Run) -> None:
