@@ -78,7 +78,8 @@ def serve(folder: Path, death: str) -> None:
     dying = DyingLine(f"unix:{folder}/driver", client._clock)
     dying.death, dying.request = death.removeprefix("bare-"), int(request or 1)
     client._line = dying
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent:
         select.select([client.pollable], [], [], 0.01)
         for event in client.receive():
             if isinstance(event, Started):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.ipi.client import IpiClient
@@ -70,10 +71,12 @@ def check_all_steps(folder: Path, collected: Collected) -> None:
 def test_clients_that_are_killed_in_any_state_cost_no_step(
     ipi_program: str, short_directory: Path, consolidate: str
 ) -> None:
-    """SIGKILL, with the rest of the request read ahead and unread; eleven in a row."""
+    """SIGKILL, with the rest of the request read ahead and unread; many in a row."""
     process = run_ipi(ipi_program, short_directory, consolidate=consolidate)
     deaths = [f"read:{n}" for n in (*BORDERS[consolidate], 5, MIDDLE)]
-    deaths += ["unanswered", "half", "answered", "unanswered@5"]
+    deaths += ["half", "answered", "half@5"]
+    if consolidate == "True":  # else i-PI itself turns for ever: docs/operation.md
+        deaths += ["unanswered", "unanswered@5"]
     kill_clients(short_directory, *deaths)
     assert process.poll() is None
     source = client(short_directory, folder=short_directory / "run")
@@ -178,13 +181,10 @@ def test_a_second_client_that_waits_takes_over_at_the_frame_of_the_first(
     The second is connected all the time and hears nothing until then.
     """
     process = run_ipi(ipi_program, short_directory)
-    killer = subprocess.Popen(
-        [
-            *(sys.executable, dying_clients.__file__, str(short_directory)),
-            "unanswered@15",
-        ]
-    )
-    while not (short_directory / "o.vel_0.bin").exists():
+    command = [sys.executable, dying_clients.__file__, str(short_directory)]
+    killer = subprocess.Popen([*command, "unanswered@15"])
+    asked = short_directory / "run" / "ipi.positions"
+    while not (asked.exists() and asked.stat().st_size):
         assert killer.poll() is None
         time.sleep(0.01)
     source = client(short_directory, folder=short_directory / "second")
@@ -193,14 +193,10 @@ def test_a_second_client_that_waits_takes_over_at_the_frame_of_the_first(
     assert killer.wait(TIMEOUT) == 0
     finish(process)
     source.close()
-    first = [
-        each.positions
-        for each in Spool(short_directory / "run" / "ipi.positions", 9).kept
-    ]
-    second = [
-        each.positions
-        for each in Spool(short_directory / "second" / "ipi.positions", 9).kept
-    ]
+    first, second = (
+        [each.positions for each in Spool(folder / "ipi.positions", 9).kept]
+        for folder in (short_directory / "run", short_directory / "second")
+    )
     _, printed = read_bin(short_directory / "o.pos_0.bin", STEPS + 1)
     whole = [each.tobytes() for each in printed]
     assert len(first) == 15
@@ -210,7 +206,6 @@ def test_a_second_client_that_waits_takes_over_at_the_frame_of_the_first(
     assert [each.frame.step for each in collected.frames] == list(range(1, STEPS - 14))
 
 
-@pytest.mark.slow
 def test_a_client_without_ipi_does_not_keep_the_processor_busy(
     ipi_program: str, short_directory: Path
 ) -> None:
@@ -220,16 +215,15 @@ def test_a_client_without_ipi_does_not_keep_the_processor_busy(
     collect(source, Collected(), n_frames=10)
     process.kill()
     process.communicate(timeout=TIMEOUT)
-    import zmq
-
-    begin, wall = time.process_time(), time.monotonic()
+    source.receive()
+    begin, end = time.process_time(), time.monotonic() + 2.0
     n_turns = 0
-    while time.monotonic() < wall + 3.0:
+    while time.monotonic() < end:
         poller = zmq.Poller()
         poller.register(source.pollable, zmq.POLLIN)
         poller.poll(50)
         assert source.receive() == []
         n_turns += 1
-    assert time.process_time() - begin < 0.3
-    assert n_turns < 70
+    assert time.process_time() - begin < 0.2
+    assert n_turns <= 41
     source.close()
