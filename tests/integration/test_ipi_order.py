@@ -11,6 +11,7 @@ import pytest
 from mimyria.errors import SettingsError
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, BOLTZMANN, FS_PER_IPI_TIME
 from mimyria_driver.checks import check_temperature
+from mimyria_driver.ipi import line
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.sources import Ended, Started
 from tests.integration.ipi_input import ipi_input
@@ -60,10 +61,15 @@ def collect_all(sources: list[IpiClient]) -> list[Collected]:
 
 
 def test_two_clients_share_four_beads_and_follow_one_each(
-    ipi_program: str, short_directory: Path
+    ipi_program: str, short_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All beads begin at one configuration, and it counts for each of them."""
+    # Both are there before i-PI asks the first, which else would follow all at first.
+    monkeypatch.setattr(line, "guard", lambda _: None)
     process = run_ipi(ipi_program, short_directory, nbeads=4)
+    while not (short_directory / "driver").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
     sources = [client(short_directory, folder=short_directory / n) for n in "ab"]
     found = collect_all(sources)
     finish(process)
@@ -79,7 +85,7 @@ def test_two_clients_share_four_beads_and_follow_one_each(
         assert collected.started == 1
         steps = [each.frame.step for each in collected.frames]
         assert steps == list(range(1, STEPS))
-        (own,) = {each._first_rid for each in (source,)}  # the name that i-PI gave
+        own = source._first_rid  # the name that i-PI gave
         assert own is not None
         for each in collected.frames:
             wanted = beads[own - 4][each.frame.step] * ANGSTROM_PER_IPI_BOHR
