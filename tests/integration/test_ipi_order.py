@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimyria.errors import SettingsError
+from mimyria.errors import FrameError, SettingsError
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, BOLTZMANN, FS_PER_IPI_TIME
 from mimyria_driver.checks import check_temperature
 from mimyria_driver.ipi import line
@@ -42,9 +42,8 @@ INNER: dict[str, object] = {
 }
 
 
-def collect_all(sources: list[IpiClient]) -> list[Collected]:
+def collect_all(sources: list[IpiClient], found: list[Collected]) -> None:
     """What several clients of one socket get, until i-PI ends."""
-    found = [Collected() for _ in sources]
     deadline = time.monotonic() + TIMEOUT
     while not all(each.ended for each in found):
         assert time.monotonic() < deadline, "i-PI did not end"
@@ -57,7 +56,6 @@ def collect_all(sources: list[IpiClient]) -> list[Collected]:
                     collected.ended.append(event)
                 else:
                     collected.frames.append(event)
-    return found
 
 
 def test_two_clients_share_four_beads_and_follow_one_each(
@@ -71,7 +69,7 @@ def test_two_clients_share_four_beads_and_follow_one_each(
         assert process.poll() is None
         time.sleep(0.001)
     sources = [client(short_directory, folder=short_directory / n) for n in "ab"]
-    found = collect_all(sources)
+    collect_all(sources, found := [Collected(), Collected()])
     finish(process)
     beads = [
         read_bin(short_directory / f"o.pos_{bead}.bin", STEPS + 1)[1]
@@ -93,6 +91,24 @@ def test_two_clients_share_four_beads_and_follow_one_each(
         followed.append(own)
         source.close()
     assert len(set(followed)) == 2
+
+
+def test_steps_that_go_to_a_second_client_end_the_run(
+    ipi_program: str, short_directory: Path
+) -> None:
+    """In the legacy framing i-PI gives the steps of one bead now to this, now to that.
+
+    Which steps a client has missed it cannot know; but that it has, and soon.
+    """
+    process = run_ipi(ipi_program, short_directory, consolidate="False", steps=1000)
+    sources = [client(short_directory, folder=short_directory / n) for n in "ab"]
+    with pytest.raises(FrameError, match="has left out steps for the 3rd time"):
+        collect_all(sources, found := [Collected(), Collected()])
+    for source in sources:
+        source.close()
+    process.kill()
+    process.communicate(timeout=TIMEOUT)
+    assert max(len(collected.frames) for collected in found) < 500
 
 
 def test_batches_are_refused_before_a_padded_one_counts(

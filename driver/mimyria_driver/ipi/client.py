@@ -33,7 +33,7 @@ from mimyria_driver.ipi.audit import audit
 from mimyria_driver.ipi.line import Line
 from mimyria_driver.ipi.memory import Memory
 from mimyria_driver.ipi.parameters import check_parameters
-from mimyria_driver.ipi.placing import follows
+from mimyria_driver.ipi.placing import Attendance, follows
 from mimyria_driver.ipi.protocol import (
     Connection,
     Exit,
@@ -118,6 +118,7 @@ class IpiClient:
         self._max_atoms = max(10 * len(numbers), _LEAST_MAX_ATOMS)
         self._connection = Connection(None, self._max_atoms)
         self._difference = CentralDifference(time_step)
+        self._attendance = Attendance()
         self._step = -1
         self._previous_step = -1
         self._unmatched = True  # the first frame of a connection is not placed yet
@@ -226,11 +227,10 @@ class IpiClient:
             return
         offer = self._require_offer()
         latest = max(durable_step, self._step)
-        stride = self._description.stride
         if self._back_to is not None:
             self._step = self._back_to
         else:
-            self._step = 0 if latest < 0 else (latest // stride + 2) * stride
+            self._step = 0 if latest < 0 else self._after_a_gap(latest)
         self._previous_step = -1
         self._difference.clear()
         try:
@@ -298,15 +298,20 @@ class IpiClient:
                 f"i-PI sends {event.n_atoms} atoms, but the settings name {n_atoms}. "
                 "Make the two agree."
             )
-        if self._unmatched:
-            self._unmatched = False
-            place = self._place(event)
-            if place is _Place.REPEATED:
-                self._connection.answer(audit(self._step, event.rid))
-                return []
-            if place is _Place.UNKNOWN:
-                self._offer = event
-                return [Started(self._description)]
+        if not self._unmatched:
+            self._notice_a_gap(event)
+            return self._take_next(event)
+        self._unmatched = False
+        place = self._place(event)
+        if place is _Place.REPEATED:
+            self._connection.answer(audit(self._step, event.rid))
+            return []
+        if place is _Place.UNKNOWN:
+            self._offer = event
+            return [Started(self._description)]
+        return self._take_next(event)
+
+    def _take_next(self, event: Positions) -> list[Event]:
         self._step += 1
         self._join(event)
         try:
@@ -327,10 +332,21 @@ class IpiClient:
         if self._back_to is not None:
             _log.warning("i-PI went back from step %d to %d", self._step, self._back_to)
             return _Place.UNKNOWN
-        sample = replace(self._sample(event), step=self._step + 1)
-        if follows(self._difference.samples, sample):
+        if follows(self._difference.samples, self._next(event)):
             return _Place.NEXT
         return _Place.UNKNOWN
+
+    def _notice_a_gap(self, event: Positions) -> None:
+        """Begin anew where i-PI has given steps to another client.
+
+        Raises:
+            FrameError: it does so again and again.
+        """
+        if self._attendance.is_broken(self._difference.samples, self._next(event)):
+            _log.warning("i-PI has left out steps after step %d", self._step)
+            self._step = self._after_a_gap(self._step) - 1
+            self._previous_step = -1
+            self._difference.clear()
 
     def _join(self, event: Positions) -> None:
         """After a step back: whether the way goes on as it did, velocities and all.
@@ -399,6 +415,13 @@ class IpiClient:
                 "positions cannot be kept (%s); i-PI waits until they can",
                 error.strerror or error,
             )
+
+    def _after_a_gap(self, step: int) -> int:
+        """A step that does not follow this one."""
+        return (step // self._description.stride + 2) * self._description.stride
+
+    def _next(self, event: Positions) -> Sample:
+        return replace(self._sample(event), step=self._step + 1)
 
     def _sample(self, event: Positions) -> Sample:
         return Sample(self._step, *in_angstrom(event.positions, event.cell))
