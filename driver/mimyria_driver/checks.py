@@ -33,6 +33,9 @@ __all__ = [
 _MARGIN: Final = 150.0
 """Wavenumbers in cm⁻¹ between the highest band and the Nyquist limit."""
 _LONG_INTERVAL: Final = 3.0
+_FOLDING_INTERVAL: Final = 4.0
+"""fs from which on stretches of hydrogen are folded back: 4170 cm⁻¹."""
+_HYDROGEN: Final = 1
 _ROUNDED: Final = 1e-3
 """Largest relative difference of two tables of masses; isotopes differ by more."""
 _USUAL: Final = (0.2, 5.0)
@@ -84,7 +87,15 @@ def check_description(description: RunDescription, max_wavenumber: float) -> Non
             f"one every {longest:.2f} fs. {advice}, or lower spectrum.max_wavenumber "
             "if nothing in the system is faster."
         )
-    if interval > _LONG_INTERVAL:
+    if interval > _FOLDING_INTERVAL and _HYDROGEN in numbers:
+        _log.warning(
+            "a frame every %g fs is too few for hydrogen: its stretches lie above "
+            "%.0f cm^-1, where the spectrum ends, and appear at wrong places below. "
+            "Sample every 4 fs or more often",
+            interval,
+            limit,
+        )
+    elif interval > _LONG_INTERVAL:
         _log.warning(
             "a frame every %g fs is enough, but not by much: the spectrum ends at "
             "%.0f cm^-1",

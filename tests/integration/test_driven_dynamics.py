@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ipi.utils.units import Elements
 from mimyria.errors import EvaluatorError
 from mimyria.frame import Frame
 from mimyria.models import load_model
+from mimyria.tensors import Tensors
 from mimyria.tensorsources import Predictor
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.driven import answers as answers_module
@@ -220,6 +222,38 @@ def test_a_model_that_fails_leaves_the_request_to_the_next_client(
         process.wait(TIMEOUT)
     for name in ("o.pos_0.bin", "o.pull_0.bin"):
         assert (hurt / name).read_bytes() == (quiet / name).read_bytes()
+
+
+class Dozing:
+    """A source that once takes longer than i-PI waits."""
+
+    def __init__(self, source: Predictor) -> None:
+        self.metadata, self._source, self.n_asked = source.metadata, source, 0
+
+    def predict(self, frames: Sequence[Frame]) -> list[Tensors]:
+        self.n_asked += 1
+        if self.n_asked == 6:
+            time.sleep(2.5)
+        return self._source.predict(frames)
+
+
+@pytest.mark.slow
+def test_a_model_slower_than_the_timeout_is_asked_the_same_again(
+    ipi_program: str, short_directory: Path
+) -> None:
+    """i-PI says EXIT, which is no end, and takes no answer that comes too late."""
+    text = driven_input(OUTPUTS, steps=20).replace(
+        "<latency>", "<timeout>1</timeout><latency>"
+    )
+    write_run(short_directory, text)
+    dozing = Dozing(source_of(short_directory))
+    answers = driven(ipi_program, short_directory, text, source=dozing)
+    assert "Timeout!" in (short_directory / "ipi.log").read_text()
+    assert answers.n_answered == 21 + 1
+    printed = Printed(short_directory, 20)
+    apt = printed.tensors(source_of(short_directory))
+    wanted = np.einsum("tiab,ta->tib", apt, field_at(printed.times))
+    assert np.abs(printed.pull - wanted).max() < 1e-15 * np.abs(printed.pull).max()
 
 
 def test_velocities_for_spectra_beside_a_field_are_those_that_ipi_prints(

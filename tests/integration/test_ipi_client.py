@@ -54,10 +54,19 @@ def init_xyz(pbc: str, scale: float = 0.3) -> str:
 
 def run_ipi(ipi: str, directory: Path, **options: object) -> subprocess.Popen[str]:
     values: dict[str, object] = {"steps": STEPS, "pbc": "False", **options}
-    (directory / "input.xml").write_text(ipi_input(OUTPUTS, **values))
-    (directory / "init.xyz").write_text(init_xyz(str(values["pbc"])))
+    return start_ipi(
+        ipi, directory, ipi_input(OUTPUTS, **values), init_xyz(str(values["pbc"]))
+    )
+
+
+def start_ipi(
+    ipi: str, directory: Path, text: str, atoms: str, begin: str = "input.xml"
+) -> subprocess.Popen[str]:
+    """Begin with this input, or go on from a file that i-PI has left."""
+    (directory / "input.xml").write_text(text)
+    (directory / "init.xyz").write_text(atoms)
     return subprocess.Popen(
-        [ipi, "-S", f"{directory}/", "input.xml"],
+        [ipi, "-S", f"{directory}/", begin],
         cwd=directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

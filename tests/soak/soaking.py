@@ -6,11 +6,13 @@ they use while they go on: memory and open files.
 
     python soaking.py engine ENDPOINT FRAMES REPORT
     python soaking.py driver DIRECTORY FRAMES REPORT
+    python soaking.py driver-of-ipi DIRECTORY FRAMES REPORT ADDRESS
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 import sys
@@ -33,11 +35,17 @@ MASS = 1.008
 LOOKS = 400
 RESOLUTION = 100.0
 """cm⁻¹: so few lags that all places for blocks have been used after 8192 frames."""
-TENSORS = Tensors(
-    apt=np.tile(0.3 * np.eye(3), (N_ATOMS, 1, 1)),
-    pgt=np.full((N_ATOMS, 3, 3, 3), 0.1),
-)
+IPI_ELEMENTS = ["O", "H", "H"] * 3
 PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@functools.cache
+def tensors_of(n_atoms: int) -> Tensors:
+    """The same for every frame."""
+    return Tensors(
+        apt=np.tile(0.3 * np.eye(3), (n_atoms, 1, 1)),
+        pgt=np.full((n_atoms, 3, 3, 3), 0.1),
+    )
 
 
 class Usage:
@@ -136,6 +144,21 @@ def engine(endpoint: str, n_frames: str, report: str) -> int:
 
 
 def driver(directory: str, n_frames: str, report: str) -> int:
+    return serve(directory, n_frames, report, {"kind": "lammps"})
+
+
+def driver_of_ipi(directory: str, n_frames: str, report: str, address: str) -> int:
+    """The same with one atom more, and every step of a longer time step."""
+    source = {
+        "kind": "ipi",
+        "address": address,
+        "time_step": STRIDE * TIME_STEP,
+        "elements": IPI_ELEMENTS,
+    }
+    return serve(directory, n_frames, report, source)
+
+
+def serve(directory: str, n_frames: str, report: str, source: dict) -> int:
     from instant import InstantEvaluator
     from rich.console import Console
 
@@ -149,17 +172,19 @@ def driver(directory: str, n_frames: str, report: str) -> int:
     return_large_blocks()  # as the command does
     document = {
         "run": {"directory": directory, "report": 1000.0, "snapshot": 5.0},
-        "source": {"kind": "lammps"},
+        "source": source,
         "models": {"joint": "instant"},
         "spectrum": {"resolution": RESOLUTION, "plots": False, "refresh": 5.0},
     }
     settings = parse_settings(document, Path("/"))
     usage = Usage(int(n_frames), report)
+    step_of_frame = settings.source.stride if source["kind"] == "ipi" else STRIDE
 
     def sample(frame, grouping):
-        usage.look(frame.step // STRIDE)
-        parts = contributions(frame, TENSORS, grouping)
-        return Sample(currents(frame, TENSORS), parts)
+        usage.look(frame.step // step_of_frame)
+        tensors = tensors_of(frame.n_atoms)
+        parts = contributions(frame, tensors, grouping)
+        return Sample(currents(frame, tensors), parts)
 
     evaluator = InstantEvaluator(sample)
     console = Console(file=sys.stderr, force_terminal=False)
@@ -176,4 +201,5 @@ def driver(directory: str, n_frames: str, report: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"engine": engine, "driver": driver}[sys.argv[1]](*sys.argv[2:]))
+    mains = {"engine": engine, "driver": driver, "driver-of-ipi": driver_of_ipi}
+    sys.exit(mains[sys.argv[1]](*sys.argv[2:]))

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mimyria.errors import EngineError, SettingsError
+from mimyria.errors import EngineError
 from mimyria_driver.driven.answers import Answers
 from mimyria_driver.ipi.line import Line
+from mimyria_driver.ipi.parameters import require_no_batch
 from mimyria_driver.ipi.protocol import (
     Connection,
+    Event,
     Exit,
-    Init,
     IpiProtocolError,
     Positions,
     State,
@@ -64,6 +65,7 @@ class DrivenClient:
         self._clock = clock
         self._connection = Connection(None, max_atoms)
         self._heard_at = clock()
+        self._exit_said = False  # by an i-PI that may nevertheless go on
 
     def serve(self, is_over: Callable[[], bool]) -> bool:
         """Answer until i-PI says that it has ended.
@@ -81,7 +83,9 @@ class DrivenClient:
         try:
             while not is_over():
                 self._require_patience()
-                if self._is_connected() and self._listen():
+                if self._is_connected():
+                    self._listen()
+                elif self._exit_said and self._line.is_absent:
                     return True
             return False
         finally:
@@ -97,36 +101,36 @@ class DrivenClient:
         self._answers.connected()
         return True
 
-    def _listen(self) -> bool:
-        """Take what is there and answer it; whether i-PI has ended."""
+    def _listen(self) -> None:
+        """Take what is there and answer it."""
         select.select([self._line.pollable], [], [], _LOOK_SECONDS)
         state = self._connection.state
         data = self._line.read(under_way=state in (State.READY, State.HAVEDATA))
         if data is None:
-            return False
+            return
         try:
             events = self._connection.receive(data)
         except IpiProtocolError as error:
             _log.error("%s Connecting anew.", error)
             self._line.disconnect()
-            return False
+            return
         for event in events:
-            if isinstance(event, Exit):
-                return True
             self._take(event)
         self._line.send(self._connection.take_outgoing())
-        return False
 
-    def _take(self, event: Init | Positions) -> None:
+    def _take(self, event: Event) -> None:
         self._heard_at = self._clock()
-        if isinstance(event, Positions):
+        if isinstance(event, Exit):
+            # The end, or a <timeout> that we did not meet: whether it is still there
+            # tells the two apart.
+            self._exit_said = True
+            self._line.disconnect()
+        elif isinstance(event, Positions):
             self._connection.answer(self._answers.extras(event))
             self._heard_at = self._clock()
-        elif event.parameters.get("batch_size", "1") != "1":
-            raise SettingsError(
-                f"i-PI sends {event.parameters['batch_size']} configurations at once. "
-                "Set <batch_size> of the ffsocket to 1."
-            )
+        else:
+            self._exit_said = False
+            require_no_batch(event.parameters)
 
     def _require_patience(self) -> None:
         waited = self._clock() - self._heard_at

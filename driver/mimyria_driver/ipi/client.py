@@ -29,9 +29,11 @@ from mimyria.errors import (
     SettingsError,
 )
 from mimyria.frame import Array, Frame
+from mimyria_driver.ipi.audit import audit
 from mimyria_driver.ipi.line import Line
 from mimyria_driver.ipi.memory import Memory
-from mimyria_driver.ipi.placing import follows
+from mimyria_driver.ipi.parameters import check_parameters
+from mimyria_driver.ipi.placing import Attendance, follows
 from mimyria_driver.ipi.protocol import (
     Connection,
     Exit,
@@ -57,8 +59,6 @@ _log = logging.getLogger(__name__)
 
 _LEAST_MAX_ATOMS: Final = 100_000
 _COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about a full disk
-# A key that always has the same value, as i-PI demands of what it may print.
-_EXTRAS: Final = b'{"mimyria": 1}'
 
 Heard = Init | Positions | Exit
 
@@ -116,14 +116,16 @@ class IpiClient:
         self._clock = clock
         # A wrong number is an error that names it; an absurd one is not taken in.
         self._max_atoms = max(10 * len(numbers), _LEAST_MAX_ATOMS)
-        self._connection = Connection(_EXTRAS, self._max_atoms)
+        self._connection = Connection(None, self._max_atoms)
         self._difference = CentralDifference(time_step)
+        self._attendance = Attendance()
         self._step = -1
         self._previous_step = -1
         self._unmatched = True  # the first frame of a connection is not placed yet
         self._offer: Positions | None = None
         self._back_to: int | None = None
         self._closed = False
+        self._exit_said = False  # by an i-PI that may nevertheless go on
         self._failure: MimyriaError | None = None
         self._recovered = False
         self._complain_at = -float("inf")
@@ -151,7 +153,7 @@ class IpiClient:
 
         Raises:
             FrameError: another number of atoms than the settings have.
-            SettingsError: another time step than the settings have.
+            SettingsError: another time step than the settings have, or batches.
         """
         if self._failure is not None:
             raise self._failure
@@ -184,6 +186,9 @@ class IpiClient:
                     self._disconnect()
                     break
                 events += self._take_all(self._held)
+            if self._exit_said and self._line.is_absent:
+                self._exit_said = False
+                events.append(Ended("i-PI has ended"))
         except (FrameError, SettingsError) as error:
             self._failure = error
         except OSError as error:
@@ -202,8 +207,10 @@ class IpiClient:
         while heard:
             events += self._take(heard[0])
             del heard[0]
-        if self._offer is None or self._spool is None:
-            self._answer()
+        if self._offer is not None and self._spool is None:
+            # Nothing is kept, so the answer has to wait for nothing.
+            self._connection.answer(audit(-1, self._offer.rid))
+        self._answer()
         return events
 
     def accept(self, durable_step: int) -> None:
@@ -220,11 +227,10 @@ class IpiClient:
             return
         offer = self._require_offer()
         latest = max(durable_step, self._step)
-        stride = self._description.stride
         if self._back_to is not None:
             self._step = self._back_to
         else:
-            self._step = 0 if latest < 0 else (latest // stride + 2) * stride
+            self._step = 0 if latest < 0 else self._after_a_gap(latest)
         self._previous_step = -1
         self._difference.clear()
         try:
@@ -232,6 +238,8 @@ class IpiClient:
         except OSError as error:
             self._complain(error)  # not kept, so a kill now makes a gap
         self._difference.push(self._sample(offer))
+        if self._spool is not None:
+            self._connection.answer(audit(self._step, offer.rid))
         self._answer()
 
     def refuse(self, reason: str) -> None:
@@ -268,16 +276,21 @@ class IpiClient:
 
     def _take(self, event: Heard) -> list[Event]:
         if isinstance(event, Exit):
+            # The end, or a <timeout> that we did not meet: whether it is still there
+            # tells the two apart.
+            self._exit_said = True
             self._disconnect()
-            return [Ended("i-PI has ended")]
+            return []
         if isinstance(event, Init):
-            self._check_time_step(event.parameters)
+            self._exit_said = False
+            check_parameters(event.parameters, self._description.time_step)
             return []
         if self._first_rid is None:
             self._first_rid = event.rid
         if event.rid != self._first_rid:
             # Another bead, or a clone that looks at displaced positions.
             self.n_foreign += 1
+            self._connection.answer(audit(-1, event.rid))
             return []
         n_atoms = len(self._description.numbers)
         if event.n_atoms != n_atoms:
@@ -285,14 +298,20 @@ class IpiClient:
                 f"i-PI sends {event.n_atoms} atoms, but the settings name {n_atoms}. "
                 "Make the two agree."
             )
-        if self._unmatched:
-            self._unmatched = False
-            place = self._place(event)
-            if place is _Place.REPEATED:
-                return []
-            if place is _Place.UNKNOWN:
-                self._offer = event
-                return [Started(self._description)]
+        if not self._unmatched:
+            self._notice_a_gap(event)
+            return self._take_next(event)
+        self._unmatched = False
+        place = self._place(event)
+        if place is _Place.REPEATED:
+            self._connection.answer(audit(self._step, event.rid))
+            return []
+        if place is _Place.UNKNOWN:
+            self._offer = event
+            return [Started(self._description)]
+        return self._take_next(event)
+
+    def _take_next(self, event: Positions) -> list[Event]:
         self._step += 1
         self._join(event)
         try:
@@ -300,6 +319,7 @@ class IpiClient:
         except OSError:
             self._step -= 1  # it is taken again later
             raise
+        self._connection.answer(audit(self._step, event.rid))
         return self._next_frame(self._sample(event))
 
     def _place(self, event: Positions) -> _Place:
@@ -312,10 +332,21 @@ class IpiClient:
         if self._back_to is not None:
             _log.warning("i-PI went back from step %d to %d", self._step, self._back_to)
             return _Place.UNKNOWN
-        sample = replace(self._sample(event), step=self._step + 1)
-        if follows(self._difference.samples, sample):
+        if follows(self._difference.samples, self._next(event)):
             return _Place.NEXT
         return _Place.UNKNOWN
+
+    def _notice_a_gap(self, event: Positions) -> None:
+        """Begin anew where i-PI has given steps to another client.
+
+        Raises:
+            FrameError: it does so again and again.
+        """
+        if self._attendance.is_broken(self._difference.samples, self._next(event)):
+            _log.warning("i-PI has left out steps after step %d", self._step)
+            self._step = self._after_a_gap(self._step) - 1
+            self._previous_step = -1
+            self._difference.clear()
 
     def _join(self, event: Positions) -> None:
         """After a step back: whether the way goes on as it did, velocities and all.
@@ -385,6 +416,13 @@ class IpiClient:
                 error.strerror or error,
             )
 
+    def _after_a_gap(self, step: int) -> int:
+        """A step that does not follow this one."""
+        return (step // self._description.stride + 2) * self._description.stride
+
+    def _next(self, event: Positions) -> Sample:
+        return replace(self._sample(event), step=self._step + 1)
+
     def _sample(self, event: Positions) -> Sample:
         return Sample(self._step, *in_angstrom(event.positions, event.cell))
 
@@ -399,21 +437,6 @@ class IpiClient:
             and np.array_equal(again.cell, last.cell)
         )
 
-    def _check_time_step(self, parameters: dict[str, str]) -> None:
-        text = parameters.get("dt_fs")
-        if text is None:
-            return
-        wanted = self._description.time_step
-        try:
-            agrees = abs(float(text) - wanted) <= 1e-9 * wanted
-        except ValueError:
-            agrees = False
-        if not agrees:
-            raise SettingsError(
-                f"The time step is {wanted} fs in the settings, but '{text}' in the "
-                "dt_fs of i-PI's <parameters>. Make the two agree."
-            )
-
     def _require_offer(self) -> Positions:
         if self._offer is None:
             raise EngineError("There is no engine that waits for an answer.")
@@ -427,7 +450,7 @@ class IpiClient:
             return True
         if not self._line.connect():
             return False
-        self._connection = Connection(_EXTRAS, self._max_atoms)
+        self._connection = Connection(None, self._max_atoms)
         self._unmatched = True
         self._held = []
         return True

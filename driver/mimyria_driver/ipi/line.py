@@ -41,6 +41,7 @@ class Line:
         self._clock = clock
         self._socket: socket.socket | None = None
         self.was_open = False  # at any time
+        self.is_absent = False  # the latest attempt to connect found nobody
         # Never readable: stands in for the socket while there is none, so that a
         # poller sleeps until its timeout instead of spinning.
         self._idle, self._idle_end = socket.socketpair()
@@ -79,6 +80,7 @@ class Line:
             _log.debug("i-PI is not there: %s", error)
             self._tidy(error, now)
             self.disconnect()
+            self.is_absent = True
             return False
         self._refused_since = None
         self.was_open = True
@@ -139,6 +141,7 @@ class Line:
             if os.waitpid(each, os.WNOHANG) == (0, 0)
         ]
         self._try_at = self._clock() + self._pause
+        self.is_absent = False
 
     def close(self) -> None:
         """Close for good."""

@@ -50,7 +50,8 @@ class Memory:
         self._tolerance = _TOLERANCE * math.sqrt(3 * n_atoms + 9)
         self._capacity = capacity
         self._steps: NDArray[np.int64] = np.full(capacity, -1, dtype=np.int64)
-        self._sums: Array = np.zeros((capacity, _N_SUMS))
+        # Taken as a whole now: what grew with the first steps would look like a leak.
+        self._sums: Array = np.full((capacity, _N_SUMS), 0.0)
         self._descriptor = -1
         if path is not None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

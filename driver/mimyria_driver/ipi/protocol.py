@@ -23,6 +23,7 @@ from typing import Final
 
 __all__ = [
     "Connection",
+    "Event",
     "Exit",
     "Init",
     "IpiProtocolError",
@@ -155,6 +156,8 @@ class Connection:
         Args:
             extras: a JSON object.
         """
+        if self.state is State.CLOSED:
+            return
         self._next = extras
         if self._is_asked:
             self._reply()
@@ -197,7 +200,10 @@ class Connection:
         if length is None:
             return None
         if not 0 <= length <= MAX_INIT_BYTES:
-            raise IpiProtocolError(f"i-PI announced an INIT string of {length} bytes.")
+            raise IpiProtocolError(
+                f"i-PI announced an INIT string of {length} bytes."
+                + _about_order(length, MAX_INIT_BYTES)
+            )
         return _TWO_INTEGERS.size + length
 
     def _init(self, body: bytes) -> Init:
@@ -211,7 +217,10 @@ class Connection:
         if n_atoms is None:
             return None
         if not 0 < n_atoms <= self._max_atoms:
-            raise IpiProtocolError(f"i-PI announced {n_atoms} atoms.")
+            raise IpiProtocolError(
+                f"i-PI announced {n_atoms} atoms."
+                + _about_order(n_atoms, self._max_atoms)
+            )
         return 2 * _CELL_BYTES + _INTEGER.size + 24 * n_atoms
 
     def _posdata(self, body: bytes) -> Positions:
@@ -250,6 +259,19 @@ class Connection:
 
 def _pad(text: str) -> bytes:
     return text.encode().ljust(_HEADER_BYTES)
+
+
+def _about_order(number: int, largest: int) -> str:
+    """A hint, where the bytes of a number make sense the other way round.
+
+    i-PI sends numbers as its machine has them, and does not say how that is.
+    """
+    (turned,) = _INTEGER.unpack(_INTEGER.pack(number)[::-1])
+    if not 0 < turned <= largest:
+        return ""
+    return (
+        f" Read backwards that is {turned}: do both machines have the same byte order?"
+    )
 
 
 def parse_parameters(text: str) -> dict[str, str]:

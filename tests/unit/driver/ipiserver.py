@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from pathlib import Path
@@ -52,6 +53,12 @@ class Server:
             heard += piece
         return heard
 
+    def hear_rest(self, n_atoms: int = 2) -> None:
+        """What comes behind the header of a reply."""
+        self.hear(8 + 4 + 24 * n_atoms + 72)
+        (n_extra,) = struct.unpack("=i", self.hear(4))
+        self.hear(n_extra)
+
     def request(
         self, client: IpiClient, positions: np.ndarray, rid: int = 3, text: str = " "
     ) -> list[Event]:
@@ -75,7 +82,9 @@ class Server:
         reply = self.hear(12 + 8 + 4 + size + 72)
         assert reply == header("FORCEREADY") + bytes(8) + n_atoms + bytes(size + 72)
         (n_extra,) = struct.unpack("=i", self.hear(4))
-        assert self.hear(n_extra) == b'{"mimyria": 1}'
+        said = json.loads(self.hear(n_extra))
+        assert list(said) == ["mimyria", "seq", "rid"]
+        assert said["rid"] == rid
         return events
 
     def close(self) -> None:

@@ -83,6 +83,11 @@ class Server:
         (length,) = struct.unpack("=i", self.hear(4))
         return json.loads(self.hear(length))
 
+    def end(self):
+        """As i-PI ends: a word, and nobody listens any more."""
+        self.say("EXIT")
+        self.close()
+
     def close(self):
         self.peer.close()
         self.listener.close()
@@ -129,7 +134,7 @@ def test_each_reply_is_about_its_own_configuration(serving, server, legacy):
     for shift in (0.0, 1.0, -2.0):
         server.ask(shift, legacy)
         charges.append(first_charge(server.extras()))
-    server.say("EXIT")
+    server.end()
     assert serving.result(10.0) is True
     assert np.diff(charges) == pytest.approx(
         [0.5 * 0.529177, -1.5 * 0.529177], rel=1e-5
@@ -143,7 +148,7 @@ def test_a_lost_ipi_is_looked_for_until_it_is_there_again(serving, server):
     server.accept()
     server.ask()
     assert server.extras() == before
-    server.say("EXIT")
+    server.end()
     assert serving.result(10.0) is True
 
 
@@ -182,7 +187,7 @@ def test_what_is_no_protocol_of_ipi_is_left_and_tried_again(serving, server):
     server.accept()
     server.ask()
     assert "BEC" in server.extras()
-    server.say("EXIT")
+    server.end()
     assert serving.result(10.0) is True
 
 

@@ -137,7 +137,9 @@ def test_foreign_beads_are_answered_but_not_counted(
 
 def test_exit_ends_the_run(server: Server, client: IpiClient) -> None:
     server.accept(client)
-    assert server.say(client, header("EXIT")) == [Ended("i-PI has ended")]
+    server.listener.close()
+    events = server.say(client, header("EXIT"))
+    assert [*events, *client.receive()] == [Ended("i-PI has ended")]
 
 
 def test_a_server_that_talks_nonsense_is_left_and_tried_again(

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from ipiserver import H, Server, header
 
+from mimyria.errors import FrameError
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.ipi.keeper import guard, release
 from mimyria_driver.ipi.memory import Memory
-from mimyria_driver.ipi.placing import follows
+from mimyria_driver.ipi.placing import Attendance, follows
 from mimyria_driver.ipi.spool import Configuration, Spool
 from mimyria_driver.ipi.transport import parse_address, remove_stale_socket
 from mimyria_driver.sources import Arrived, Started
@@ -73,7 +74,7 @@ def ask(server: Server, client: IpiClient, step: int, branch: float = 0.0) -> li
         if isinstance(event, Started):
             client.accept(-1)
     assert server.hear(12) == header("FORCEREADY")
-    server.hear(8 + 4 + 48 + 72 + 4 + 14)
+    server.hear_rest()
     return [*events, *client.receive()]
 
 
@@ -190,6 +191,42 @@ def test_frames_that_were_left_out_are_noticed() -> None:
     wrapped = Sample(20, positions(20) - cell[0], cell)
     assert follows(samples[17:20], wrapped)
     assert not follows([], samples[0])
+
+
+def swinging(step: int, count: int, wrapped: bool = False) -> Sample:
+    """Twenty atoms at 1000 to 3600 cm⁻¹ and 0.5 fs; `count` is what a client counts."""
+    rng = np.random.default_rng(4)
+    speed, phase = rng.uniform(0.1, 0.34, (20, 3)), rng.uniform(0, 6.0, (20, 3))
+    cell = np.eye(3) * 30.0
+    jumps = rng.integers(-1, 2, (20, 3)) * (step % 2 if wrapped else 0)
+    return Sample(count, 0.1 * np.sin(speed * step + phase) + jumps @ cell, cell)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("n_missing", [1, 2, 3, 10, 37])
+def test_steps_that_another_client_has_are_missed_within_a_connection(
+    n_missing: int, wrapped: bool
+) -> None:
+    attendance, known, broken = Attendance(), [], []
+    step = 0
+    for count in range(60):
+        step += 1 + n_missing * (count in (20, 30))
+        new = swinging(step, count, wrapped)
+        if attendance.is_broken(known, new):
+            broken.append(count)
+            known = []
+        known = [*known[-2:], new]
+    assert broken == [20, 30]
+    with pytest.raises(FrameError, match="3rd time since step 20: another client has"):
+        attendance.is_broken(known, swinging(step + 1 + n_missing, 60, wrapped))
+
+
+def test_misses_far_from_each_other_are_no_reason_to_end() -> None:
+    attendance = Attendance()
+    for begin in range(0, 500, 60):
+        known = [swinging(begin + n, begin + n) for n in range(3)]
+        assert not attendance.is_broken(known, swinging(begin + 3, begin + 3))
+        assert attendance.is_broken(known, swinging(begin + 4, begin + 3))
 
 
 def test_a_torn_spool_is_cut_where_it_is_torn(tmp_path: Path) -> None:
@@ -341,7 +378,8 @@ def test_full_disk_makes_ipi_wait_and_no_more(
     server.peer.settimeout(5.0)
     monkeypatch.setattr(client._spool, "append", append)
     found |= frames(client.receive())
-    server.hear(12 + 8 + 4 + 48 + 72 + 4 + 14)
+    assert server.hear(12) == header("FORCEREADY")
+    server.hear_rest()
     for step in range(7, 12):
         found |= frames(ask(server, client, step))
     client.close()

@@ -689,13 +689,19 @@ def test_after_any_of_it_a_good_connection_is_served(
 
 
 def test_a_cell_of_ipi_without_volume_is_refused(ipi) -> None:
+    listener, client = ipi
     zero = pad("POSDATA") + bytes(144) + struct.pack("=i", 3) + bytes(72)
-    (event,) = talk(*ipi, init(0) + zero + pad("GETFORCE"), None)
-    assert isinstance(event, Started)
-    ipi[1].accept(-1)
-    request = init(0) + zero + pad("GETFORCE")
-    with pytest.raises(FrameError, match="has no volume"):
-        talk(*ipi, 4 * request, None)
+    peer, _ = listener.accept()
+    with peer:
+        for _ in range(2):
+            peer.sendall(init(0) + zero + pad("GETFORCE"))
+            for event in client.receive():
+                assert isinstance(event, Started)
+                client.accept(-1)
+            assert peer.recv(1000)
+        peer.sendall(init(0) + zero + pad("GETFORCE"))
+        with pytest.raises(FrameError, match="has no volume"):
+            client.receive()
 
 
 def test_a_time_step_that_is_no_number_is_refused(ipi) -> None:
