@@ -36,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file, request_banner=True, sockets_prefix=chosen.sockets_prefix
         )
     try:
-        elements = IpiEngine(simulation).elements
-        sender = Sender(chosen.endpoint, elements, chosen.stride, options=options)
-        hooked(simulation, sender, chosen.stride)
+        engine = IpiEngine(simulation, all_beads=chosen.beads == "all")
+        sender = Sender(
+            chosen.endpoint, engine.elements, chosen.stride, options=options
+        )
+        hooked(simulation, engine, sender, chosen.stride)
     except HookError as error:
         _give_up(error)
     softexit.hard_exit = True  # as the command i-pi has it
@@ -66,6 +68,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("input", type=Path, help="input.xml, or a checkpoint")
     add("--endpoint", required=True, help="of the driver: its address, or its file")
     add("--stride", type=int, default=1, help="MD steps between frames (default: 1)")
+    add(
+        "--beads",
+        choices=("centroid", "all"),
+        default="centroid",
+        help="of ring polymers: the centroid, or all beads, whose currents the driver "
+        "averages (default: centroid)",
+    )
     add("-S", "--sockets-prefix", help="as i-pi has it")
     add(
         "--options",

@@ -26,9 +26,8 @@ class _Interrupted(BaseException):
 class _Hook:
     """What is done where outputs are written; never an error into i-PI."""
 
-    def __init__(self, simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
-        self._simulation = simulation
-        self._engine = IpiEngine(simulation)
+    def __init__(self, engine: IpiEngine, sender: Sender, stride: int) -> None:
+        self._engine = engine
         self._sender = sender
         self._stride = stride
         self._is_over = False
@@ -82,15 +81,16 @@ class _Hook:
             raise _Interrupted
 
 
-def hooked(simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
-    """Let a loaded simulation send frames while it runs.
-
-    Raises:
-        HookError: its frames cannot be sent.
-    """
+def hooked(
+    simulation: Any,  # noqa: ANN401 - i-PI has no types
+    engine: IpiEngine,
+    sender: Sender,
+    stride: int,
+) -> None:
+    """Let a loaded simulation send frames while it runs."""
     from ipi.utils.softexit import softexit
 
-    hook = _Hook(simulation, sender, stride)
+    hook = _Hook(engine, sender, stride)
     write_outputs = simulation.write_outputs
 
     def write_all() -> None:
