@@ -15,7 +15,7 @@ from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.wire import RunCard
 
-__all__ = ["IpiEngine"]
+__all__ = ["IpiEngine", "exchange_of"]
 
 _AMU: Final = 1822.8885  # electron masses, as i-PI has it
 
@@ -33,6 +33,7 @@ class IpiEngine:
     def __init__(
         self,
         simulation: Any,  # noqa: ANN401 - i-PI has no types
+        place: int = 0,
         *,
         all_beads: bool = False,
     ) -> None:
@@ -40,20 +41,22 @@ class IpiEngine:
 
         Args:
             simulation: of i-PI.
+            place: which of its systems; with replica exchange, which of its ensembles,
+                whatever system has it.
             all_beads: send every bead of the ring polymers, not their centroid.
 
         Raises:
-            HookError: it has several systems, no time step, or beads that do not move
-                as atoms do.
+            HookError: there is no such system, it has no time step, or beads that do
+                not move as atoms do.
         """
         systems = simulation.syslist
-        if len(systems) != 1:
+        if not 0 <= place < len(systems):
             raise HookError(
-                f"The input has {len(systems)} systems, but a driver serves one. Run "
-                "them one by one."
+                f"There is no system {place}: the input has {len(systems)}, from 0 on."
             )
-        (self._system,) = systems
-        self._simulation = simulation
+        self._systems = systems
+        self._place = place
+        self._exchange = exchange_of(simulation)
         self.time_step = float(getattr(self._system.motion, "dt", 0.0))
         if not self.time_step > 0:
             raise HookError(
@@ -68,6 +71,22 @@ class IpiEngine:
         self._types = [self.elements.index(name) + 1 for name in names]
         self.step = int(simulation.step)
         self.n_atoms = self.n_local = len(names)
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether systems exchange their ensembles."""
+        return self._exchange is not None
+
+    @property
+    def system(self) -> int:
+        """Which of the systems it is now."""
+        if self._exchange is None:
+            return self._place
+        return [int(each) for each in self._exchange.repindex].index(self._place)
+
+    @property
+    def _system(self) -> Any:  # noqa: ANN401
+        return self._systems[self.system]
 
     def real(self, name: str) -> float:
         """One fs or one Å in atomic units, those of i-PI."""
@@ -130,6 +149,17 @@ class IpiEngine:
         if self.n_beads:
             packed = beads.reshape(self.n_beads, -1, 3).swapaxes(0, 1)
         return packed.tobytes()
+
+
+def exchange_of(simulation: Any) -> Any:  # noqa: ANN401
+    """What exchanges the ensembles of the systems, or None.
+
+    Source: i-PI 3.3, `ipi/engine/smotion/remd.py`: `repindex` says which ensemble each
+    system has, momenta are scaled to it at once.
+    """
+    motion = simulation.smotion
+    motions = getattr(motion, "mlist", [motion])
+    return next((m for m in motions if hasattr(m, "repindex")), None)
 
 
 def _check_masses(system: Any) -> None:  # noqa: ANN401

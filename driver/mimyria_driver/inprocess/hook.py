@@ -33,10 +33,22 @@ class _Hook:
         self._is_over = False
         self._is_waiting = False
         self._before: dict[int, Any] = {}
+        self._system = engine.system
+        self._exchanged = False
 
     def sample(self, step: int) -> None:
-        """Send the frame of a step, if it is a sampled one."""
+        """Send the frame of a step, if it is a sampled one.
+
+        The first one after an exchange of replicas is left out: it belongs to another
+        system than those before, or to other momenta, and a missing frame is what ends
+        a segment.
+        """
+        self._exchanged = self._exchanged or self._system != self._engine.system
+        self._system = self._engine.system
         if self._is_over or step % self._stride:
+            return
+        exchanged, self._exchanged = self._exchanged, False
+        if exchanged:
             return
         self._engine.step = step
         self._is_waiting = True
@@ -87,7 +99,7 @@ def hooked(
     sender: Sender,
     stride: int,
 ) -> None:
-    """Let a loaded simulation send frames while it runs."""
+    """Let a loaded simulation send frames while it runs; once for each system."""
     from ipi.utils.softexit import softexit
 
     hook = _Hook(engine, sender, stride)
@@ -102,8 +114,9 @@ def hooked(
     simulation.write_outputs = write_all
     softexit.register_function(hook.finish)
     hook.listen()
-    if simulation.step > 0:
-        # A checkpoint: i-PI writes nothing for its step, which the driver may lack.
+    # A checkpoint: i-PI writes nothing for its step, which the driver may lack. Replicas
+    # may have been exchanged at this step.
+    if simulation.step > 0 and not engine.exchanges:
         hook.sample(simulation.step)
 
 

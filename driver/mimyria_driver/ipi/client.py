@@ -294,8 +294,7 @@ class IpiClient:
             check_parameters(event.parameters, wanted, self._n_beads)
             return []
         if not self._is_ours(event.rid):
-            # Another bead, or a clone that looks at displaced positions.
-            self.n_foreign += 1
+            self._say_foreign(event.rid)
             return []
         n_atoms = len(self._description.numbers)
         if event.n_atoms != n_atoms:
@@ -307,6 +306,20 @@ class IpiClient:
             return self._take_step(event)
         whole = self._beads.take(event, self._difference.samples)
         return [] if whole is None else self._take_step(whole)
+
+    def _say_foreign(self, rid: int) -> None:
+        """Another bead, another system, or a clone that looks at displaced positions.
+
+        Said once.
+        """
+        self.n_foreign += 1
+        if self.n_foreign == 1:
+            _log.warning(
+                "i-PI asks about number %d, too: another bead or system, or displaced "
+                "atoms. Such requests are answered and not counted",
+                rid,
+                extra={"code": "foreign_requests"},
+            )
 
     def _is_ours(self, rid: int) -> bool:
         if self._beads is not None:
