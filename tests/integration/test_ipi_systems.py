@@ -1,4 +1,4 @@
-"""Several systems in one real i-PI: each its own run, and replicas that are exchanged."""
+"""Several systems in one real i-PI: each its own run; replicas that are exchanged."""
 
 from __future__ import annotations
 

@@ -114,8 +114,8 @@ def hooked(
     simulation.write_outputs = write_all
     softexit.register_function(hook.finish)
     hook.listen()
-    # A checkpoint: i-PI writes nothing for its step, which the driver may lack. Replicas
-    # may have been exchanged at this step.
+    # A checkpoint: i-PI writes nothing for its step, which the driver may lack. Where
+    # replicas are exchanged this may have happened at this very step.
     if simulation.step > 0 and not engine.exchanges:
         hook.sample(simulation.step)
 

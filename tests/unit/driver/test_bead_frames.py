@@ -149,7 +149,7 @@ def test_parts_of_groups_add_up_to_the_mean_and_kinetic_energies_are_the_centroi
 
 
 def test_the_f_sum_rule_holds_for_thermal_beads():
-    """Beads move as at P times the temperature; the mean of P of them obeys the rule."""
+    """Beads move as at P times the temperature; the mean of them obeys the rule."""
     rng, temperature = np.random.default_rng(4), 300.0
     spread = np.sqrt(BOLTZMANN * temperature * N_BEADS / MASSES)[:, None]
     rules, made = SumRules(GROUPING), evaluation(Curved())
