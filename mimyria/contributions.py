@@ -26,7 +26,15 @@ from mimyria.frame import Array, Frame
 from mimyria.groups import Grouping, Indices
 from mimyria.tensors import Tensors
 
-__all__ = ["SUMS", "TOTALS", "VOIGT_WEIGHTS", "Layout", "Sample", "contributions"]
+__all__ = [
+    "SUMS",
+    "TOTALS",
+    "VOIGT_WEIGHTS",
+    "Layout",
+    "Sample",
+    "contributions",
+    "mean_contributions",
+]
 
 SUMS: Final = (
     "kinetic",
@@ -123,11 +131,13 @@ class Sample:
         contributions: flat vector of what the cells add; None without a grouping.
         excess: largest of `mimyria.uncertainty.Uncertainty.excess`; 0 where nobody
             knows.
+        bead: the bead of a ring polymer that `excess` is of.
     """
 
     currents: Currents
     contributions: Array | None = None
     excess: float = 0.0
+    bead: int = 0
 
 
 def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
@@ -147,16 +157,9 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
     layout = Layout.of(grouping)
     flat = np.full(layout.size, np.nan)
     rows = flat[np.newaxis]
-    velocities = frame.velocities
-    assert velocities is not None
-    masses = grouping.masses
+    masses, members = grouping.masses, grouping.members
     sums, totals = layout.sums(rows)[0], layout.totals(rows)[0]
-    members = grouping.members
-    doubled = masses * np.einsum("ia,ia->i", velocities, velocities)
-    momentum = masses @ velocities
-    totals[4] = momentum @ momentum / grouping.total_mass
-    for row, atoms in zip(sums, members, strict=True):
-        row[0] = doubled[atoms].sum()
+    _add_kinetic(sums, totals, frame, grouping)
     if grouping.velocity_probes is not None:
         _add_velocities(layout.velocities(rows)[0], frame, grouping)
     shares = layout.currents(rows)[0]
@@ -185,6 +188,36 @@ def contributions(frame: Frame, tensors: Tensors, grouping: Grouping) -> Array:
         total, square = _norms(sums[:, 5:7], pgt.reshape(-1, 27), masses, members)
         totals[3], totals[6] = total @ total, square
     return flat
+
+
+def mean_contributions(flat: Array, frame: Frame, grouping: Grouping) -> Array:
+    """The flat vector of a ring polymer: the mean of those of its beads.
+
+    Kinetic energies are those of the centroid: a bead alone moves as at n_beads times
+    the temperature.
+
+    Args:
+        flat: (n_beads, size).
+        frame: of the ring polymer.
+        grouping: of its atoms.
+
+    Source: docs/theory.md, eq. (100).
+    """
+    mean: Array = flat.mean(axis=0)
+    layout, rows = Layout.of(grouping), mean[np.newaxis]
+    _add_kinetic(layout.sums(rows)[0], layout.totals(rows)[0], frame, grouping)
+    return mean
+
+
+def _add_kinetic(sums: Array, totals: Array, frame: Frame, grouping: Grouping) -> None:
+    """Σ m v² of each species, and M v² of the centre of mass."""
+    velocities, masses = frame.velocities, grouping.masses
+    assert velocities is not None
+    doubled = masses * np.einsum("ia,ia->i", velocities, velocities)
+    momentum = masses @ velocities
+    totals[4] = momentum @ momentum / grouping.total_mass
+    for row, atoms in zip(sums, grouping.members, strict=True):
+        row[0] = doubled[atoms].sum()
 
 
 def _add(

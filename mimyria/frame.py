@@ -9,9 +9,26 @@ from numpy.typing import NDArray
 
 from mimyria.errors import FrameError, ShapeError
 
-__all__ = ["Array", "Frame"]
+__all__ = ["Array", "Beads", "Frame"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beads:
+    """The copies of all atoms that a ring polymer is made of.
+
+    Attributes:
+        positions: (n_beads, n_atoms, 3) Å.
+        velocities: (n_beads, n_atoms, 3) Å/fs.
+    """
+
+    positions: Array
+    velocities: Array
+
+    def __len__(self) -> int:
+        """Number of beads."""
+        return len(self.positions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +44,8 @@ class Frame:
         step: MD step; increases strictly within a replica.
         replica: bead or trajectory.
         pbc: whether the cell repeats along each lattice vector.
+        beads: where the frame is that of a ring polymer, all its beads; positions and
+            velocities are those of the centroid then. Made by `mimyria.ringpolymer`.
     """
 
     numbers: NDArray[np.int64]
@@ -36,6 +55,7 @@ class Frame:
     step: int
     replica: int = 0
     pbc: tuple[bool, bool, bool] = (True, True, True)
+    beads: Beads | None = None
 
     def __post_init__(self) -> None:
         """Check shapes once, so that no later code has to."""
@@ -45,6 +65,15 @@ class Frame:
         _check_shape("cell", self.cell, (3, 3))
         if self.velocities is not None:
             _check_shape("velocities", self.velocities, (n_atoms, 3))
+        if self.beads is not None:
+            shape = (len(self.beads), n_atoms, 3)
+            _check_shape("positions of the beads", self.beads.positions, shape)
+            _check_shape("velocities of the beads", self.beads.velocities, shape)
+
+    @property
+    def n_beads(self) -> int:
+        """Copies of all atoms that the networks are asked about; 1: the frame alone."""
+        return 1 if self.beads is None else len(self.beads)
 
     @property
     def n_atoms(self) -> int:

@@ -337,6 +337,13 @@ def _check_identity(
                     f"{names[0]} and {name} do not belong together: {key} is {one} and "
                     f"{two}. Only runs of the same atoms and models can be merged."
                 )
+        beads = [each.provenance.get("beads", 0) for each in (first, other)]
+        if beads[0] != beads[1]:
+            raise IncompatibleError(
+                f"{names[0]} and {name} do not belong together: the one is a mean over "
+                f"{beads[0]} beads of ring polymers, the other over {beads[1]} (0: "
+                "no beads, or the centroid)."
+            )
     for key in ("atoms",):
         if any(key not in result.provenance for result in results):
             notices.append(f"not every file says its {key}: that is not checked")

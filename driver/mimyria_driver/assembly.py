@@ -64,6 +64,7 @@ def build_source(settings: Settings) -> Source:
             masses,
             source.time_step,
             source.stride,
+            n_beads=source.beads,
             folder=settings.run.directory,
         )
     from mimyria.io.trajectory import parse_elements

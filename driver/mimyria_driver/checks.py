@@ -16,6 +16,7 @@ import numpy as np
 
 from mimyria.errors import FrameError, IncompatibleError, ModelError
 from mimyria.frame import Frame
+from mimyria.ringpolymer import bead_frames
 from mimyria.units import SPEED_OF_LIGHT, nyquist_wavenumber
 from mimyria_driver.records import Identity
 from mimyria_driver.sources import RunDescription
@@ -130,7 +131,7 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
     """Refuse to continue a journal with something else than it was begun with.
 
     Raises:
-        IncompatibleError: models, sampling or charge differ.
+        IncompatibleError: models, sampling, charge or beads differ.
         FrameError: the atoms differ.
     """
     advice = "Give this run another run.directory."
@@ -150,6 +151,11 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
             f"{path} was written for a total charge of {found.charge:g} e, but "
             f"models.charge is {wanted.charge:g} e now. {advice}"
         )
+    if found.n_beads != wanted.n_beads:
+        raise IncompatibleError(
+            f"{path} was written with {_beads(found.n_beads)}, but the frames come "
+            f"with {_beads(wanted.n_beads)} now. {advice}"
+        )
     if dict(found.models) != dict(wanted.models):
         differing = sorted(
             target
@@ -160,6 +166,11 @@ def check_identity(found: Identity, wanted: Identity, path: str) -> None:
             f"{path} was written with other models ({' and '.join(differing)}). Use "
             f"the same ones to continue it. {advice}"
         )
+
+
+def _beads(n_beads: int) -> str:
+    """What each frame of a run has, for people."""
+    return f"all {n_beads} beads of a ring polymer" if n_beads else "one system a frame"
 
 
 def check_masses(found: Identity, description: RunDescription, path: str) -> None:
@@ -206,8 +217,15 @@ def check_frame(frame: Frame, description: RunDescription) -> None:
             f"step {frame.step}: the frame has no velocities. A stored trajectory "
             "needs the column velocities:R:3; see `mimyria-driver replay --help`."
         )
-    frame.require_finite()
-    _check_sizes(frame)
+    if (0 if frame.beads is None else len(frame.beads)) != description.n_beads:
+        raise FrameError(
+            f"step {frame.step}: the frame has {frame.n_beads} beads, but the run "
+            f"began with {max(1, description.n_beads)}. The number must stay the same."
+        )
+    beads = () if frame.beads is None else bead_frames(frame)
+    for each in (frame, *beads):
+        each.require_finite()
+        _check_sizes(each)
     if not 0 < frame.volume < math.inf:
         raise FrameError(
             f"step {frame.step}: the cell {frame.cell.tolist()} has no volume. Give "
@@ -258,7 +276,8 @@ def check_temperature(mean: float, temperature: float | None) -> str | None:
 def frame_digest(frame: Frame) -> bytes:
     """8 bytes that tell two frames apart: a hash of positions, cell and velocities."""
     digest = hashlib.blake2b(digest_size=8)
-    for array in (frame.positions, frame.cell, frame.velocities):
+    moving = frame if frame.beads is None else frame.beads
+    for array in (moving.positions, frame.cell, moving.velocities):
         if array is not None:
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
     return digest.digest()

@@ -36,6 +36,7 @@ CODES: Final = {
     "networks_ready": "the networks are loaded",
     "engine_connected": "the first engine was accepted",
     "engine_lost": "the connection to the engine is gone",
+    "foreign_requests": "i-PI asks about other beads or systems, too",
     "engine_back": "it is there again, or another engine was accepted",
     "engine_ended": "the engine said that its run is over",
     "peers_refused": "connections beside those of the run were refused",

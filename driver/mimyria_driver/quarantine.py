@@ -1,7 +1,7 @@
 """Quarantine: frames that no evaluator gets through, kept for people to look at.
 
 One file for each, extended XYZ with cell, velocities and step, and the reason beside
-them. Nothing reads them again.
+them; a ring polymer is all its beads, one after the other. Nothing reads them again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mimyria.files import replace_file
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame
 from mimyria.io.extxyz import format_extxyz
+from mimyria.ringpolymer import bead_frames
 from mimyria.tensors import Tensors
 
 __all__ = ["QUARANTINE_NAME", "quarantine"]
@@ -41,7 +42,10 @@ def quarantine(folder: Path, frame: Frame, reason: str) -> FrameError:
     path = folder / QUARANTINE_NAME / f"step-{frame.step}.extxyz"
     # The comment line of a frame has no place for quotes and line ends.
     words = " ".join(reason.replace('"', "'").replace("\\", "/").split())[:_LONGEST]
-    text = format_extxyz(LabelledFrame(frame, Tensors(), {_REASON: words}))
+    text = "".join(
+        format_extxyz(LabelledFrame(each, Tensors(), {_REASON: words}))
+        for each in bead_frames(frame)
+    )
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         replace_file(path, text.encode())

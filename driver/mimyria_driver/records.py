@@ -6,7 +6,9 @@
 
 The size of a record follows from the groups in the identity. Version 1 had no groups,
 version 2 no velocity probes; such journals are read and continued as they are. Where
-`excess` stands, older journals have zero, which is "not known".
+`excess` stands, older journals have zero, which is "not known". Version 4 is that of
+means over the beads of ring polymers, which an older program must not continue; its
+records are those of version 3, and all other journals still have that number.
 
 This module never writes. A torn tail (nothing valid after the first bad record, or
 nothing that was durable) is left out; any other bad record is damage and an error.
@@ -53,7 +55,8 @@ __all__ = [
 
 MAGIC: Final = b"MIMYRJNL"
 VERSION: Final = 3
-_READABLE: Final = (1, 2, 3)
+_VERSION_BEADS: Final = 4
+_READABLE: Final = (1, 2, 3, 4)
 
 _FIELDS: Final[list[tuple[Any, ...]]] = [
     ("kind", "<u4"),
@@ -129,6 +132,7 @@ class Identity:
         notes: for people (engine, version); may change.
         grouping: groups of the atoms, from the first frame; None: not known, or none.
         charge: total charge that the models were told, e.
+        n_beads: beads of each frame, whose currents are averaged; 0: frames have none.
     """
 
     numbers: tuple[int, ...]
@@ -138,6 +142,7 @@ class Identity:
     notes: Mapping[str, Any]
     grouping: Grouping | None = None
     charge: float = 0.0
+    n_beads: int = 0
 
     @property
     def record_size(self) -> int:
@@ -148,6 +153,11 @@ class Identity:
     def interval(self) -> float:
         """Time from one frame to the next, fs."""
         return self.time_step * self.stride
+
+    @property
+    def beads(self) -> dict[str, int]:
+        """What documents say of the beads: nothing where there are none."""
+        return {"beads": self.n_beads} if self.n_beads else {}
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
@@ -162,6 +172,7 @@ class Identity:
             document["groups"] = self.grouping.as_dict()
         if self.charge:
             document["charge"] = self.charge
+        document |= self.beads
         return json.dumps(document, sort_keys=True).encode()
 
     @classmethod
@@ -176,6 +187,7 @@ class Identity:
             document["notes"],
             Grouping.from_dict(document["groups"]) if "groups" in document else None,
             document.get("charge", 0.0),
+            document.get("beads", 0),
         )
 
 
@@ -205,7 +217,8 @@ def pack_record(record: Record, kind: int = FRAME) -> bytes:
 def pack_header(identity: Identity) -> bytes:
     """Bytes of a journal without records."""
     text = identity.to_json()
-    header = _HEADER.pack(MAGIC, VERSION, len(text)) + text
+    version = _VERSION_BEADS if identity.n_beads else VERSION
+    header = _HEADER.pack(MAGIC, version, len(text)) + text
     return header + zlib.crc32(header).to_bytes(4, "little")
 
 
@@ -319,6 +332,8 @@ def _identity(path: Path, text: bytes) -> Identity:
             and type(identity.stride) is int
             and identity.stride > 0
             and math.isfinite(identity.charge)
+            and type(identity.n_beads) is int
+            and identity.n_beads >= 0
             and all(isinstance(each, str) for each in identity.models.values())
             and isinstance(identity.notes, dict)
             and identity.record_size <= _LARGEST_RECORD

@@ -70,5 +70,6 @@ def journal_provenance(identity: Identity, status: str) -> dict[str, str | int |
         "atoms": len(identity.numbers),
         "time_step": identity.time_step,
         "stride": identity.stride,
+        **identity.beads,
         **{f"model_{target}": sha for target, sha in identity.models.items()},
     }

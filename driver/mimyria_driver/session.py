@@ -19,6 +19,7 @@ from mimyria.contributions import Sample
 from mimyria.diagnostics import Diagnostic, summary
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria.ringpolymer import bead_frames
 from mimyria.spectra.jackknife import WINDOWS_PER_BLOCK
 from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver import checks
@@ -149,7 +150,7 @@ class Session:
         self._looked_at: Pending | None = None
         self.credit = bounded(
             settings.run.credit,
-            len(description.numbers),
+            len(description.numbers) * max(1, description.n_beads),
             least=2 * settings.models.batch,  # one is calculated, one travels
         )
         # Commits must not wait for more frames than an engine may have under way.
@@ -262,7 +263,7 @@ class Session:
         )
         # First, since a frame that has its record never comes again.
         if self._looked_at is not pending:
-            self.uncertain.look(frame, sample.excess)
+            self.uncertain.look(bead_frames(frame)[sample.bead], sample.excess)
             self._looked_at = pending
         self.journal.append(record, replacing=place.rollback)
         if place.rollback:
@@ -411,6 +412,7 @@ class Session:
                 "groups": describe_groups(self._settings.groups),
             },
             charge=self._settings.models.charge,
+            n_beads=description.n_beads,
         )
 
     def _begin(self, frame: Frame) -> None:
@@ -466,6 +468,7 @@ class Session:
             "atoms": len(self.description.numbers),
             "time_step": self.description.time_step,
             "stride": self.description.stride,
+            **self.journal.identity.beads,
             "networks": self._settings.models.where,
             "uncertain_frames": self.uncertain.count,
             "journal_records": self.journal.n_records,

@@ -20,7 +20,7 @@ import numpy as np
 
 from mimyria.errors import MimyriaError
 from mimyria.files import replace_file
-from mimyria.frame import Frame
+from mimyria.frame import Beads, Frame
 from mimyria_driver.session import Pending, Session
 from mimyria_driver.sources import Arrived
 
@@ -161,6 +161,7 @@ class SetAside:
             cells=np.array([frame.cell for frame in frames]),
             positions=np.array([frame.positions for frame in frames]),
             velocities=np.array([frame.velocities for frame in frames]),
+            **_bead_arrays(frames),
         )
         try:
             replace_file(self._path, stream.getvalue())
@@ -185,6 +186,17 @@ class SetAside:
             return []
 
 
+def _bead_arrays(frames: Sequence[Frame]) -> dict[str, Any]:
+    """(n_frames, n_beads, n_atoms, 3) of ring polymers."""
+    beads = [frame.beads for frame in frames if frame.beads is not None]
+    if not beads:
+        return {}
+    return {
+        "bead_positions": np.array([each.positions for each in beads]),
+        "bead_velocities": np.array([each.velocities for each in beads]),
+    }
+
+
 def _arrived(arrays: dict[str, Any]) -> list[Arrived]:
     x, y, z = (bool(flag) for flag in arrays["pbc"])
     return [
@@ -197,6 +209,9 @@ def _arrived(arrays: dict[str, Any]) -> list[Arrived]:
                 int(arrays["steps"][index]),
                 int(arrays["replicas"][index]),
                 (x, y, z),
+                Beads(arrays["bead_positions"][index], arrays["bead_velocities"][index])
+                if "bead_positions" in arrays
+                else None,
             ),
             int(arrays["previous"][index]),
         )

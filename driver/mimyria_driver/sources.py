@@ -79,6 +79,7 @@ class RunDescription:
         time_step: MD time step, fs.
         stride: MD steps from one sampled frame to the next.
         models: networks that the engine asks itself; None where we do.
+        n_beads: beads of each frame, whose currents are averaged; 0: frames have none.
     """
 
     engine: str
@@ -87,6 +88,7 @@ class RunDescription:
     time_step: float
     stride: int
     models: EngineModels | None = None
+    n_beads: int = 0
 
     @property
     def interval(self) -> float:

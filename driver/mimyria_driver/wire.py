@@ -10,6 +10,7 @@ makes and refuses everything else by `WireError`.
                    ◄── WELCOME(durable, credit, bytes) | REJECT(text)
       FRAME(box, ids, x, v) ──►                   no more than these unacknowledged
       SUMS(box, ids, x, v, sums) ──►              the same, where ranks ask networks
+      BEADS(box, ids, x, v) ──►                   the same, with all beads of each atom
                    ◄── ACK(durable)               the engine may forget these steps
                    ◄── AGAIN                      say HELLO again and send the rest anew
       BYE ──►                                     the run is over
@@ -52,6 +53,8 @@ VERSION = 1
 MAX_ATOMS = 100_000_000
 MAX_TEXT_BYTES = 65_536
 MAX_PART_BYTES = 24 * MAX_ATOMS
+MAX_BEADS = 4096
+_OPTIONAL = {"models", "beads"}  # of a run card
 _MAX_DIGITS = 400  # of a number in JSON
 _MAX_NAME = 200  # characters
 MAX_CREDIT_BYTES = 2**53  # above, a double is no longer exact
@@ -82,25 +85,34 @@ class Kind(enum.IntEnum):
     BYE_OK = 8
     NOTE = 9
     SUMS = 10
+    BEADS = 11
 
     @property
     def is_frame(self) -> bool:
         """Whether it holds the atoms of a step."""
-        return self in (Kind.FRAME, Kind.SUMS)
+        return self in (Kind.FRAME, Kind.SUMS, Kind.BEADS)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Size of one part: bytes for one local atom (any of these), fixed, or at most."""
+    """Size of one part: bytes for one local atom (any of these), fixed, or at most.
+
+    With `times` each atom has them once or more often, all atoms equally often.
+    """
 
     name: str
     per_atom: tuple[int, ...] = ()
     fixed: int = 0
     at_most: int = 0
+    times: bool = False
 
     def check(self, size: int, n_local: int) -> None:
         """Refuse a part of the wrong size."""
-        if self.at_most:
+        if self.times:
+            unit = max(1, self.per_atom[0] * n_local)
+            allowed = size % unit == 0 and (size > 0) == (n_local > 0)
+            wanted = f"a multiple of {unit}"
+        elif self.at_most:
             allowed = size <= self.at_most
             wanted = f"at most {self.at_most}"
         else:
@@ -137,6 +149,11 @@ _PARTS: dict[Kind, tuple[_Part, ...]] = {
     Kind.BYE_OK: (),
     Kind.NOTE: (_TEXT,),
     Kind.SUMS: (*_FRAME, _Part("sums", at_most=MAX_TEXT_BYTES)),
+    Kind.BEADS: (
+        *_FRAME[:2],
+        _Part("positions", per_atom=(24,), times=True),
+        _Part("velocities", per_atom=(24,), times=True),
+    ),
 }
 
 
@@ -336,6 +353,7 @@ class RunCard:
         models: what the ranks' own networks are, for each target `sha256` and
             `shares`, a number for each element or null; nothing where the driver has
             the networks.
+        beads: beads of each atom in a message BEADS; 0: messages FRAME or SUMS.
     """
 
     engine: str
@@ -347,13 +365,15 @@ class RunCard:
     femtosecond: float
     periodic: tuple[int, int, int]
     models: dict[str, dict[str, Any]] | None = None
+    beads: int = 0
 
 
 def pack_card(card: RunCard) -> bytes:
-    """A run card as JSON; without networks as it was before there were any."""
+    """A run card as JSON; without networks or beads as before there were any."""
     document = asdict(card)
-    if card.models is None:
-        del document["models"]
+    for name in _OPTIONAL:
+        if not document[name]:
+            del document[name]
     return json.dumps(document, allow_nan=False, sort_keys=True).encode()
 
 
@@ -367,8 +387,8 @@ def unpack_card(raw: bytes) -> RunCard:
         document = unpack_json(raw)
     except WireError as error:
         raise WireError(f"The run card is not valid JSON: {error}") from None
-    names = set(RunCard.__dataclass_fields__) - {"models"}
-    if not isinstance(document, dict) or set(document) - {"models"} != names:
+    names = set(RunCard.__dataclass_fields__) - _OPTIONAL
+    if not isinstance(document, dict) or set(document) - _OPTIONAL != names:
         raise WireError(f"A run card must have exactly the keys {sorted(names)}.")
     for name in ("time_step", "angstrom", "femtosecond"):
         value = _number(document, name, (float, int))
@@ -390,6 +410,7 @@ def unpack_card(raw: bytes) -> RunCard:
         float(document["femtosecond"]),
         _flags(document["periodic"]),
         _models(document["models"], len(elements)) if "models" in document else None,
+        _beads(document["beads"]) if "beads" in document else 0,
     )
 
 
@@ -473,6 +494,12 @@ def _models(value: object, n_elements: int) -> dict[str, dict[str, Any]]:
             raise WireError(
                 "'shares' of the run card must be a number for each element."
             )
+    return value
+
+
+def _beads(value: object) -> int:
+    if type(value) is not int or not 0 < value <= MAX_BEADS:
+        raise WireError(f"'beads' of the run card must be from 1 to {MAX_BEADS}.")
     return value
 
 

@@ -253,4 +253,4 @@ def test_what_makes_no_spectrum_is_refused_with_78(short_directory: Path) -> Non
     process = start(short_directory)
     assert process.wait(TIMEOUT) == 78
     log = (short_directory / "ipi.log").read_text()
-    assert "The input has 2 systems, but a driver serves one." in log
+    assert "The input has 2 systems, but a driver serves one. Choose one by --s" in log

@@ -20,6 +20,7 @@ from mimyria.currents import currents
 from mimyria.errors import DeviceError
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria.ringpolymer import bead_frames, mean_sample
 from mimyria.tensors import Tensors
 from mimyria.tensorsources import ExamplePredictor
 from mimyria_driver.evaluator.answers import Answer, Sources, predict
@@ -97,8 +98,9 @@ class Evaluation:
 
     def warm_up(self, frames: Sequence[Frame], times: int) -> None:
         """Compile what depends on the size of frames."""
+        copies = [copy for frame in frames for copy in bead_frames(frame)]
         for _ in range(times):
-            self._predict_in_pieces(frames)
+            self._predict_in_pieces(copies)
 
     def samples(self, frames: Sequence[Frame], *, twice: bool = False) -> list[Sample]:
         """Currents of each frame, and what its groups of atoms add to them.
@@ -112,26 +114,33 @@ class Evaluation:
             NotRepeated: once more gave other numbers.
             DeviceError: the memory of the device is too small for one frame.
         """
-        answers = self._finite_answers(frames)
+        copies = [copy for frame in frames for copy in bead_frames(frame)]
+        answers = self._finite_answers(frames, copies)
         samples = self._sampled(frames, answers)
         sizes = [self._range.look(sample.currents) for sample in samples]
         if twice or any(sizes):
-            self._repeat(frames, answers)
+            self._repeat(copies, answers)
         for frame, size in zip(frames, sizes, strict=True):
             if size:
                 self._say_unusual(frame.step, size)
         return samples
 
-    def _finite_answers(self, frames: Sequence[Frame]) -> list[Answer]:
-        answers = self._predict_in_pieces(frames)
+    def _finite_answers(
+        self, frames: Sequence[Frame], copies: Sequence[Frame]
+    ) -> list[Answer]:
+        """Answers to all copies; a frame is as bad as the worst of its beads."""
+        answers = self._predict_in_pieces(copies)
         wrong = [index for index, answer in enumerate(answers) if answer.not_finite]
         if not wrong:
             return answers
-        again = self._predict_in_pieces(frames)
+        again = self._predict_in_pieces(copies)
         for index in wrong:
-            reason = self._doubt(frames[index], answers[index], again[index])
+            reason = self._doubt(copies[index], answers[index], again[index])
             if reason:
-                raise NotFinite(self._sampled(frames[:index], again), reason)
+                place, bead = divmod(index, frames[0].n_beads)
+                before = self._sampled(frames[:place], again)
+                where = f"bead {bead}: " if frames[0].beads is not None else ""
+                raise NotFinite(before, where + reason)
         return again
 
     def _repeat(self, frames: Sequence[Frame], answers: Sequence[Answer]) -> None:
@@ -216,16 +225,21 @@ class Evaluation:
         self, frames: Sequence[Frame], answers: Sequence[Answer]
     ) -> list[Sample]:
         samples: list[Sample] = []
-        for frame, answer in zip(frames, answers, strict=False):
-            present = Tensors(**answer.named)
-            parts = None
-            if self.grouping is not None:
-                parts = contributions(frame, present, self.grouping)
-            sample = Sample(currents(frame, present), parts, answer.excess)
+        rest = iter(answers)
+        for frame in frames:
+            each = [self._of_one(bead, next(rest)) for bead in bead_frames(frame)]
+            sample = mean_sample(frame, each, self.grouping)
             if not _is_finite(sample):
                 raise NotFinite(samples, "the sum over its atoms is not finite")
             samples.append(sample)
         return samples
+
+    def _of_one(self, frame: Frame, answer: Answer) -> Sample:
+        present = Tensors(**answer.named)
+        parts = None
+        if self.grouping is not None:
+            parts = contributions(frame, present, self.grouping)
+        return Sample(currents(frame, present), parts, answer.excess)
 
 
 def _is_finite(sample: Sample) -> bool:

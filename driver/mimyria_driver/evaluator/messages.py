@@ -31,7 +31,8 @@ from mimyria import errors
 from mimyria.contributions import Sample
 from mimyria.currents import Currents
 from mimyria.errors import EvaluatorError, MimyriaError
-from mimyria.frame import Array, Frame
+from mimyria.frame import Array, Beads, Frame
+from mimyria.ringpolymer import ring_polymer
 
 __all__ = [
     "ATOMS",
@@ -77,9 +78,10 @@ FAULT: Final = b"F"
 ERROR: Final = b"E"
 
 _LENGTH: Final = struct.Struct("<Q")
-_BATCH: Final = struct.Struct("<II3?")
+_BATCH: Final = struct.Struct("<III3?")
 _STEP: Final = struct.Struct("<q")
 _SAMPLES: Final = struct.Struct("<Q")
+_COLUMNS: Final = 11  # currents, excess and its bead
 
 
 def wrap(kind: bytes, body: bytes) -> bytes:
@@ -124,25 +126,29 @@ def unpack_text(body: bytes) -> str:
 
 
 def pack_batch(frames: Sequence[Frame]) -> bytes:
-    """Frames of the same atoms, all with velocities."""
+    """Frames of the same atoms, all with velocities; of ring polymers the beads."""
     first = frames[0]
+    n_beads = 0 if first.beads is None else len(first.beads)
     parts = [
-        _BATCH.pack(len(frames), first.n_atoms, *first.pbc),
+        _BATCH.pack(len(frames), first.n_atoms, n_beads, *first.pbc),
         np.ascontiguousarray(first.numbers, dtype="<i8").tobytes(),
     ]
     for frame in frames:
-        assert frame.velocities is not None
+        moving = frame if frame.beads is None else frame.beads
+        assert moving.velocities is not None
         parts.append(_STEP.pack(frame.step))
         parts += [
             np.ascontiguousarray(array, dtype="<f8").tobytes()
-            for array in (frame.cell, frame.positions, frame.velocities)
+            for array in (frame.cell, moving.positions, moving.velocities)
         ]
     return b"".join(parts)
 
 
 def unpack_batch(body: bytes) -> list[Frame]:
     """The inverse of `pack_batch`."""
-    n_frames, n_atoms, *pbc = _BATCH.unpack_from(body)
+    n_frames, n_atoms, n_beads, *flags = _BATCH.unpack_from(body)
+    pbc = (flags[0], flags[1], flags[2])
+    rows = n_atoms * max(1, n_beads)
     offset = _BATCH.size
     numbers = np.frombuffer(body, "<i8", n_atoms, offset).astype(np.int64)
     offset += numbers.nbytes
@@ -151,28 +157,34 @@ def unpack_batch(body: bytes) -> list[Frame]:
         (step,) = _STEP.unpack_from(body, offset)
         offset += _STEP.size
         arrays: list[Array] = []
-        for rows in (3, n_atoms, n_atoms):
-            array = np.frombuffer(body, "<f8", 3 * rows, offset).astype(np.float64)
+        for size in (3, rows, rows):
+            array = np.frombuffer(body, "<f8", 3 * size, offset).astype(np.float64)
             offset += array.nbytes
-            arrays.append(array.reshape(rows, 3))
+            arrays.append(array.reshape(size, 3))
         cell, positions, velocities = arrays
-        frames.append(Frame(numbers, positions, cell, velocities, step, pbc=tuple(pbc)))
+        if not n_beads:
+            frames.append(Frame(numbers, positions, cell, velocities, step, pbc=pbc))
+            continue
+        shape = (n_beads, n_atoms, 3)
+        beads = Beads(positions.reshape(shape), velocities.reshape(shape))
+        frames.append(ring_polymer(numbers, beads, cell, step, pbc))
     return frames
 
 
 def pack_samples(samples: Sequence[Sample]) -> bytes:
-    """Ten numbers for each frame, NaN for what is absent, and what its groups add."""
+    """A row for each frame, NaN for what is absent, and what its groups add."""
     flat = [sample.contributions for sample in samples]
     extra = 0 if not flat or flat[0] is None else len(flat[0])
-    table = np.full((len(samples), 10 + extra), np.nan)
+    table = np.full((len(samples), _COLUMNS + extra), np.nan)
     for row, sample in zip(table, samples, strict=True):
         if sample.currents.dipole is not None:
             row[:3] = sample.currents.dipole
         if sample.currents.polarizability is not None:
             row[3:9] = sample.currents.polarizability
         row[9] = sample.excess
+        row[10] = sample.bead
         if sample.contributions is not None:
-            row[10:] = sample.contributions
+            row[_COLUMNS:] = sample.contributions
     return _SAMPLES.pack(extra) + table.astype("<f8").tobytes()
 
 
@@ -186,10 +198,11 @@ def unpack_samples(body: bytes) -> list[Sample]:
                 None if np.isnan(row[0]) else row[:3],
                 None if np.isnan(row[3]) else row[3:9],
             ),
-            row[10:] if extra else None,
+            row[_COLUMNS:] if extra else None,
             float(row[9]),
+            int(row[10]),
         )
-        for row in numbers.reshape(-1, 10 + extra)
+        for row in numbers.reshape(-1, _COLUMNS + extra)
     ]
 
 

@@ -13,6 +13,7 @@ from mimyria.cli.parsing import Parser
 from mimyria.errors import SettingsError
 from mimyria_driver.inprocess.engine import IpiEngine
 from mimyria_driver.inprocess.hook import hooked
+from mimyria_driver.labels import PLACEHOLDER, fill
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lammps.sender import Sender, write_line
@@ -36,15 +37,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file, request_banner=True, sockets_prefix=chosen.sockets_prefix
         )
     try:
-        elements = IpiEngine(simulation).elements
-        sender = Sender(chosen.endpoint, elements, chosen.stride, options=options)
-        hooked(simulation, sender, chosen.stride)
+        for place, endpoint in _endpoints(chosen, len(simulation.syslist)):
+            engine = IpiEngine(simulation, place, all_beads=chosen.beads == "all")
+            sender = Sender(endpoint, engine.elements, chosen.stride, options=options)
+            hooked(simulation, engine, sender, chosen.stride)
     except HookError as error:
         _give_up(error)
     softexit.hard_exit = True  # as the command i-pi has it
     simulation.run()
     softexit.trigger(status=simulation.exit_status, message=simulation.exit_message)
     return 0
+
+
+def _endpoints(chosen: argparse.Namespace, n_systems: int) -> list[tuple[int, str]]:
+    """Which systems are sent, and where to.
+
+    Raises:
+        HookError: there are several, and nothing says which.
+    """
+    if chosen.system is not None:
+        return [(chosen.system, fill(chosen.endpoint, chosen.system))]
+    if n_systems > 1 and PLACEHOLDER not in chosen.endpoint:
+        raise HookError(
+            f"The input has {n_systems} systems, but a driver serves one. Choose one "
+            f"by --system, or put {PLACEHOLDER} where their numbers (000, 001, ...) "
+            "belong in --endpoint."
+        )
+    return [(place, fill(chosen.endpoint, place)) for place in range(n_systems)]
 
 
 def _give_up(error: HookError) -> NoReturn:
@@ -66,6 +85,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("input", type=Path, help="input.xml, or a checkpoint")
     add("--endpoint", required=True, help="of the driver: its address, or its file")
     add("--stride", type=int, default=1, help="MD steps between frames (default: 1)")
+    add(
+        "--beads",
+        choices=("centroid", "all"),
+        default="centroid",
+        help="of ring polymers: the centroid, or all beads, whose currents the driver "
+        "averages (default: centroid)",
+    )
+    add(
+        "--system",
+        type=int,
+        help="the system to send, from 0; with replica exchange the ensemble, whatever "
+        "system has it (default: all, with {replica} in the endpoint)",
+    )
     add("-S", "--sockets-prefix", help="as i-pi has it")
     add(
         "--options",

@@ -15,42 +15,78 @@ from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.wire import RunCard
 
-__all__ = ["IpiEngine"]
+__all__ = ["IpiEngine", "exchange_of"]
 
 _AMU: Final = 1822.8885  # electron masses, as i-PI has it
 
 
 class IpiEngine:
-    """A simulation of i-PI, as `Sender` reads an engine; atomic units."""
+    """A simulation of i-PI, as `Sender` reads an engine; atomic units.
+
+    Attributes:
+        n_beads: of the ring polymer, all of which are sent; 0: the centroid is.
+    """
 
     rank = 0
     n_ranks = 1
 
-    def __init__(self, simulation: Any) -> None:  # noqa: ANN401 - i-PI has no types
+    def __init__(
+        self,
+        simulation: Any,  # noqa: ANN401 - i-PI has no types
+        place: int = 0,
+        *,
+        all_beads: bool = False,
+    ) -> None:
         """Look at a simulation that is loaded.
 
+        Args:
+            simulation: of i-PI.
+            place: which of its systems; with replica exchange, which of its ensembles,
+                whatever system has it.
+            all_beads: send every bead of the ring polymers, not their centroid.
+
         Raises:
-            HookError: it has several systems, or no time step.
+            HookError: there is no such system, it has no time step, or beads that do
+                not move as atoms do.
         """
         systems = simulation.syslist
-        if len(systems) != 1:
+        if not 0 <= place < len(systems):
             raise HookError(
-                f"The input has {len(systems)} systems, but a driver serves one. Run "
-                "them one by one."
+                f"There is no system {place}: the input has {len(systems)}, from 0 on."
             )
-        (self._system,) = systems
-        self._simulation = simulation
+        self._systems = systems
+        self._place = place
+        self._exchange = exchange_of(simulation)
         self.time_step = float(getattr(self._system.motion, "dt", 0.0))
         if not self.time_step > 0:
             raise HookError(
                 "This <motion> has no time step, so that it makes no spectrum. Use the "
                 "mode dynamics or driven_dynamics."
             )
+        self.n_beads = len(self._system.beads.q) if all_beads else 0
+        if all_beads:
+            _check_masses(self._system)
         names = [str(name) for name in self._system.beads.names]
         self.elements = tuple(dict.fromkeys(names))
         self._types = [self.elements.index(name) + 1 for name in names]
         self.step = int(simulation.step)
         self.n_atoms = self.n_local = len(names)
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether systems exchange their ensembles."""
+        return self._exchange is not None
+
+    @property
+    def system(self) -> int:
+        """Which of the systems it is now."""
+        if self._exchange is None:
+            return self._place
+        return [int(each) for each in self._exchange.repindex].index(self._place)
+
+    @property
+    def _system(self) -> Any:  # noqa: ANN401
+        return self._systems[self.system]
 
     def real(self, name: str) -> float:
         """One fs or one Å in atomic units, those of i-PI."""
@@ -70,6 +106,7 @@ class IpiEngine:
             self.real("angstrom"),
             self.real("femtosecond"),
             (1, 1, 1),
+            beads=self.n_beads,
         )
 
     def box(self) -> tuple[list[float], list[float], tuple[int, int, int]]:
@@ -92,17 +129,49 @@ class IpiEngine:
         return masses.tobytes()
 
     def positions(self) -> bytes:
-        """(n_atoms, 3) float64, bohr; of the centroid, never wrapped."""
-        return _centroid(self._system.beads.q).tobytes()
+        """(n_atoms, 3) float64, bohr, never wrapped; or (n_atoms, n_beads, 3)."""
+        beads: Array = np.array(self._system.beads.q, dtype="<f8")
+        return self._packed(beads)
 
     def velocities(self) -> bytes:
-        """(n_atoms, 3) float64, atomic units; of the full step."""
+        """The same of the velocities, atomic units; of the full step."""
         beads = self._system.beads
-        masses: Array = np.array(beads.m3, dtype="<f8")[0]
-        return (_centroid(beads.p) / masses).tobytes()
+        momenta: Array = np.array(beads.p, dtype="<f8")
+        masses: Array = np.array(beads.m3, dtype="<f8")
+        if self.n_beads:
+            return self._packed(momenta / masses)
+        centroid: Array = momenta.mean(axis=0) / masses[0]
+        return centroid.tobytes()
+
+    def _packed(self, beads: Array) -> bytes:
+        """All beads of each atom, or the centroid, of (n_beads, 3 n_atoms)."""
+        packed: Array = beads.mean(axis=0)
+        if self.n_beads:
+            packed = beads.reshape(self.n_beads, -1, 3).swapaxes(0, 1)
+        return packed.tobytes()
 
 
-def _centroid(beads: Any) -> Array:  # noqa: ANN401
-    """Mean over the beads of (n_beads, 3 n_atoms), (3 n_atoms,)."""
-    mean: Array = np.array(beads, dtype="<f8").mean(axis=0)
-    return mean
+def exchange_of(simulation: Any) -> Any:  # noqa: ANN401
+    """What exchanges the ensembles of the systems, or None.
+
+    Source: i-PI 3.3, `ipi/engine/smotion/remd.py`: `repindex` says which ensemble each
+    system has, momenta are scaled to it at once.
+    """
+    motion = simulation.smotion
+    motions = getattr(motion, "mlist", [motion])
+    return next((m for m in motions if hasattr(m, "repindex")), None)
+
+
+def _check_masses(system: Any) -> None:  # noqa: ANN401
+    """Refuse beads whose momenta are not those of atoms.
+
+    Raises:
+        HookError: normal modes have masses of their own.
+    """
+    factors: Array = np.array(system.nm.nm_factor, dtype=np.float64)
+    if not np.allclose(factors, 1.0, rtol=1e-12):
+        raise HookError(
+            "All beads make an estimator of RPMD and TRPMD, where they have the masses "
+            "of the atoms, but this <normal_modes> gives them others (as for PA-CMD). "
+            "Send the centroid: leave --beads away."
+        )

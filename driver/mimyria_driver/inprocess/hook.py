@@ -26,18 +26,29 @@ class _Interrupted(BaseException):
 class _Hook:
     """What is done where outputs are written; never an error into i-PI."""
 
-    def __init__(self, simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
-        self._simulation = simulation
-        self._engine = IpiEngine(simulation)
+    def __init__(self, engine: IpiEngine, sender: Sender, stride: int) -> None:
+        self._engine = engine
         self._sender = sender
         self._stride = stride
         self._is_over = False
         self._is_waiting = False
         self._before: dict[int, Any] = {}
+        self._system = engine.system
+        self._exchanged = False
 
     def sample(self, step: int) -> None:
-        """Send the frame of a step, if it is a sampled one."""
+        """Send the frame of a step, if it is a sampled one.
+
+        The first one after an exchange of replicas is left out: it belongs to another
+        system than those before, or to other momenta, and a missing frame is what ends
+        a segment.
+        """
+        self._exchanged = self._exchanged or self._system != self._engine.system
+        self._system = self._engine.system
         if self._is_over or step % self._stride:
+            return
+        exchanged, self._exchanged = self._exchanged, False
+        if exchanged:
             return
         self._engine.step = step
         self._is_waiting = True
@@ -82,15 +93,16 @@ class _Hook:
             raise _Interrupted
 
 
-def hooked(simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN401
-    """Let a loaded simulation send frames while it runs.
-
-    Raises:
-        HookError: its frames cannot be sent.
-    """
+def hooked(
+    simulation: Any,  # noqa: ANN401 - i-PI has no types
+    engine: IpiEngine,
+    sender: Sender,
+    stride: int,
+) -> None:
+    """Let a loaded simulation send frames while it runs; once for each system."""
     from ipi.utils.softexit import softexit
 
-    hook = _Hook(simulation, sender, stride)
+    hook = _Hook(engine, sender, stride)
     write_outputs = simulation.write_outputs
 
     def write_all() -> None:
@@ -102,8 +114,9 @@ def hooked(simulation: Any, sender: Sender, stride: int) -> None:  # noqa: ANN40
     simulation.write_outputs = write_all
     softexit.register_function(hook.finish)
     hook.listen()
-    if simulation.step > 0:
-        # A checkpoint: i-PI writes nothing for its step, which the driver may lack.
+    # A checkpoint: i-PI writes nothing for its step, which the driver may lack. Where
+    # replicas are exchanged this may have happened at this very step.
+    if simulation.step > 0 and not engine.exchanges:
         hook.sample(simulation.step)
 
 

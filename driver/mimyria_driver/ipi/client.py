@@ -2,7 +2,8 @@
 
 Book-keeping between a `Line` and `mimyria_driver.ipi.protocol`. i-PI sends positions
 only, of every MD step, without a step number: the client counts, and makes velocities
-by central differences, one step late. A request is answered as soon as its positions
+by central differences, one step late. All beads of a ring polymer are one step, see
+`beads`. A request is answered as soon as its positions
 are in the spool, with zeros whatever becomes of them, so that no error of ours reaches
 the dynamics and a driver that is killed misses nothing. A request that was not answered
 is sent again, to the bit, to the next client.
@@ -28,8 +29,10 @@ from mimyria.errors import (
     OutputError,
     SettingsError,
 )
-from mimyria.frame import Array, Frame
+from mimyria.frame import Array, Beads, Frame
+from mimyria.ringpolymer import ring_polymer
 from mimyria_driver.ipi.audit import audit
+from mimyria_driver.ipi.beads import BeadGathering
 from mimyria_driver.ipi.line import Line
 from mimyria_driver.ipi.memory import Memory
 from mimyria_driver.ipi.parameters import check_parameters
@@ -83,6 +86,7 @@ class IpiClient:
         stride: int,
         first_rid: int | None = None,
         *,
+        n_beads: int = 1,
         folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,6 +100,7 @@ class IpiClient:
             stride: MD steps from one frame to the next.
             first_rid: identity of the bead to follow; without it, that of the first
                 request.
+            n_beads: of a ring polymer, all of which are wanted; 1: one is followed.
             folder: where positions wait for the journal; without it a client that is
                 killed begins anew, with a gap.
             clock: seconds that only grow.
@@ -104,14 +109,23 @@ class IpiClient:
             SettingsError: a setting that cannot be used.
             OutputError: the folder cannot be used.
         """
-        if not (time_step > 0 and stride >= 1 and len(numbers) == len(masses) > 0):
+        positive = time_step > 0 and stride >= 1 and n_beads >= 1
+        if not (positive and len(numbers) == len(masses) > 0):
             raise SettingsError(
-                "i-PI needs a time step above zero, a stride of at least 1 and one "
-                f"mass for each atom, but got {time_step} fs, {stride}, {len(masses)} "
-                f"masses for {len(numbers)} atoms."
+                "i-PI needs a time step above zero, a stride and beads of at least 1 "
+                f"and one mass for each atom, but got {time_step} fs, {stride}, "
+                f"{n_beads}, {len(masses)} masses for {len(numbers)} atoms."
             )
         self._line = Line(address, clock)
-        self._description = RunDescription("i-PI", numbers, masses, time_step, stride)
+        self._description = RunDescription(
+            "i-PI",
+            numbers,
+            masses,
+            time_step,
+            stride,
+            n_beads=n_beads if n_beads > 1 else 0,
+        )
+        self._n_beads = n_beads
         self._first_rid = first_rid
         self._clock = clock
         # A wrong number is an error that names it; an absurd one is not taken in.
@@ -123,6 +137,7 @@ class IpiClient:
         self._previous_step = -1
         self._unmatched = True  # the first frame of a connection is not placed yet
         self._offer: Positions | None = None
+        self._asked = -1  # rid of the latest request
         self._back_to: int | None = None
         self._closed = False
         self._exit_said = False  # by an i-PI that may nevertheless go on
@@ -132,7 +147,9 @@ class IpiClient:
         self._held: list[Heard] = []
         self._queue: list[Event] = []
         self.n_foreign = 0
-        self._spool, self._memory = _open_memories(folder, len(numbers))
+        self._spool, self._memory, self._beads = _open_memories(
+            folder, len(numbers), n_beads
+        )
         # What an earlier driver had not brought into the journal comes first.
         self._recovering = self._spool is not None and bool(self._spool.kept)
 
@@ -209,7 +226,7 @@ class IpiClient:
             del heard[0]
         if self._offer is not None and self._spool is None:
             # Nothing is kept, so the answer has to wait for nothing.
-            self._connection.answer(audit(-1, self._offer.rid))
+            self._say(-1)
         self._answer()
         return events
 
@@ -238,8 +255,9 @@ class IpiClient:
         except OSError as error:
             self._complain(error)  # not kept, so a kill now makes a gap
         self._difference.push(self._sample(offer))
+        self._step_is_kept()
         if self._spool is not None:
-            self._connection.answer(audit(self._step, offer.rid))
+            self._say(self._step)
         self._answer()
 
     def refuse(self, reason: str) -> None:
@@ -269,8 +287,9 @@ class IpiClient:
         self._closed = True
         self._line.close()
         self._memory.close()
-        if self._spool is not None:
-            self._spool.close()
+        for each in (self._spool, self._beads):
+            if each is not None:
+                each.close()
 
     # -- events -----------------------------------------------------------------------
 
@@ -283,14 +302,13 @@ class IpiClient:
             return []
         if isinstance(event, Init):
             self._exit_said = False
-            check_parameters(event.parameters, self._description.time_step)
+            wanted = self._description.time_step
+            check_parameters(event.parameters, wanted, self._n_beads)
             return []
-        if self._first_rid is None:
-            self._first_rid = event.rid
-        if event.rid != self._first_rid:
-            # Another bead, or a clone that looks at displaced positions.
-            self.n_foreign += 1
-            self._connection.answer(audit(-1, event.rid))
+        self._asked = event.rid
+        if not self._is_ours(event.rid):
+            self._say_foreign(event.rid)
+            self._say(-1)
             return []
         n_atoms = len(self._description.numbers)
         if event.n_atoms != n_atoms:
@@ -298,13 +316,46 @@ class IpiClient:
                 f"i-PI sends {event.n_atoms} atoms, but the settings name {n_atoms}. "
                 "Make the two agree."
             )
+        if self._beads is None:
+            return self._take_step(event)
+        whole = self._beads.take(event, self._difference.samples)
+        if whole is None:
+            self._say(-1 if self._unmatched else self._step + 1)
+            return []
+        return self._take_step(whole)
+
+    def _say_foreign(self, rid: int) -> None:
+        """Another bead, another system, or a clone that looks at displaced positions.
+
+        Said once.
+        """
+        self.n_foreign += 1
+        if self.n_foreign == 1:
+            _log.warning(
+                "i-PI asks about number %d, too: another bead or system, or displaced "
+                "atoms. Such requests are answered and not counted",
+                rid,
+                extra={"code": "foreign_requests"},
+            )
+
+    def _is_ours(self, rid: int) -> bool:
+        if self._beads is not None:
+            return self._beads.owns(rid)
+        if self._first_rid is None:
+            self._first_rid = rid
+        return rid == self._first_rid
+
+    def _take_step(self, event: Positions) -> list[Event]:
+        """Take the configuration of a step: of the system, or of all its beads."""
         if not self._unmatched:
-            self._notice_a_gap(event)
+            if self._beads is None:  # of beads, each is missed by its number
+                self._notice_a_gap(event)
             return self._take_next(event)
         self._unmatched = False
         place = self._place(event)
         if place is _Place.REPEATED:
-            self._connection.answer(audit(self._step, event.rid))
+            self._step_is_kept()
+            self._say(self._step)
             return []
         if place is _Place.UNKNOWN:
             self._offer = event
@@ -319,8 +370,13 @@ class IpiClient:
         except OSError:
             self._step -= 1  # it is taken again later
             raise
-        self._connection.answer(audit(self._step, event.rid))
+        self._step_is_kept()
+        self._say(self._step)
         return self._next_frame(self._sample(event))
+
+    def _step_is_kept(self) -> None:
+        if self._beads is not None:
+            self._beads.done()
 
     def _place(self, event: Positions) -> _Place:
         """What the first configuration of a connection is to the known ones."""
@@ -383,10 +439,11 @@ class IpiClient:
                 self._previous_step = -1
             self._step = each.step
             self._first_rid = each.rid
-            n_atoms = len(self._description.numbers)
-            events += self._next_frame(
-                self._sample(Positions(each.rid, each.cell, each.positions, n_atoms))
-            )
+            n_atoms = len(each.positions) // 24
+            event = Positions(each.rid, each.cell, each.positions, n_atoms)
+            events += self._next_frame(self._sample(event))
+            if self._beads is not None:
+                self._beads.known(each.rid, event)
         return events
 
     def _next_frame(self, newest: Sample) -> list[Event]:
@@ -397,13 +454,15 @@ class IpiClient:
         if found is None:
             return []
         sample, velocities = found
-        frame = Frame(
-            self._description.numbers,
-            sample.positions,
-            sample.cell,
-            velocities,
-            sample.step,
-        )
+        numbers = self._description.numbers
+        if self._beads is None:
+            frame = Frame(
+                numbers, sample.positions, sample.cell, velocities, sample.step
+            )
+        else:
+            shape = (self._n_beads, len(numbers), 3)
+            beads = Beads(sample.positions.reshape(shape), velocities.reshape(shape))
+            frame = ring_polymer(numbers, beads, sample.cell, sample.step)
         previous, self._previous_step = self._previous_step, sample.step
         return [Arrived(frame, previous)]
 
@@ -452,12 +511,18 @@ class IpiClient:
             return False
         self._connection = Connection(None, self._max_atoms)
         self._unmatched = True
+        if self._beads is not None:
+            self._beads.begin_connection()
         self._held = []
         return True
 
     def _read(self) -> bytes | None:
         state = self._connection.state
         return self._line.read(under_way=state in (State.READY, State.HAVEDATA))
+
+    def _say(self, step: int) -> None:
+        """Reply to the latest request: which step it was, −1 if it is not known."""
+        self._connection.answer(audit(step, self._asked))
 
     def _answer(self) -> None:
         self._line.send(self._connection.take_outgoing())
@@ -467,15 +532,24 @@ class IpiClient:
         self._held = []
 
 
-def _open_memories(folder: Path | None, n_atoms: int) -> tuple[Spool | None, Memory]:
+def _open_memories(
+    folder: Path | None, n_atoms: int, n_beads: int
+) -> tuple[Spool | None, Memory, BeadGathering | None]:
     """What outlives this process; without a folder the steps alone are remembered."""
-    if folder is None:
-        return None, Memory(None, n_atoms)
+    n_all = n_atoms * n_beads
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        beads = None
+        if n_beads > 1:
+            path = None if folder is None else folder / "ipi.beads"
+            beads = BeadGathering(n_beads, n_atoms, path)
+        if folder is None:
+            return None, Memory(None, n_all), beads
         return (
-            Spool(folder / "ipi.positions", n_atoms),
-            Memory(folder / "ipi.memory", n_atoms),
+            Spool(folder / "ipi.positions", n_all),
+            Memory(folder / "ipi.memory", n_all),
+            beads,
         )
     except OSError as error:
         raise OutputError(

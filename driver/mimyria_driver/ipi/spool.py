@@ -26,7 +26,8 @@ _MAGIC: Final = b"mmps"
 _HEAD: Final = struct.Struct("<4sIqiI")
 _CELL_BYTES: Final = 72
 _KEPT: Final = 3  # configurations kept in any case: they tell which one comes next
-_LARGEST: Final = 1 << 24  # bytes before the file is written anew
+_LARGEST: Final = 1 << 24  # bytes before the file is written anew ...
+_SEVERAL: Final = 24  # ... or so many configurations, where they are large
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ class Spool:
         Raises:
             OSError: it cannot be written; nothing has changed.
         """
-        if self._end > _LARGEST:
-            self._write_anew()
         data = self._packed(configuration)
+        if self._end > max(_LARGEST, _SEVERAL * len(data)):
+            self._write_anew()
         try:
             diskio.write_all(self._descriptor, data)
         except OSError:

@@ -23,7 +23,12 @@ class Engine:
 
     Pointers are fetched anew on each call, because LAMMPS sorts, migrates and
     reallocates its atoms between two of them.
+
+    Attributes:
+        n_beads: of a ring polymer, all of which are sent; 0: LAMMPS has none.
     """
+
+    n_beads = 0
 
     def __init__(self, library: ctypes.CDLL, handle: int) -> None:
         """Declare the C functions.

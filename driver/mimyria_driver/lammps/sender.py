@@ -354,10 +354,11 @@ class Sender:
         time_step, _ = self._run_key
         parts: tuple[bytes, ...]
         parts = (pack_box(rows, origin), ids, positions, velocities)
+        kind = Kind.BEADS if engine.n_beads else Kind.FRAME
         if self.networks is not None:
-            parts += (self.networks.sums(),)
+            kind, parts = Kind.SUMS, (*parts, self.networks.sums())
         return Message(
-            Kind.FRAME if self.networks is None else Kind.SUMS,
+            kind,
             step=step,
             previous_step=previous,
             time=step * time_step / engine.real("femtosecond"),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimyria.errors import FrameError
-from mimyria.frame import Array, Frame
+from mimyria.frame import Array, Beads, Frame
+from mimyria.ringpolymer import ring_polymer
 from mimyria_driver.lammps.elements import numbers_of
 from mimyria_driver.lammps.summing import engine_models, joined_sums
 from mimyria_driver.sources import Arrived, RunDescription
@@ -61,6 +62,7 @@ class Session:
             self.card.time_step,
             self.card.stride,
             self._kinds,
+            self.card.beads,
         )
         self._pending: dict[int, dict[int, Message]] = {}
         self._last_step = -1
@@ -81,6 +83,8 @@ class Session:
             FrameError: the atoms are not those of the HELLO, or ranks disagree.
         """
         wanted = Kind.FRAME if self.card.models is None else Kind.SUMS
+        if self.card.beads:
+            wanted = Kind.BEADS
         if not message.kind.is_frame:
             raise ValueError("only a FRAME or SUMS can be joined")
         if message.kind is not wanted:
@@ -142,27 +146,48 @@ class Session:
                 f"step {step}: the {len(ids)} atom ids are not those the run began "
                 f"with ({self.n_atoms} atoms). Atoms must be neither lost nor inserted."
             )
-        rows, _ = unpack_box(parts[0].parts[0])
-        length = 1.0 / self.card.angstrom
-        # Positions stay where the engine has them: the origin of the box means nothing
-        # to a periodic system, and so they equal a dump of the same step.
-        frame = Frame(
-            self._numbers,
-            _vectors(parts, 2)[order] * length,
-            np.array(rows).reshape(3, 3) * length,
-            _vectors(parts, 3)[order] * (self.card.femtosecond / self.card.angstrom),
-            step,
-            pbc=(
-                bool(self.card.periodic[0]),
-                bool(self.card.periodic[1]),
-                bool(self.card.periodic[2]),
-            ),
-        )
+        frame = self._frame(parts, order, step)
         summed = None
         if self._kinds is not None:
             raws = [each.parts[4] for each in parts]
             summed = joined_sums(raws, self._kinds.n_kinds, step)
         return Arrived(frame, parts[0].previous_step, summed)
+
+    def _frame(self, parts: list[Message], order: _Ids, step: int) -> Frame:
+        rows, _ = unpack_box(parts[0].parts[0])
+        length = 1.0 / self.card.angstrom
+        cell = np.array(rows).reshape(3, 3) * length
+        x, y, z = (bool(flag) for flag in self.card.periodic)
+        # Positions stay where the engine has them: the origin of the box means nothing
+        # to a periodic system, and so they equal a dump of the same step.
+        positions = self._vectors(parts, 2, step)[order] * length
+        velocities = self._vectors(parts, 3, step)[order]
+        velocities = velocities * (self.card.femtosecond / self.card.angstrom)
+        if not self.card.beads:
+            return Frame(
+                self._numbers,
+                positions[:, 0],
+                cell,
+                velocities[:, 0],
+                step,
+                pbc=(x, y, z),
+            )
+        beads = Beads(
+            np.ascontiguousarray(positions.swapaxes(0, 1)),
+            np.ascontiguousarray(velocities.swapaxes(0, 1)),
+        )
+        return ring_polymer(self._numbers, beads, cell, step, (x, y, z))
+
+    def _vectors(self, messages: list[Message], part: int, step: int) -> Array:
+        """(n_atoms, n_beads or 1, 3) of all ranks, in their order."""
+        n_beads = max(1, self.card.beads)
+        flat = _concatenate(messages, part, np.dtype("<f8")).astype(np.float64)
+        if len(flat) != 3 * n_beads * self.n_atoms:
+            raise FrameError(
+                f"step {step}: the run began with {n_beads} beads, but now has "
+                f"{len(flat) // (3 * self.n_atoms)}. The number must stay the same."
+            )
+        return flat.reshape(self.n_atoms, n_beads, 3)
 
 
 def _same_card(hellos: list[Message]) -> RunCard:
@@ -196,8 +221,3 @@ def _concatenate(
     messages: list[Message], part: int, dtype: np.dtype[np.generic]
 ) -> NDArray[np.generic]:
     return np.concatenate([np.frombuffer(each.parts[part], dtype) for each in messages])
-
-
-def _vectors(messages: list[Message], part: int) -> Array:
-    flat = _concatenate(messages, part, np.dtype("<f8")).astype(np.float64)
-    return flat.reshape(-1, 3)

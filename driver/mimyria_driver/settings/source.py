@@ -14,6 +14,7 @@ from mimyria_driver.labels import MOST_REPLICAS, PLACEHOLDER
 
 __all__ = ["SourceSettings"]
 
+MOST_BEADS = 4096
 _KINDS = ("lammps", "lammps-dump", "ipi", "replay")
 
 
@@ -85,7 +86,12 @@ class SourceSettings:
         "ipi, replay, lammps-dump: MD steps from one frame to the next; the hook of "
         "LAMMPS says it.",
     )
-
+    beads: int = _setting(
+        1,
+        "ipi: beads of a ring polymer, whose currents are averaged before anything is "
+        "correlated; 1: the one that is there, or the first. The hook inside i-PI says "
+        "it itself.",
+    )
     velocities_unit: str | None = _setting(
         None, "replay: unit of the velocities, where the file does not say it."
     )
@@ -119,6 +125,17 @@ class SourceSettings:
             self.time_step,
         )
         _require(self.stride >= 1, "source.stride", "1 or more", self.stride)
+        _require(
+            1 <= self.beads <= MOST_BEADS,
+            "source.beads",
+            f"from 1 to {MOST_BEADS}",
+            self.beads,
+        )
+        if self.beads > 1 and self.kind != "ipi":
+            raise SettingsError(
+                f"source.beads is for i-PI's socket, but the kind is '{self.kind}'. "
+                "Leave it away; for the hook inside i-PI give it --beads all."
+            )
         if self.replicas > 1:
             self._check_replicas()
         _require(

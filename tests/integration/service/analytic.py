@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -238,7 +239,7 @@ def lammps(directory):
         return serve(settings, lambda: build_source(settings), stop=stop)
 
 
-def ipi(directory, address, *elements):
+def ipi(directory, address, *elements, n_beads=1):
     """A driver that is the client of a real i-PI, with the exact models."""
     settings = make_settings(
         directory,
@@ -248,6 +249,7 @@ def ipi(directory, address, *elements):
             "time_step": TIME_STEP,
             "stride": STRIDE,
             "elements": list(elements),
+            "beads": n_beads,
         },
     )
     with StopRequest() as stop:
@@ -271,6 +273,12 @@ def dump(directory, path):
 
 
 if __name__ == "__main__":
-    mains = {"scripted": scripted, "lammps": lammps, "ipi": ipi, "dump": dump}
+    mains = {
+        "scripted": scripted,
+        "lammps": lammps,
+        "ipi": ipi,
+        "ipi-beads": partial(ipi, n_beads=4),
+        "dump": dump,
+    }
     main = mains[sys.argv[1]]
     sys.exit(main(*sys.argv[2:]))

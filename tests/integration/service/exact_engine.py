@@ -27,7 +27,7 @@ BACK = 40
 class ExactEngine:
     """What the hook asks an engine for."""
 
-    rank, n_ranks = 0, 1
+    rank, n_ranks, n_beads = 0, 1, 0
     n_local = n_atoms = len(NUMBERS)
     time_step = TIME_STEP
 

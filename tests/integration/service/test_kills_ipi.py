@@ -34,6 +34,7 @@ from hammer import (
     wait_for_step,
 )
 
+from mimyria_driver.records import read_header
 from tests.integration.ipi_input import ipi_input
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
@@ -62,6 +63,7 @@ class Ipi(Engine):
         number_format=FULL,
         fixcom=False,
         outputs=CHECKPOINTS,
+        n_beads=1,
     ):
         folder.mkdir()
         super().__init__(folder)
@@ -74,7 +76,8 @@ class Ipi(Engine):
                 latency=latency,
                 number_format=number_format,
                 fixcom=f"<fixcom>{fixcom}</fixcom>",
-            )
+                nbeads=n_beads,
+            ).replace("{dt_fs: 0.5}", f"{{dt_fs: 0.5, nbeads: {n_beads}}}")
         )
         rng = np.random.default_rng(3)
         rows = [
@@ -97,8 +100,8 @@ class Ipi(Engine):
         return [self.program, "-S", f"{self.folder}/", begin]
 
 
-def driver_of(folder):
-    arguments = ["ipi", str(folder / "spectrum"), f"unix:{folder}/driver", *ELEMENTS]
+def driver_of(folder, kind="ipi"):
+    arguments = [kind, str(folder / "spectrum"), f"unix:{folder}/driver", *ELEMENTS]
     return Driver(arguments, folder)
 
 
@@ -160,6 +163,34 @@ class Watch:
                 self.n_steps += 1
             elif since is not None:
                 self.longest = max(self.longest, now - since)
+
+
+@pytest.mark.slow
+def test_killed_driver_of_ring_polymers_misses_nothing(ipi_program, short_directory):
+    """All beads of a step together: none is missed, mixed or counted twice."""
+    n_steps, folders = 120, [short_directory / name for name in ("quiet", "killed")]
+    runs = [
+        (Ipi(ipi_program, f, n_steps, 4e-3, n_beads=4), driver_of(f, "ipi-beads"))
+        for f in folders
+    ]
+    undisturbed(*runs[0])
+    assert steps(folders[0]) == expected(n_steps)
+    identity, _ = read_header(folders[0] / "spectrum" / "journal")
+    assert identity.n_beads == 4
+    hammered(*runs[1], folders[1], 2, 1)
+    same_as(folders[1], folders[0])
+
+
+@pytest.mark.slow
+def test_ring_polymers_go_back_with_all_beads(ipi_program, short_directory):
+    """i-PI's own restart of a ring polymer differs in the last bits."""
+    n_steps, folder = 110, short_directory / "killed"
+    ipi = Ipi(ipi_program, folder, n_steps, 2e-3, n_beads=4)
+    driver = driver_of(folder, "ipi-beads")
+    restarted(ipi, driver, folder, [68])
+    assert driver.log.count("i-PI went back from step") == 1
+    assert steps(folder) == expected(n_steps)
+    check_rebuild(folder)
 
 
 def expected(n_steps):

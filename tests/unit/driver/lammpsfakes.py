@@ -20,6 +20,8 @@ STRIDE = 4
 class FakeEngine:
     """Two argon atoms for each rank; a step takes as long as a test says."""
 
+    n_beads = 0
+
     def __init__(
         self, rank: int = 0, n_ranks: int = 1, units: str = "real", n_atoms: int = 2
     ) -> None:

@@ -132,10 +132,10 @@ def test_journal_of_another_version_is_refused_with_advice(tmp_path):
     import zlib
 
     data = bytearray(path.read_bytes()[:-4])
-    data[8] = 4
+    data[8] = 5
     path.write_bytes(bytes(data) + zlib.crc32(data).to_bytes(4, "little"))
     with pytest.raises(
-        JournalError, match="format version 4, but this program reads 1, 2, 3"
+        JournalError, match="format version 5, but this program reads 1, 2, 3, 4"
     ):
         Journal.open(path)
 

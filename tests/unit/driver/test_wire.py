@@ -52,7 +52,10 @@ def messages(draw: st.DrawFn) -> Message:
     if kind is Kind.HELLO:
         parts = (draw(TEXTS), block(id_bytes), block(4 * n_local), block(8 * n_local))
     elif kind.is_frame:
-        parts = (block(96), block(id_bytes), block(24 * n_local), block(24 * n_local))
+        size = 24 * n_local
+        if kind is Kind.BEADS:
+            size *= draw(st.integers(1, 3))
+        parts = (block(96), block(id_bytes), block(size), block(size))
         if kind is Kind.SUMS:
             parts += (draw(st.binary(max_size=40)),)
     elif kind in (Kind.REJECT, Kind.BYE, Kind.NOTE):
