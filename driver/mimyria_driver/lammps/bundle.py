@@ -17,6 +17,7 @@ _MODULES: Final = (
     "lammps/options",
     "lammps/agreement",
     "lammps/spill",
+    "lammps/stillness",
     "lammps/window",
     "lammps/sender",
     "lammps/hook",
