@@ -1,0 +1,315 @@
+"""Runs of the real LAMMPS that break off, change or do not fit, and the real driver."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import analytic
+import numpy as np
+import pytest
+from waterruns import INPUTS, wait_for_records
+
+from mimyria.storage import read_result
+from mimyria_driver.journal import read_journal
+from mimyria_driver.monitor import read_status
+from tests.integration.hookruns import TIMEOUT, Engine, script, start
+
+pytestmark = pytest.mark.engine
+
+ENDPOINT = "ipc://spectrum/engine"
+STRIDE = 4
+
+
+@dataclass
+class Done:
+    """What is left of a LAMMPS and its driver."""
+
+    code: int
+    said: str
+    engine_code: int
+    log: str
+
+
+def lj(steps=80, **options) -> str:
+    """The input of `hookruns` with atoms that the exact models know."""
+    text = script(ENDPOINT, elements="O H", steps=steps, **options)
+    masses = "mass 1 15.999\nmass 2 1.008\n"
+    return text.replace("velocity all create", f"{masses}velocity all create", 1)
+
+
+def run(engine: Engine, folder, text, *, ranks=1) -> Done:
+    """One LAMMPS and one driver, to their ends."""
+    driver = subprocess.Popen(
+        [sys.executable, analytic.__file__, "lammps", str(folder / "spectrum")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lammps = start(engine, folder, text, ranks=ranks)
+    try:
+        log, _ = lammps.communicate(timeout=TIMEOUT)
+        _, said = driver.communicate(timeout=TIMEOUT)
+    finally:
+        for process in (driver, lammps):
+            process.kill()
+            process.communicate(timeout=TIMEOUT)
+    return Done(driver.returncode, said, lammps.returncode, log)
+
+
+def records_of(folder):
+    return list(read_journal(folder / "spectrum" / "journal"))
+
+
+MANY_RUNS = """run 40
+min_style cg
+minimize 0.0 1.0e-8 60 1000
+velocity all create 250.0 4712 loop geom
+run 40
+reset_timestep 0
+run 40
+write_data after.data
+clear
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_minimise_reset_timestep_and_clear_begin_segments_of_one_series(
+    engine, short_directory, ranks
+):
+    """No pair of frames crosses over, none is lost, none replaces another."""
+    text = lj(steps=0)
+    head, rest = text.split("python mimyria_start", 1)
+    hook = f"fix mimyria all python/invoke {STRIDE} end_of_step mimyria_frame\n"
+    begin = "python mimyria_start" + rest.split("dump check")[0]
+    finish = "python mimyria_finish" + rest.split("python mimyria_finish", 1)[1]
+    after = head.replace("system.data", "after.data").replace("4711", "4713")
+    text = head + begin + MANY_RUNS + after + hook + "run 40\n" + finish
+    done = run(engine, short_directory, text, ranks=ranks)
+    assert (done.code, done.engine_code) == (0, 0), done
+    records = records_of(short_directory)
+    begins = [each.step for each in records if each.previous_step < 0]
+    pieces = np.split(
+        records, [k for k, r in enumerate(records) if r.previous_step < 0]
+    )
+    pieces = [[each.step for each in piece] for piece in pieces if len(piece)]
+    assert len(begins) == len(pieces) == 4
+    assert pieces[0] == list(range(4, 41, 4))
+    for before, piece in itertools.pairwise(pieces):
+        assert 10 <= len(piece) <= 11
+        assert (np.diff(piece) == STRIDE).all()
+        assert piece[0] >= before[-1] + 2 * STRIDE
+    result = read_result(short_directory / "spectrum" / "spectrum.h5")
+    assert result.provenance["segments"] == 4
+    n_pairs = sum(len(piece) - 1 for piece in pieces)
+    assert result.dipole.counts[1] == n_pairs  # of neighbours, within segments alone
+
+
+LATER = "The run goes on alone; its spectrum ends here."
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(
+            "timestep 1.0", "has a frame every 4 x 2 fs, but the engine", id="timestep"
+        ),
+        pytest.param(
+            "group gone id 2 5\ndelete_atoms group gone compress no",
+            "was written for 64 atoms, but the engine has 62",
+            id="deleted",
+        ),
+        pytest.param(
+            "create_atoms 2 single 0.1 2.0 3.2 units box",
+            "was written for 64 atoms, but the engine has 65",
+            id="inserted",
+        ),
+        pytest.param(
+            "region all block EDGE EDGE EDGE EDGE EDGE EDGE\n"
+            "fix more all evaporate 10 1 all 4711",
+            "62 atoms, but the engine has|64 atoms, but the engine has 63",
+            id="evaporate",
+        ),
+        pytest.param(
+            "fix step all dt/reset 10 0.1 1.5 0.01 units box",
+            "has a frame every 4 x 2 fs, but the engine",
+            id="dt-reset",
+        ),
+    ],
+)
+def test_what_is_no_more_the_same_run_is_refused_and_md_goes_on_alone(
+    engine, short_directory, change, said
+):
+    text = lj().replace("run 80", f"run 80\n{change}\nrun 80")
+    done = run(engine, short_directory, text)
+    assert done.code == 65, done.said
+    assert any(each in done.said for each in said.split("|")), done.said
+    assert done.engine_code == 0, done.log
+    assert "The driver refuses this run: " in done.log
+    assert LATER in done.log
+    assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        pytest.param(
+            lj(stride=3), 65, "a frame every 6 fs shows vibrations up to 2780", id="6fs"
+        ),
+        pytest.param(
+            script(ENDPOINT, stride=1), 66, "knows the elements [1, 8]", id="elements"
+        ),
+        pytest.param(
+            lj(extra="fix step all dt/reset 1 0.1 1.5 0.01 units box", stride=1),
+            65,
+            "fs, but the engine sends one every",
+            id="dt-reset",
+        ),
+    ],
+)
+def test_a_run_that_does_not_fit_ends_both_with_the_same_reason(
+    engine, short_directory, text, code, said
+):
+    done = run(engine, short_directory, text)
+    assert done.code == code, done.said
+    assert done.engine_code == 76, done.log
+    assert said in done.said
+    (line,) = [each for each in done.log.splitlines() if "mimyria: ERROR" in each]
+    assert line.startswith("mimyria: ERROR: The driver refuses this run: ")
+    assert said in line
+
+
+POISON = '''run 80
+python poison input 1 SELF format p here """
+def poison(handle):
+    import ctypes
+    address = ctypes.c_void_p(_address(handle))
+    first = _library().lammps_extract_atom(address, b"x")
+    rows = ctypes.cast(first, ctypes.POINTER(ctypes.POINTER(ctypes.c_double)))
+    rows[0][3] = float("{value}")
+"""
+python poison invoke
+run 80 pre no post no
+'''
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_coordinates_that_are_no_numbers_are_refused(engine, short_directory, value):
+    """LAMMPS itself does not look before its next list of neighbours."""
+    text = lj().replace("run 80\n", POISON.format(value=value))
+    text = text.replace("every 1 delay 0 check yes", "every 1000 delay 1000 check no")
+    done = run(engine, short_directory, text)
+    assert done.code == 65, done.said
+    assert "finite" in done.said
+    assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
+
+
+def test_a_lammps_that_is_gone_is_shown_and_its_frames_are_kept(
+    engine, short_directory
+):
+    """An error of LAMMPS: no goodbye; the driver waits for the next one, then ends."""
+    text = lj().replace("run 80", "run 80\nlattice none 1 2 3")
+    driver = subprocess.Popen(
+        [
+            *(sys.executable, analytic.__file__, "lammps"),
+            str(short_directory / "spectrum"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lammps = start(engine, short_directory, text)
+    try:
+        log, _ = lammps.communicate(timeout=TIMEOUT)
+        wait_for_records(short_directory, 20, driver)
+        deadline = time.monotonic() + TIMEOUT
+        alive = None
+        while alive is not False and time.monotonic() < deadline:
+            alive = read_status(short_directory / "spectrum")["engine_alive"]
+            time.sleep(0.1)
+        (short_directory / "spectrum" / "EXIT").touch()
+        _, said = driver.communicate(timeout=TIMEOUT)
+    finally:
+        for process in (driver, lammps):
+            process.kill()
+            process.communicate(timeout=TIMEOUT)
+    assert lammps.returncode == 1, log
+    assert alive is False
+    assert driver.returncode == 0
+    assert "the connection to the engine is gone" in said
+    assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
+
+
+CHARGES = '''"""Fixed charges as polar tensors: P = q 1."""
+
+import numpy as np
+from mimyria.targets import APT
+from mimyria.tensorsources import SourceMetadata
+
+CHARGES = {8: -1.1128, 1: 0.5564}
+
+
+class Charges:
+    metadata = SourceMetadata("charges", APT, order="dM_a/dr_b", unit="e")
+
+    def predict(self, frames):
+        return [self.tensors(frame.numbers.tolist()) for frame in frames]
+
+    def tensors(self, numbers):
+        return np.array([CHARGES[each] for each in numbers])[:, None, None] * np.eye(3)
+
+
+def make(target, device):
+    return Charges()
+'''
+DIPOLE = """
+compute all_of_it all chunk/atom bin/1d x lower 1000.0
+compute dipole all dipole/chunk all_of_it
+fix dipole all ave/time 1 1 1 c_dipole[1] c_dipole[2] c_dipole[3] mode vector &
+    file dipole.txt format " %.16g"
+"""
+
+
+def test_fixed_charges_give_the_derivative_of_the_dipole_of_lammps(
+    engine, short_directory
+):
+    """dM/dt of the journal against `compute dipole/chunk` of the steps around."""
+    for name in ("settings.lammps", "water64.data"):
+        (short_directory / name).write_text((INPUTS / name).read_text())
+    (short_directory / "charges.py").write_text(CHARGES)
+    (short_directory / "run.toml").write_text(
+        '[source]\nkind = "lammps"\n[models]\napt = "python:charges:make"\n'
+        'search = "."\n[spectrum]\nplots = false\nresolution = 200.0\n'
+    )
+    hook = script(ENDPOINT, elements="O H").split("python mimyria_start", 1)[1]
+    hook = "python mimyria_start" + hook.split("dump check")[0]
+    text = (
+        "include settings.lammps\n"
+        "velocity all create 300.0 20231 mom yes rot no dist gaussian\n"
+        f"fix integrate all nve\n{DIPOLE}{hook}run 60\n"
+        "python mimyria_finish exists\npython mimyria_finish invoke\n"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "mimyria_driver", "run", "run.toml"],
+        cwd=short_directory,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lammps = start(engine, short_directory, text)
+    try:
+        log, _ = lammps.communicate(timeout=TIMEOUT)
+        _, said = driver.communicate(timeout=TIMEOUT)
+    finally:
+        for process in (driver, lammps):
+            process.kill()
+            process.communicate(timeout=TIMEOUT)
+    assert (driver.returncode, lammps.returncode) == (0, 0), (said, log)
+    lines = (short_directory / "dipole.txt").read_text().splitlines()[3:]
+    dipoles = np.array([line.split()[1:] for line in lines if line[0] == " "], float)
+    assert len(dipoles) == 61
+    for record in records_of(short_directory)[:-1]:
+        step = record.step
+        expected = dipoles[step + 1] - dipoles[step - 1]  # e Å in 1 fs
+        np.testing.assert_allclose(record.currents.dipole, expected, rtol=0, atol=1e-9)
+        assert np.abs(expected).max() > 1e-3
