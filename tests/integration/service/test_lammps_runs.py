@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import subprocess
-import sys
+import threading
 import time
 from dataclasses import dataclass
 
 import analytic
 import numpy as np
 import pytest
-from waterruns import INPUTS, wait_for_records
+from instant import InstantEvaluator, serve_here
+from waterruns import INPUTS
 
+from mimyria.contributions import Sample, contributions
+from mimyria.currents import currents
+from mimyria.errors import MimyriaError
 from mimyria.storage import read_result
+from mimyria.tensors import Tensors
+from mimyria_driver.assembly import build_source
 from mimyria_driver.journal import read_journal
 from mimyria_driver.monitor import read_status
-from tests.integration.hookruns import TIMEOUT, Engine, script, start
+from tests.integration.hookruns import script, start
 
 pytestmark = pytest.mark.engine
 
 ENDPOINT = "ipc://spectrum/engine"
 STRIDE = 4
+TIMEOUT = 60.0
+PATIENCE = 40.0  # s without a frame: a test that hangs ends
 
 
 @dataclass
@@ -38,25 +46,29 @@ def lj(steps=80, **options) -> str:
     """The input of `hookruns` with atoms that the exact models know."""
     text = script(ENDPOINT, elements="O H", steps=steps, **options)
     masses = "mass 1 15.999\nmass 2 1.008\n"
+    text = text.replace("timestep 2.0", "timestep 0.5")
     return text.replace("velocity all create", f"{masses}velocity all create", 1)
 
 
-def run(engine: Engine, folder, text, *, ranks=1) -> Done:
-    """One LAMMPS and one driver, to their ends."""
-    driver = subprocess.Popen(
-        [sys.executable, analytic.__file__, "lammps", str(folder / "spectrum")],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def run(engine, folder, text, *, ranks=1, **evaluator) -> Done:
+    """One LAMMPS, and the service with an evaluator that costs no time."""
+    settings = analytic.make_settings(folder / "spectrum", run={"patience": PATIENCE})
     lammps = start(engine, folder, text, ranks=ranks)
+    code, said = 0, ""
+    try:
+        serve_here(
+            settings,
+            lambda: build_source(settings),
+            evaluator=InstantEvaluator(**evaluator),
+        )
+    except MimyriaError as error:
+        code, said = error.exit_code, str(error)
     try:
         log, _ = lammps.communicate(timeout=TIMEOUT)
-        _, said = driver.communicate(timeout=TIMEOUT)
     finally:
-        for process in (driver, lammps):
-            process.kill()
-            process.communicate(timeout=TIMEOUT)
-    return Done(driver.returncode, said, lammps.returncode, log)
+        lammps.kill()
+        lammps.communicate(timeout=TIMEOUT)
+    return Done(code, said, lammps.returncode, log)
 
 
 def records_of(folder):
@@ -114,7 +126,9 @@ LATER = "The run goes on alone; its spectrum ends here."
     ("change", "said"),
     [
         pytest.param(
-            "timestep 1.0", "has a frame every 4 x 2 fs, but the engine", id="timestep"
+            "timestep 1.0",
+            "has a frame every 4 x 0.5 fs, but the engine",
+            id="timestep",
         ),
         pytest.param(
             "group gone id 2 5\ndelete_atoms group gone compress no",
@@ -133,8 +147,8 @@ LATER = "The run goes on alone; its spectrum ends here."
             id="evaporate",
         ),
         pytest.param(
-            "fix step all dt/reset 10 0.1 1.5 0.01 units box",
-            "has a frame every 4 x 2 fs, but the engine",
+            "fix step all dt/reset 10 0.1 0.9 0.01 units box",
+            "has a frame every 4 x 0.5 fs, but the engine",
             id="dt-reset",
         ),
     ],
@@ -156,13 +170,16 @@ def test_what_is_no_more_the_same_run_is_refused_and_md_goes_on_alone(
     ("text", "code", "said"),
     [
         pytest.param(
-            lj(stride=3), 65, "a frame every 6 fs shows vibrations up to 2780", id="6fs"
+            lj(stride=12),
+            65,
+            "a frame every 6 fs shows vibrations up to 2780",
+            id="6fs",
         ),
         pytest.param(
             script(ENDPOINT, stride=1), 66, "knows the elements [1, 8]", id="elements"
         ),
         pytest.param(
-            lj(extra="fix step all dt/reset 1 0.1 1.5 0.01 units box", stride=1),
+            lj(extra="fix step all dt/reset 1 0.1 0.9 0.01 units box", stride=1),
             65,
             "fs, but the engine sends one every",
             id="dt-reset",
@@ -209,60 +226,31 @@ def test_coordinates_that_are_no_numbers_are_refused(engine, short_directory, va
 def test_a_lammps_that_is_gone_is_shown_and_its_frames_are_kept(
     engine, short_directory
 ):
-    """An error of LAMMPS: no goodbye; the driver waits for the next one, then ends."""
+    """An error of LAMMPS: no goodbye; the driver waits for the next one, till EXIT."""
     text = lj().replace("run 80", "run 80\nlattice none 1 2 3")
-    driver = subprocess.Popen(
-        [
-            *(sys.executable, analytic.__file__, "lammps"),
-            str(short_directory / "spectrum"),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lammps = start(engine, short_directory, text)
-    try:
-        log, _ = lammps.communicate(timeout=TIMEOUT)
-        wait_for_records(short_directory, 20, driver)
+    folder = short_directory / "spectrum"
+    seen = []
+
+    def end_it():
         deadline = time.monotonic() + TIMEOUT
-        alive = None
-        while alive is not False and time.monotonic() < deadline:
-            alive = read_status(short_directory / "spectrum")["engine_alive"]
-            time.sleep(0.1)
-        (short_directory / "spectrum" / "EXIT").touch()
-        _, said = driver.communicate(timeout=TIMEOUT)
-    finally:
-        for process in (driver, lammps):
-            process.kill()
-            process.communicate(timeout=TIMEOUT)
-    assert lammps.returncode == 1, log
-    assert alive is False
-    assert driver.returncode == 0
-    assert "the connection to the engine is gone" in said
+        while not (seen and seen[-1] is False) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            with contextlib.suppress(MimyriaError):
+                seen.append(read_status(folder)["engine_alive"])
+        (folder / "EXIT").touch()
+
+    watcher = threading.Thread(target=end_it)
+    watcher.start()
+    done = run(engine, short_directory, text)
+    watcher.join()
+    assert done.engine_code == 1, done.log
+    assert done.code == 0, done.said
+    assert True in seen
+    assert seen[-1] is False
     assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
 
 
-CHARGES = '''"""Fixed charges as polar tensors: P = q 1."""
-
-import numpy as np
-from mimyria.targets import APT
-from mimyria.tensorsources import SourceMetadata
-
 CHARGES = {8: -1.1128, 1: 0.5564}
-
-
-class Charges:
-    metadata = SourceMetadata("charges", APT, order="dM_a/dr_b", unit="e")
-
-    def predict(self, frames):
-        return [self.tensors(frame.numbers.tolist()) for frame in frames]
-
-    def tensors(self, numbers):
-        return np.array([CHARGES[each] for each in numbers])[:, None, None] * np.eye(3)
-
-
-def make(target, device):
-    return Charges()
-'''
 DIPOLE = """
 compute all_of_it all chunk/atom bin/1d x lower 1000.0
 compute dipole all dipole/chunk all_of_it
@@ -271,17 +259,19 @@ fix dipole all ave/time 1 1 1 c_dipole[1] c_dipole[2] c_dipole[3] mode vector &
 """
 
 
+def fixed_charges(frame, grouping):
+    """P = q 1, through the program's own sums."""
+    charges = np.array([CHARGES[each] for each in frame.numbers.tolist()])
+    tensors = Tensors(charges[:, None, None] * np.eye(3), None)
+    return Sample(currents(frame, tensors), contributions(frame, tensors, grouping))
+
+
 def test_fixed_charges_give_the_derivative_of_the_dipole_of_lammps(
     engine, short_directory
 ):
     """dM/dt of the journal against `compute dipole/chunk` of the steps around."""
     for name in ("settings.lammps", "water64.data"):
         (short_directory / name).write_text((INPUTS / name).read_text())
-    (short_directory / "charges.py").write_text(CHARGES)
-    (short_directory / "run.toml").write_text(
-        '[source]\nkind = "lammps"\n[models]\napt = "python:charges:make"\n'
-        'search = "."\n[spectrum]\nplots = false\nresolution = 200.0\n'
-    )
     hook = script(ENDPOINT, elements="O H").split("python mimyria_start", 1)[1]
     hook = "python mimyria_start" + hook.split("dump check")[0]
     text = (
@@ -290,26 +280,15 @@ def test_fixed_charges_give_the_derivative_of_the_dipole_of_lammps(
         f"fix integrate all nve\n{DIPOLE}{hook}run 60\n"
         "python mimyria_finish exists\npython mimyria_finish invoke\n"
     )
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "mimyria_driver", "run", "run.toml"],
-        cwd=short_directory,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lammps = start(engine, short_directory, text)
-    try:
-        log, _ = lammps.communicate(timeout=TIMEOUT)
-        _, said = driver.communicate(timeout=TIMEOUT)
-    finally:
-        for process in (driver, lammps):
-            process.kill()
-            process.communicate(timeout=TIMEOUT)
-    assert (driver.returncode, lammps.returncode) == (0, 0), (said, log)
+    done = run(engine, short_directory, text, sample=fixed_charges)
+    assert (done.code, done.engine_code) == (0, 0), done
     lines = (short_directory / "dipole.txt").read_text().splitlines()[3:]
-    dipoles = np.array([line.split()[1:] for line in lines if line[0] == " "], float)
+    dipoles = np.array([line.split()[1:] for line in lines if len(line.split()) == 4])
+    dipoles = dipoles.astype(float)
     assert len(dipoles) == 61
-    for record in records_of(short_directory)[:-1]:
-        step = record.step
-        expected = dipoles[step + 1] - dipoles[step - 1]  # e Å in 1 fs
+    records = records_of(short_directory)
+    assert [each.step for each in records] == list(range(4, 61, 4))
+    for record in records[:-1]:
+        expected = dipoles[record.step + 1] - dipoles[record.step - 1]  # e Å in 1 fs
         np.testing.assert_allclose(record.currents.dipole, expected, rtol=0, atol=1e-9)
         assert np.abs(expected).max() > 1e-3
