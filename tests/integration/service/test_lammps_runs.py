@@ -29,7 +29,7 @@ pytestmark = pytest.mark.engine
 ENDPOINT = "ipc://spectrum/engine"
 STRIDE = 4
 TIMEOUT = 60.0
-PATIENCE = 40.0  # s without a frame: a test that hangs ends
+PATIENCE = 12.0  # s without a frame: a test that hangs ends
 
 
 @dataclass
@@ -82,12 +82,12 @@ velocity all create 250.0 4712 loop geom
 run 40
 reset_timestep 0
 run 40
-write_data after.data
+write_data after.data nocoeff
 clear
 """
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_minimise_reset_timestep_and_clear_begin_segments_of_one_series(
     engine, short_directory, ranks
 ):
@@ -136,7 +136,7 @@ LATER = "The run goes on alone; its spectrum ends here."
             id="deleted",
         ),
         pytest.param(
-            "create_atoms 2 single 0.1 2.0 3.2 units box",
+            "create_atoms 2 single 2.35 4.1 5.6 units box",
             "was written for 64 atoms, but the engine has 65",
             id="inserted",
         ),
@@ -163,7 +163,9 @@ def test_what_is_no_more_the_same_run_is_refused_and_md_goes_on_alone(
     assert done.engine_code == 0, done.log
     assert "The driver refuses this run: " in done.log
     assert LATER in done.log
-    assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
+    steps = [each.step for each in records_of(short_directory)]
+    assert steps == list(range(4, steps[-1] + 1, 4))
+    assert 80 <= steps[-1] < 90  # evaporation has its own interval
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ python poison input 1 SELF format p here """
 def poison(handle):
     import ctypes
     address = ctypes.c_void_p(_address(handle))
-    first = _library().lammps_extract_atom(address, b"x")
+    first = _library().lammps_extract_atom(address, b"v")
     rows = ctypes.cast(first, ctypes.POINTER(ctypes.POINTER(ctypes.c_double)))
     rows[0][3] = float("{value}")
 """
@@ -217,6 +219,7 @@ def test_coordinates_that_are_no_numbers_are_refused(engine, short_directory, va
     """LAMMPS itself does not look before its next list of neighbours."""
     text = lj().replace("run 80\n", POISON.format(value=value))
     text = text.replace("every 1 delay 0 check yes", "every 1000 delay 1000 check no")
+    text = text.replace("atom_modify sort 20 4.0", "atom_modify sort 0 0.0")
     done = run(engine, short_directory, text)
     assert done.code == 65, done.said
     assert "finite" in done.said
@@ -262,7 +265,8 @@ fix dipole all ave/time 1 1 1 c_dipole[1] c_dipole[2] c_dipole[3] mode vector &
 def fixed_charges(frame, grouping):
     """P = q 1, through the program's own sums."""
     charges = np.array([CHARGES[each] for each in frame.numbers.tolist()])
-    tensors = Tensors(charges[:, None, None] * np.eye(3), None)
+    none = np.zeros((frame.n_atoms, 3, 3, 3))
+    tensors = Tensors(charges[:, None, None] * np.eye(3), none)
     return Sample(currents(frame, tensors), contributions(frame, tensors, grouping))
 
 
