@@ -204,22 +204,22 @@ POISON = '''run 80
 python poison input 1 SELF format p here """
 def poison(handle):
     import ctypes
-    address = ctypes.c_void_p(_address(handle))
-    first = _library().lammps_extract_atom(address, b"v")
+    engine = _STATE["engine"]
+    first = engine._library.lammps_extract_atom(engine._handle, b"x")
     rows = ctypes.cast(first, ctypes.POINTER(ctypes.POINTER(ctypes.c_double)))
     rows[0][3] = float("{value}")
 """
-python poison invoke
-run 80 pre no post no
+unfix mimyria
+fix poison all python/invoke 84 end_of_step poison
+fix mimyria all python/invoke 4 end_of_step mimyria_frame
+run 80
 '''
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_coordinates_that_are_no_numbers_are_refused(engine, short_directory, value):
-    """LAMMPS itself does not look before its next list of neighbours."""
+    """Of a step of which LAMMPS itself has not noticed it yet."""
     text = lj().replace("run 80\n", POISON.format(value=value))
-    text = text.replace("every 1 delay 0 check yes", "every 1000 delay 1000 check no")
-    text = text.replace("atom_modify sort 20 4.0", "atom_modify sort 0 0.0")
     done = run(engine, short_directory, text)
     assert done.code == 65, done.said
     assert "finite" in done.said
