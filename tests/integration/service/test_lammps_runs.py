@@ -253,6 +253,23 @@ def test_a_lammps_that_is_gone_is_shown_and_its_frames_are_kept(
     assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
 
 
+def test_half_step_velocities_are_said_once_by_the_driver(
+    engine, short_directory, caplog
+):
+    """The spectrum is made all the same; who reads the log or the view knows."""
+    bath = "fix bath all langevin 300 300 100 4711 gjf vhalf\nfix integrate all nve"
+    text = lj(steps=160).replace("fix integrate all nve", bath)
+    done = run(engine, short_directory, text)
+    assert (done.code, done.engine_code) == (0, 0), done
+    said = [
+        each.getMessage()
+        for each in caplog.records
+        if getattr(each, "code", "") == "velocities"
+    ]
+    assert len(said) == 1
+    assert "fs earlier than the positions, as those of half steps are" in said[0]
+
+
 CHARGES = {8: -1.1128, 1: 0.5564}
 DIPOLE = """
 compute all_of_it all chunk/atom bin/1d x lower 1000.0
