@@ -56,7 +56,7 @@ plots = false
 """
 
 
-def script(rounds: int, steps: int, endpoint: str) -> str:
+def script(rounds: int, steps: int, endpoint: str, copies: str = "2 2 4") -> str:
     """Blocks in the order without, with, with, without, so that a drift cancels."""
     plain = f"run {steps} post no\n"
     hooked = (
@@ -65,7 +65,7 @@ def script(rounds: int, steps: int, endpoint: str) -> str:
     )
     blocks = [plain, hooked, hooked, plain] * ((rounds + 1) // 2)
     return (
-        "include settings.lammps\nreplicate 2 2 4\nthermo 1000\n"
+        f"include settings.lammps\nreplicate {copies}\nthermo 1000\n"
         "velocity all create 300.0 20231 mom yes rot no dist gaussian\n"
         "fix integrate all nve\n"
         f"python mimyria_start input 3 {endpoint} 'O H' {STRIDE} format ssi file "
@@ -77,13 +77,17 @@ def script(rounds: int, steps: int, endpoint: str) -> str:
     )
 
 
-def run(directory: Path, lmp: str, rounds: int, steps: int) -> list[float]:
+def run(
+    directory: Path, lmp: str, rounds: int, steps: int, copies: str = "2 2 4"
+) -> list[float]:
     """Seconds of each block, the one that is not counted first."""
     for name in ("settings.lammps", "water64.data"):
         shutil.copy(INPUTS / name, directory)
     (directory / "null_model.py").write_text(NULL_MODEL)
     (directory / "run.toml").write_text(SETTINGS)
-    (directory / "in.lammps").write_text(script(rounds, steps, "ipc://spectrum/engine"))
+    (directory / "in.lammps").write_text(
+        script(rounds, steps, "ipc://spectrum/engine", copies)
+    )
     program = [sys.executable, "-m", "mimyria_driver"]
     subprocess.run([*program, "hook", "mimyria_hook.py"], cwd=directory, check=True)
     with (directory / "driver.log").open("w") as log:
@@ -122,9 +126,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="pairs of blocks (even)")
     parser.add_argument("--steps", type=int, default=200, help="of a block")
     parser.add_argument("--lmp", default="/usr/bin/lmp")
+    parser.add_argument(
+        "--replicate", nargs=3, default=["2", "2", "4"], help="copies of 192 atoms"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        _, *blocks = run(Path(directory), options.lmp, options.rounds, options.steps)
+        _, *blocks = run(
+            Path(directory),
+            options.lmp,
+            options.rounds,
+            options.steps,
+            " ".join(options.replicate),
+        )
     rounds = [blocks[at : at + 4] for at in range(0, len(blocks), 4)]
     ratios = [(b + c) / (a + d) - 1 for a, b, c, d in rounds]
     plain = sum(a + d for a, _, _, d in rounds)
@@ -132,6 +145,7 @@ def main() -> None:
     n_steps = 2 * len(rounds) * options.steps
     print(f"without: {1000 * plain / n_steps:.3f} ms a step")
     print(f"with:    {1000 * hooked / n_steps:.3f} ms a step")
+    print(f"a frame: {1000 * STRIDE * (hooked - plain) / n_steps:+.3f} ms")
     print(f"overhead: {100 * (hooked / plain - 1):+.2f} % of all", end="; ")
     print(f"median {100 * statistics.median(ratios):+.2f} %, from", end=" ")
     print(f"{100 * min(ratios):+.2f} to {100 * max(ratios):+.2f} %")

@@ -28,6 +28,7 @@ from mimyria_driver.credit import bounded
 from mimyria_driver.enginemodels import check_engine_models, sample_of
 from mimyria_driver.grouping import build_grouping, describe_groups
 from mimyria_driver.journal import Journal
+from mimyria_driver.kinematics import Kinematics
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature
 from mimyria_driver.records import Identity, Record
 from mimyria_driver.sequence import Place, Sequencer
@@ -148,6 +149,7 @@ class Session:
         self._n_saved = journal.n_records  # records that a snapshot need not save again
         self._next_snapshot = time.monotonic() + settings.run.snapshot
         self._looked_at: Pending | None = None
+        self._kinematics = Kinematics(description.time_step)
         self.credit = bounded(
             settings.run.credit,
             len(description.numbers) * max(1, description.n_beads),
@@ -219,6 +221,7 @@ class Session:
                 frame.step,
                 extra=_event("gap", before=before, step=frame.step),
             )
+        self._check_velocities(frame, place)
         sample = sample_of(
             arrived,
             self.description.models,
@@ -450,11 +453,18 @@ class Session:
             )
 
     def _check_temperature(self) -> None:
-        self.warning = checks.check_temperature(
+        said = checks.check_temperature(
             self.pipeline.kinetic_temperature, self._settings.spectrum.temperature
         )
-        if self.warning:
-            _log.warning("%s", self.warning, extra=_event("temperature"))
+        if said:
+            self.warning = said
+            _log.warning("%s", said, extra=_event("temperature"))
+
+    def _check_velocities(self, frame: Frame, place: Place) -> None:
+        said = self._kinematics.push(frame, place.previous_step)
+        if said:
+            self.warning = said
+            _log.warning("%s", said, extra=_event("velocities"))
 
     def _provenance(self, status: str) -> dict[str, str | int | float]:
         names = {

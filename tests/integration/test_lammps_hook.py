@@ -3,204 +3,30 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
 
-from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
-from mimyria_driver.sources import Arrived, Ended, Started
+from mimyria_driver.sources import Started
+from tests.integration.hookruns import (
+    STEPS,
+    STRIDE,
+    TIMEOUT,
+    Collected,
+    Engine,
+    collect,
+    die,
+    output,
+    read_dump,
+    script,
+    start,
+    with_options,
+)
 
 pytestmark = pytest.mark.engine
-
-TIMEOUT = 60.0
-STRIDE = 4
-STEPS = 80
-
-
-def data_file(triclinic: bool) -> str:
-    """54 atoms of two types in a box of 16 Å, ids shuffled and with holes."""
-    rng = np.random.default_rng(5)
-    tilt = np.array([[16.0, 0, 0], [3.0, 16.0, 0], [-2.5, 1.5, 16.0]])
-    cell = tilt if triclinic else np.diag([16.0, 16.0, 16.0])
-    grid = (np.array(list(np.ndindex(4, 4, 4))) + 0.4) / 4.0
-    origin = np.array([-1.25, 0.5, 2.0])
-    positions = grid @ cell + rng.normal(scale=0.05, size=grid.shape) + origin
-    ids = 3 * rng.permutation(len(positions)) + 2
-    lines = ["test", "", f"{len(positions)} atoms", "2 atom types", ""]
-    lines += [
-        f"{origin[k]} {origin[k] + cell[k, k]} {axis}lo {axis}hi"
-        for k, axis in enumerate("xyz")
-    ]
-    if triclinic:
-        lines.append(f"{cell[1, 0]} {cell[2, 0]} {cell[2, 1]} xy xz yz")
-    lines += ["", "Masses", "", "1 39.948", "2 20.1797", "", "Atoms # atomic", ""]
-    lines += [
-        f"{number} {1 + row % 2} {x:.6f} {y:.6f} {z:.6f}"
-        for row, (number, (x, y, z)) in enumerate(zip(ids, positions, strict=True))
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def script(
-    endpoint: str,
-    *,
-    units: str = "real",
-    elements: str = "Ar Ne",
-    steps: int = STEPS,
-    stride: int = STRIDE,
-    hook: str = "mimyria_hook.py",
-    extra: str = "",
-) -> str:
-    epsilon, dt = {"real": (0.24, 2.0), "metal": (0.0104, 0.002), "lj": (1.0, 0.005)}[
-        units
-    ]
-    return f"""
-units {units}
-atom_style atomic
-boundary p p p
-newton on
-read_data system.data
-pair_style lj/cut 6.0
-pair_coeff * * {epsilon} 3.2
-timestep {dt}
-velocity all create 300.0 4711 loop geom
-neigh_modify every 1 delay 0 check yes
-comm_modify cutoff 8.0
-atom_modify sort 20 4.0
-fix integrate all nve
-{extra}
-python mimyria_start input 3 {endpoint} "{elements}" {stride} format ssi file {hook}
-python mimyria_start invoke
-fix mimyria all python/invoke {stride} end_of_step mimyria_frame
-dump check all custom {stride} check.dump id type x y z vx vy vz
-dump_modify check sort id format float %.17g
-run {steps}
-python mimyria_finish exists
-python mimyria_finish invoke
-"""
-
-
-@dataclass
-class Engine:
-    lmp: str
-    environment: dict[str, str]
-    request: pytest.FixtureRequest
-
-
-@pytest.fixture
-def engine(
-    lammps_program: str,
-    engine_environment: dict[str, str],
-    request: pytest.FixtureRequest,
-) -> Engine:
-    return Engine(lammps_program, engine_environment, request)
-
-
-def os_settings() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if k.startswith("MIMYRIA_")}
-
-
-@dataclass
-class Collected:
-    started: list[Started] = field(default_factory=list)
-    frames: list[Arrived] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)
-
-    @property
-    def steps(self) -> list[int]:
-        return [each.frame.step for each in self.frames]
-
-
-def collect(
-    receiver: LammpsReceiver,
-    process: subprocess.Popen[str],
-    collected: Collected,
-    *,
-    durable_step: int = -1,
-    until_frames: int = 10**9,
-    acknowledge: bool = True,
-) -> None:
-    """Play the service: until the engine ends, or so many frames are there."""
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        poller.poll(100)
-        for event in receiver.receive():
-            if isinstance(event, Started):
-                collected.started.append(event)
-                receiver.accept(durable_step)
-            elif isinstance(event, Ended):
-                collected.ended.append(event)
-            elif event.frame.step > durable_step:  # the journal knows the others
-                collected.frames.append(event)
-                if acknowledge:
-                    receiver.acknowledge(event.frame.step)
-        if collected.ended or len(collected.frames) >= until_frames:
-            return
-        if process.poll() is not None and not poller.poll(50):
-            return
-    process.kill()
-    pytest.fail(f"no end within {TIMEOUT} s; {len(collected.frames)} frames so far")
-
-
-def start(
-    engine: Engine,
-    directory: Path,
-    text: str,
-    *,
-    triclinic: bool = False,
-    ranks: int = 1,
-) -> subprocess.Popen[str]:
-    (directory / "in.lammps").write_text(text)
-    (directory / "system.data").write_text(data_file(triclinic))
-    (directory / "mimyria_hook.py").write_text(bundle_hook())
-    command = [engine.lmp, "-in", "in.lammps", "-log", "log.lammps"]
-    if ranks > 1:
-        mpirun = engine.request.getfixturevalue("mpirun_program")
-        flags = ["--oversubscribe"]
-        if os.geteuid() == 0:
-            flags.append("--allow-run-as-root")
-        command = [mpirun, *flags, "-np", str(ranks), *command]
-    return subprocess.Popen(
-        command,
-        cwd=directory,
-        env={**engine.environment, **os_settings()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def output(process: subprocess.Popen[str]) -> str:
-    try:
-        text, _ = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return text
-
-
-def read_dump(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each step: type and x (n, 3) and v (n, 3), sorted by id, and the cell."""
-    frames = {}
-    lines = path.read_text().splitlines()
-    at = 0
-    while at < len(lines):
-        step, n_atoms = int(lines[at + 1]), int(lines[at + 3])
-        rows = [line.split() for line in lines[at + 9 : at + 9 + n_atoms]]
-        table = np.array(rows, dtype=np.float64)
-        assert (np.diff(table[:, 0]) > 0).all()
-        frames[step] = (table[:, 1], table[:, 2:5], table[:, 5:8])
-        at += 9 + n_atoms
-    return frames
-
 
 CELL = {
     False: np.diag([16.0, 16.0, 16.0]),
@@ -330,12 +156,6 @@ def test_no_frame_is_lost_or_doubled_when_the_driver_dies_and_comes_back(
         np.testing.assert_array_equal(arrived.frame.velocities, velocities)
 
 
-def die(receiver: LammpsReceiver) -> None:
-    """What kill -9 leaves: the socket is gone and no word was said."""
-    receiver._session = None  # close() then has no one to say goodbye to
-    receiver.close()
-
-
 def test_lammps_waits_for_a_driver_that_starts_late(
     engine: Engine, short_directory: Path
 ) -> None:
@@ -366,9 +186,10 @@ def test_lammps_goes_on_alone_when_the_driver_says_goodbye(
     assert "the driver has left (the driver has ended); the run goes on alone" in log
 
 
-def test_a_step_counter_set_back_is_a_new_run(
+def test_a_step_counter_set_back_goes_on_in_a_new_segment(
     engine: Engine, short_directory: Path
 ) -> None:
+    """Frames after `reset_timestep` are added, and replace none; one place is free."""
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint).replace(
         f"run {STEPS}", f"run {STEPS}\nundump check\nreset_timestep 0\nrun {STEPS}"
@@ -376,53 +197,19 @@ def test_a_step_counter_set_back_is_a_new_run(
     process = start(engine, short_directory, text)
     collected = Collected()
     collect(receiver, process, collected)
-    collected.ended.clear()
-    collect(receiver, process, collected)
     log = output(process)
     receiver.close()
     assert process.returncode == 0, log
     assert len(collected.started) == 2
-    assert collected.steps == 2 * list(range(STRIDE, STEPS + 1, STRIDE))
-
-
-def test_lost_atoms_are_refused_by_step_and_count(
-    engine: Engine, short_directory: Path
-) -> None:
-    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
-    text = script(receiver.endpoint).replace(
-        f"run {STEPS}",
-        f"run {STEPS}\ngroup gone id 2 5\nset group gone type 2\n"
-        f"delete_atoms group gone\nrun {STEPS}",
+    assert len(collected.ended) == 1
+    first = list(range(STRIDE, STEPS + 1, STRIDE))
+    second = [STEPS + STRIDE + step for step in first]
+    assert collected.steps == first + second
+    assert collected.frames[len(first)].previous_step == -1
+    assert (
+        f"the steps went back to {STRIDE}; for the driver they go on at {second[0]}"
+        in log
     )
-    process = start(engine, short_directory, text)
-    collected = Collected()
-    collect(receiver, process, collected)
-    collected.ended.clear()
-    collect(receiver, process, collected)
-    output(process)
-    receiver.close()
-    # A new run with fewer atoms: it is the service that must refuse it.
-    counts = [len(each.description.numbers) for each in collected.started]
-    assert counts == [64, 62]
-
-
-def test_velocities_that_never_change_are_refused(
-    engine: Engine, short_directory: Path
-) -> None:
-    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
-    text = script(receiver.endpoint).replace(
-        "fix integrate all nve", "fix integrate all move linear 0.01 0.0 0.0 units box"
-    )
-    text = text.replace(
-        "velocity all create 300.0 4711 loop geom", "velocity all set 0 0 0"
-    )
-    process = start(engine, short_directory, text)
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 76
-    assert "their velocities never change" in log
 
 
 def test_the_hook_works_from_settings_in_the_environment(
@@ -474,18 +261,6 @@ def test_nothing_hangs_or_is_lost_when_the_driver_restarts_often_and_fast(
 
 
 # -- while the driver is away ---------------------------------------------------------
-
-
-def with_options(text: str, options: str) -> str:
-    lines = [
-        line.replace("input 3", "input 4").replace(
-            "format ssi", f"{options} format ssis"
-        )
-        if "mimyria_start input" in line
-        else line
-        for line in text.splitlines()
-    ]
-    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -109,6 +109,47 @@ def test_frames_equal_a_dump_of_the_same_step_bit_for_bit(
         np.testing.assert_allclose(arrived.frame.cell[1, 0], 5.4 * tilt, atol=1e-12)
 
 
+PIECES = """
+import sys
+import numpy as np
+from mimyria_driver.lammps.library import open_lammps, stream
+from mimyria_driver.lammps.sender import Sender
+found = []
+for pieces in (True, False):
+    lmp = open_lammps()
+    for line in sys.argv[2].split(";")[:-2]:
+        lmp.command(line)
+    if pieces:
+        sender = Sender(sys.argv[1], ("Ar",), 4)
+        stream(lmp, 80, 4, sender)
+        sender.finish()
+        sender.close()
+    else:
+        lmp.command("run 80")
+    n = lmp.extract_global("nlocal")
+    order = np.argsort(lmp.numpy.extract_atom("id")[:n])
+    found.append([lmp.numpy.extract_atom(x)[:n][order].copy() for x in ("x", "v")])
+    lmp.close()
+for ours, theirs in zip(*found):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-11)
+"""
+
+
+def test_a_run_in_pieces_is_the_trajectory_of_one_run(short_directory: Path) -> None:
+    """`run 4 pre no post no` twenty times against `run 80`."""
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+    system = SYSTEM.format(units="real", tilt=0.3, epsilon=0.24, dt=2.0, dump="-")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PIECES, receiver.endpoint, system],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    _, frames, _ = collect(receiver, process)
+    receiver.close()
+    assert [each.frame.step for each in frames] == list(range(4, 81, 4))
+
+
 def test_the_command_runs_the_shipped_water(short_directory: Path) -> None:
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     record = short_directory / "velocities.npz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -65,7 +66,13 @@ class Heard:
     log: str = ""
 
 
-def run(program: str, environment: dict[str, str], folder: Path, run: str) -> Heard:
+def run(
+    program: str,
+    environment: dict[str, str],
+    folder: Path,
+    run: str,
+    prefix: tuple[str, ...] = (),
+) -> Heard:
     """What a driver hears of a LAMMPS."""
     receiver = LammpsReceiver(f"ipc://{folder}/s")
     live = run == LIVE
@@ -79,7 +86,7 @@ def run(program: str, environment: dict[str, str], folder: Path, run: str) -> He
     (folder / "in.lammps").write_text(text)
     (folder / "mimyria_hook.py").write_text(bundle_hook())
     process = subprocess.Popen(
-        [program, "-in", "in.lammps", "-log", "none"],
+        [*prefix, program, "-in", "in.lammps", "-log", "none"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -144,12 +151,20 @@ def test_a_rerun_with_velocities_gives_the_frames_and_the_spectrum_of_the_run(
     np.testing.assert_array_equal(spectrum(again), spectrum(live))
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
 def test_a_rerun_without_velocities_is_refused(
-    lammps_program: str, engine_environment: dict[str, str], short_directory: Path
+    lammps_program: str,
+    mpirun_program: str,
+    engine_environment: dict[str, str],
+    short_directory: Path,
+    ranks: int,
 ) -> None:
     arguments = (lammps_program, engine_environment, short_directory)
     assert run(*arguments, LIVE).code == 0
-    heard = run(*arguments, "rerun kept.dump dump x y z")
+    flags = ["--oversubscribe", "-np", str(ranks)]
+    flags += ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    prefix = (mpirun_program, *flags) if ranks > 1 else ()
+    heard = run(*arguments, "rerun kept.dump dump x y z", prefix)
     assert heard.code == 76
     assert "velocities never change, as with fix ipi or a rerun without" in heard.log
     assert len(heard.frames) <= 1

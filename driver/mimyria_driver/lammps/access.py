@@ -30,6 +30,7 @@ _MAX_FILE_BYTES = 65_536
 _ADVICE = "The driver makes it for you alone; remove it and start the driver again."
 _KEY_LENGTH = 40  # 32 bytes in Z85
 _IPC = "ipc://"
+_MAX_PATH_BYTES = 107  # of a unix socket
 
 
 class ForeignError(HookError):
@@ -63,6 +64,7 @@ class Door:
             except FileNotFoundError:
                 return f"waiting for the driver: there is no {self.endpoint} yet"
         address = _short(document["endpoint"])
+        _check_length(address)
         _check_socket(address)
         if KEY_NAMES[0] in document:
             server, public, secret = (document[name].encode() for name in KEY_NAMES)
@@ -120,11 +122,22 @@ def _read_endpoint(path: str) -> dict[str, Any]:
 
 
 def _short(address: str) -> str:
-    """A unix socket's path may have 107 bytes; from here it may be shorter."""
+    """A unix socket's path may have few bytes; from here it may be shorter."""
     if not address.startswith(_IPC):
         return address
     path = address[len(_IPC) :]
     return _IPC + min(path, os.path.relpath(path), key=len)
+
+
+def _check_length(address: str) -> None:
+    """Refuse the path of a unix socket that the system cannot have."""
+    path = os.fsencode(address[len(_IPC) :])
+    if address.startswith(_IPC) and len(path) > _MAX_PATH_BYTES:
+        raise HookError(
+            f"The path of the driver's socket has {len(path)} bytes, but a unix socket "
+            f"can have {_MAX_PATH_BYTES}: {address}. Start LAMMPS nearer to it, or "
+            "choose a shorter source.endpoint."
+        )
 
 
 def _check_socket(address: str) -> None:

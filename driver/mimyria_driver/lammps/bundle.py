@@ -17,6 +17,7 @@ _MODULES: Final = (
     "lammps/options",
     "lammps/agreement",
     "lammps/spill",
+    "lammps/stillness",
     "lammps/window",
     "lammps/sender",
     "lammps/hook",
@@ -25,6 +26,21 @@ _OWN_IMPORT: Final = re.compile(
     r"^from mimyria_driver[\w.]* import (?:\([^)]*\)|[^\n]*)\n", re.MULTILINE
 )
 _FUTURE: Final = "from __future__ import annotations\n"
+# The one package that it needs, and what to do where LAMMPS' Python has none.
+_PYZMQ: Final = """\
+try:
+    import zmq
+except ImportError as error:
+    import sys
+    sys.stderr.write(
+        "mimyria: ERROR: The Python of LAMMPS (%s, in %s) cannot import pyzmq: %s. "
+        "Deactivate a virtual environment of another Python, or install pyzmq for this "
+        "version, as `pip install --target DIR pyzmq`, and set PYTHONPATH=DIR.\\n"
+        % (sys.version.split()[0], sys.prefix, error)
+    )
+    sys.stderr.flush()
+    sys.exit(76)
+"""
 _TITLE: Final = '"""mimyria\'s hook for LAMMPS, written by `mimyria-driver hook`."""\n'
 
 
@@ -34,7 +50,7 @@ def bundle_hook() -> str:
     The modules stand one after the other; imports between them are cut out.
     """
     package = resources.files("mimyria_driver")
-    texts = [_TITLE, _FUTURE]
+    texts = [_TITLE, _FUTURE, _PYZMQ]
     for name in _MODULES:
         source = package.joinpath(f"{name}.py").read_text(encoding="utf-8")
         source = _OWN_IMPORT.sub("", source).replace(_FUTURE, "")

@@ -13,6 +13,15 @@ from mimyria_driver.wire import RunCard
 
 __all__ = ["Engine", "HookError"]
 
+# One unit of mass in amu, of the styles whose masses are no amu (g/mol).
+_AVOGADRO = 6.02214076e23
+_MASSES = {
+    "si": 1e3 * _AVOGADRO,  # kg
+    "cgs": _AVOGADRO,  # g
+    "micro": 1e-12 * _AVOGADRO,  # pg
+    "nano": 1e-18 * _AVOGADRO,  # ag
+}
+
 
 class HookError(RuntimeError):
     """The run cannot be streamed; the text says why and what to do."""
@@ -87,6 +96,11 @@ class Engine:
         return f"LAMMPS {self._library.lammps_version(self._handle)}"
 
     @property
+    def units(self) -> str:
+        """The style of the units."""
+        return ctypes.string_at(self._global("units")).decode()
+
+    @property
     def step(self) -> int:
         """Current MD step."""
         return self._bigint("ntimestep")
@@ -110,7 +124,7 @@ class Engine:
 
     def card(self, elements: tuple[str, ...], stride: int) -> RunCard:
         """The description of the run, times in fs."""
-        units = ctypes.string_at(self._global("units")).decode()
+        units = self.units
         if units == "lj":
             raise HookError(
                 "A spectrum needs physical units, but this run uses `units lj`. "
@@ -178,10 +192,15 @@ class Engine:
 
     def masses(self) -> bytes:
         """(n_local,) float64, amu, of each atom."""
-        if self.setting("rmass_flag") == 1:
-            return self._array("rmass", 8)
-        address = self._library.lammps_extract_atom(self._handle, b"mass")
-        by_type = ctypes.cast(address, ctypes.POINTER(ctypes.c_double))
         n_local = self.n_local
-        types = (ctypes.c_int32 * n_local).from_buffer_copy(self.types())
-        return bytes((ctypes.c_double * n_local)(*(by_type[each] for each in types)))
+        if self.setting("rmass_flag") == 1:
+            own = (ctypes.c_double * n_local).from_buffer_copy(self._array("rmass", 8))
+        else:
+            address = self._library.lammps_extract_atom(self._handle, b"mass")
+            by_type = ctypes.cast(address, ctypes.POINTER(ctypes.c_double))
+            types = (ctypes.c_int32 * n_local).from_buffer_copy(self.types())
+            own = (ctypes.c_double * n_local)(*(by_type[each] for each in types))
+        unit = _MASSES.get(self.units)
+        if unit is None:
+            return bytes(own)
+        return bytes((ctypes.c_double * n_local)(*(unit * each for each in own)))

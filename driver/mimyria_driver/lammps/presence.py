@@ -53,8 +53,8 @@ class Presence:
     def met(self, rank: int, letter: Letter) -> None:
         """A rank of the engine speaks over this connection."""
         number = self._doorman.number(letter.descriptor)
-        if self._ranks.get(rank) == number and rank in self._ranks:
-            return
+        if rank in self._ranks and number in (0, self._ranks[rank]):
+            return  # known; or of a connection that was closed before it was read
         self._ranks[rank] = number
         self._addresses[rank] = letter.address
         if not self.lost:

@@ -153,7 +153,13 @@ def _check_socket_path(path: Path) -> None:
             f"The path of a socket may have {_MAX_PATH_BYTES} bytes, but '{path}' has "
             f"{len(os.fsencode(path))}. Use a shorter directory."
         )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot make '{path.parent}', where the socket should be: "
+            f"{error.strerror}. Choose another endpoint."
+        ) from None
     folder = path.parent.stat()
     if folder.st_uid not in (os.geteuid(), 0):
         raise SettingsError(

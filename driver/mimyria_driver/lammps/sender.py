@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import Options
-from mimyria_driver.lammps.spill import Spill
+from mimyria_driver.lammps.spill import Spill, spill_path
+from mimyria_driver.lammps.stillness import Stillness
 from mimyria_driver.lammps.window import RefusedError, Window
 from mimyria_driver.wire import Kind, Message, pack_box, pack_card
 
@@ -99,6 +99,9 @@ class Sender:
         self._detached = self._failed = False
         self._spill: Spill | None = None
         self._window: Window | None = None
+        self._shift = 0  # added to the engine's steps, which were set back
+        self._n_before = 0  # frames of the runs before this one
+        self.n_sent = 0
         self._forget_run()
 
     def _forget_run(self) -> None:
@@ -108,9 +111,10 @@ class Sender:
         self._run_key: tuple[float, int] = (0.0, 0)
         self._last_step = -1
         self._previous_step = -1
+        self._stillness = Stillness()
         self._repeated = False
         self._giving_way = False
-        self._still_same: tuple[bytes, ...] = ()
+        self._n_before += self.n_sent
         self.n_sent = 0
 
     @property
@@ -122,8 +126,8 @@ class Sender:
 
     @property
     def is_early(self) -> bool:
-        """Whether the run has only begun, so that trouble is an error of its input."""
-        return self.n_sent < EARLY
+        """Whether all has only begun, so that trouble is an error of the input."""
+        return self._n_before + self.n_sent < EARLY
 
     def sample(self, engine: Engine) -> None:
         """Send the present frame; waits when the driver is behind or not there.
@@ -160,6 +164,17 @@ class Sender:
         """Wait until all frames are safe, say goodbye, release all."""
         if self._window is None:
             return
+        self._settle()
+        if not self._n_waiting and not self._window.detached:
+            self._window.say_goodbye("end of the run")
+        if self.n_dropped:
+            self._log(f"{self.n_dropped} frames were dropped")
+        self._detached = self._detached or self._window.detached
+        self._shift = 0
+        self._forget_run()
+
+    def _settle(self) -> None:
+        """Wait until all frames are safe, as long as the user allows."""
         # The run is over, so the wait begins anew; what is in the file needs a driver.
         self._giving_way = False
         if not self.stopping and not self._wait_until(
@@ -168,12 +183,6 @@ class Sender:
             self._log(self._away())
         if self._n_waiting:
             self._log(f"{self._n_waiting} frames were not confirmed by the driver")
-        elif not self._window.detached:
-            self._window.say_goodbye("end of the run")
-        if self.n_dropped:
-            self._log(f"{self.n_dropped} frames were dropped")
-        self._detached = self._detached or self._window.detached
-        self._forget_run()
 
     def detach(self, reason: str) -> None:
         """Send no more after an error; the run goes on alone, or stops."""
@@ -198,24 +207,47 @@ class Sender:
         if self._detached or self.stopping:
             # On another rank than the one with the trouble the others follow.
             return not (self._failed and self.options.policy == "stop")
-        step = engine.step
+        step = engine.step + self._shift
         self._repeated = self._window is not None and step == self._last_step
         if self._repeated:
             return True
         run_key = (engine.time_step, engine.n_atoms)
         known = self._window is not None
         if known and (step < self._last_step or run_key != self._run_key):
-            # reset_timestep, `clear`, another time step: a new run for the driver.
-            self.finish()
+            step = self._begin_anew(engine)
             if self._detached:
                 return True
         if self._window is None:
-            self._introduce(engine, run_key)
+            self._introduce(engine, run_key, step)
         assert self._window is not None
         self._last_step = step
         self._window.advance(0.0)
         self._drain()
         return self._wait_until(self._has_room)
+
+    def _begin_anew(self, engine: Engine) -> int:
+        """After reset_timestep, `clear`, or with other atoms or another time step.
+
+        The driver looks at the run as it does at one that comes back, and refuses
+        another one. Steps that went back are moved on, with one place left free, so
+        that no pair of frames crosses over.
+
+        Returns:
+            The step of the present frame.
+        """
+        assert self._window is not None
+        self._settle()
+        last, detached = self._last_step, self._window.detached
+        self._forget_run()
+        self._detached = self._detached or detached
+        if engine.step + self._shift < last:
+            self._shift = last + 2 * self._stride - engine.step
+            if engine.rank == 0 and not self._detached:
+                self._log(
+                    f"the steps went back to {engine.step}; for the driver they go on "
+                    f"at {last + 2 * self._stride}, as a new segment"
+                )
+        return engine.step + self._shift
 
     def _hand_on(self, engine: Engine) -> None:
         """The frame goes to the driver, or behind those that wait in the file."""
@@ -237,7 +269,7 @@ class Sender:
         assert self._window is not None
         if self._spill is None:
             self._spill = Spill(
-                self.options.spill or _spill_path(), self.options.spill_mb << 20
+                self.options.spill or spill_path(), self.options.spill_mb << 20
             )
         if not self._spill:
             self._log(f"frames wait in {self._spill.path} from step {step} on")
@@ -265,11 +297,12 @@ class Sender:
 
     def _stand_at_barrier(self) -> None:
         """Before LAMMPS writes its restart file of this step: all frames are safe."""
-        if not self.options.barrier or self._last_step % self.options.barrier:
+        own_step = self._last_step - self._shift
+        if not self.options.barrier or own_step % self.options.barrier:
             return
         if not self._wait_until(lambda: self._n_waiting == 0):
             self._log(
-                f"the restart file of step {self._last_step} is ahead of the driver by "
+                f"the restart file of step {own_step} is ahead of the driver by "
                 f"{self._n_waiting} frames"
             )
 
@@ -320,7 +353,7 @@ class Sender:
 
     # -- messages ---------------------------------------------------------------------
 
-    def _introduce(self, engine: Engine, run_key: tuple[float, int]) -> None:
+    def _introduce(self, engine: Engine, run_key: tuple[float, int], step: int) -> None:
         self._run_key = run_key
         card = engine.card(self.elements, self._stride)
         if self.networks is not None:
@@ -329,7 +362,7 @@ class Sender:
         # could otherwise be those of two different steps.
         hello = Message(
             Kind.HELLO,
-            step=engine.step,
+            step=step,
             n_atoms=engine.n_atoms,
             n_local=engine.n_local,
             parts=(pack_card(card), engine.ids(), engine.types(), engine.masses()),
@@ -347,13 +380,11 @@ class Sender:
 
     def _frame(self, engine: Engine, step: int, previous: int) -> Message:
         rows, origin, _ = engine.box()
-        ids, positions = engine.ids(), engine.positions()
-        velocities = engine.velocities()
-        if self.is_early:
-            self._check_velocities(ids, positions, velocities)
+        atoms = (engine.ids(), engine.positions(), engine.velocities())
         time_step, _ = self._run_key
-        parts: tuple[bytes, ...]
-        parts = (pack_box(rows, origin), ids, positions, velocities)
+        if self.n_sent < EARLY:
+            self._stillness.check(*atoms, passed=(step - previous) * time_step)
+        parts: tuple[bytes, ...] = (pack_box(rows, origin), *atoms)
         kind = Kind.BEADS if engine.n_beads else Kind.FRAME
         if self.networks is not None:
             kind, parts = Kind.SUMS, (*parts, self.networks.sums())
@@ -367,32 +398,8 @@ class Sender:
             parts=parts,
         )
 
-    def _check_velocities(
-        self, ids: bytes, positions: bytes, velocities: bytes
-    ) -> None:
-        """Refuse velocities that stay while the atoms move (fix ipi, rerun)."""
-        before, self._still_same = self._still_same, (ids, positions, velocities)
-        if (
-            before
-            and velocities
-            and before[0] == ids
-            and before[2] == velocities
-            and before[1] != positions
-        ):
-            raise HookError(
-                "The atoms move but their velocities never change, as with fix ipi or "
-                "a rerun without velocities. Stream from the program that integrates."
-            )
-
 
 def write_line(text: str) -> None:
     """One line for people, on stderr, which no engine buffers."""
     sys.stderr.write(f"mimyria: {text}\n")
     sys.stderr.flush()
-
-
-def _spill_path() -> str:
-    """A file of this process alone."""
-    descriptor, path = tempfile.mkstemp(prefix="mimyria-", suffix=".spill")
-    os.close(descriptor)
-    return path

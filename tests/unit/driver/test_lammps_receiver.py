@@ -429,6 +429,16 @@ def test_a_directory_that_others_may_write_in_is_refused() -> None:
             LammpsReceiver(f"ipc://{name}/s")
 
 
+def test_a_folder_without_room_for_a_socket_is_refused(tmp_path: Path) -> None:
+    """A file stands there; in /proc not even root may make a folder or a socket."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/no")):
+        with pytest.raises(SettingsError, match="where the socket should be: "):
+            LammpsReceiver(f"ipc://{folder}/s")
+    with pytest.raises(SettingsError, match="Cannot listen at ipc:///proc/s: "):
+        LammpsReceiver("ipc:///proc/s")
+
+
 def test_loopback_tcp_without_keys_must_be_asked_for() -> None:
     with pytest.raises(SettingsError, match="TCP needs keys"):
         LammpsReceiver("tcp://127.0.0.1:*")
