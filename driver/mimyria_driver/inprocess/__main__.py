@@ -13,6 +13,7 @@ from mimyria.cli.parsing import Parser
 from mimyria.errors import SettingsError
 from mimyria_driver.inprocess.engine import IpiEngine
 from mimyria_driver.inprocess.hook import hooked
+from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lammps.sender import Sender, write_line
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options = parse_options(" ".join(chosen.options))
+        endpoint = own_endpoint(chosen.endpoint, options.replica, partition=-1)
     except HookError as error:
         write_line(str(error))
         return SettingsError.exit_code
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         elements = IpiEngine(simulation).elements
-        sender = Sender(chosen.endpoint, elements, chosen.stride, options=options)
+        sender = Sender(endpoint, elements, chosen.stride, options=options)
         hooked(simulation, sender, chosen.stride)
     except HookError as error:
         _give_up(error)
@@ -72,7 +74,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="what to do while the driver is away, as policy=spill wait=60",
+        help="what to do while the driver is away, as policy=spill wait=60; "
+        "replica=K is the number for {replica} in the endpoint",
     )
     return parser.parse_args(arguments)
 

@@ -19,7 +19,7 @@ from mimyria.errors import ResourceError, SettingsError
 from mimyria_driver.assembly import engine_endpoint
 from mimyria_driver.events import EventLog
 from mimyria_driver.labels import REPLICA, replica_folder, replica_folders
-from mimyria_driver.lammps import hook
+from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lines import Lines
@@ -126,17 +126,12 @@ def test_more_open_files_than_allowed_are_refused_before_anything(monkeypatch):
 ENDPOINT = "spectrum/replicas/{replica}/endpoint.json"
 
 
-def engine(partition):
-    return SimpleNamespace(partition=partition)
-
-
-def test_hook_takes_its_number_from_the_option_or_the_partition():
-    own = hook._own_endpoint
-    assert own(ENDPOINT, 12, engine(3)) == "spectrum/replicas/012/endpoint.json"
-    assert own(ENDPOINT, -1, engine(3)) == "spectrum/replicas/003/endpoint.json"
-    assert own("ipc://spectrum/engine", -1, engine(-1)) == "ipc://spectrum/engine"
+def test_engine_takes_its_number_from_the_option_or_the_partition():
+    assert own_endpoint(ENDPOINT, 12, 3) == "spectrum/replicas/012/endpoint.json"
+    assert own_endpoint(ENDPOINT, -1, 3) == "spectrum/replicas/003/endpoint.json"
+    assert own_endpoint("ipc://spectrum/engine", -1, -1) == "ipc://spectrum/engine"
     with pytest.raises(HookError, match="needs the number of this replica: give the"):
-        own(ENDPOINT, -1, engine(-1))
+        own_endpoint(ENDPOINT, -1, -1)
     assert parse_options("replica=7", {}).replica == 7
     assert parse_options("", {"MIMYRIA_REPLICA": "8"}).replica == 8
     assert parse_options("", {}).replica == -1
