@@ -347,35 +347,42 @@ def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    ("changes", "line"),
+    ("changes", "line", "at_once"),
     [
         (
             {"neighbor": 2.0},
             "but with the skin of 0.5 Angstrom that mimyria_domain was given only 0.25 "
             "are allowed. Give it the skin of `neighbor`",
+            False,
         ),
         (
             {"more": DEFORM},
             "The box changes, but by none of the fixes that were there at "
             "mimyria_domain",
+            True,
         ),
     ],
 )
-def test_ghosts_that_are_too_old_end_the_run_at_its_first_frames(engine, changes, line):
-    """What only the frames show: no number of such a run reaches a spectrum."""
+def test_ghosts_that_are_too_old_end_the_spectrum(engine, changes, line, at_once):
+    """What only the frames show; in the first two of a run it ends LAMMPS, too."""
     text = script(endpoint(engine), "water-compact-joint", **changes)
     receiver = LammpsReceiver(endpoint(engine))
     process = engine.start(text, 2)
     try:
         run = collect(receiver, process)
-        assert process.wait(timeout=TIMEOUT) != 0
+        code = process.wait(timeout=TIMEOUT)
     finally:
         process.kill()
         process.wait()
         receiver.close()
-    assert len(run.arrived) < 2
-    assert any(line in each for each in engine.output.splitlines())
+    assert len(run.arrived) < STEPS // STRIDE
+    assert line in engine.output
     assert "Traceback" not in engine.output
+    if at_once:
+        assert code != 0
+        assert run.arrived == []
+    elif len(run.arrived) > 1:
+        assert line in run.ended[0].reason
 
 
 def test_a_box_that_fix_npt_changes_is_evaluated_rightly(engine):
