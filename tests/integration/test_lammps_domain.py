@@ -311,6 +311,9 @@ def test_networks_that_keep_the_sum_rule_and_one_for_each_target(
     require_equal(run, [load_model(path) for path in paths], charge)
 
 
+FRAME_AT_ONCE = """python mimyria_frame input 1 SELF format p exists
+python mimyria_frame invoke
+"""
 DEFORM = "fix shear all deform 1 x erate -1e-4 remap x"
 
 
@@ -354,6 +357,12 @@ def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
             "but with the skin of 0.5 Angstrom that mimyria_domain was given only 0.25 "
             "are allowed. Give it the skin of `neighbor`",
             False,
+        ),
+        (
+            {"more": FRAME_AT_ONCE},
+            "LAMMPS has made no ghosts yet, so that ranks cannot ask networks. Put "
+            "`run 0 post no` before this call of mimyria_frame.",
+            True,
         ),
         (
             {"more": DEFORM},

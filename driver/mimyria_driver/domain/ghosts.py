@@ -68,21 +68,36 @@ class Ghosts(Engine):
 
         In a triclinic box perpendicular to the faces.
         """
-        rows, origin, _ = self.box()
+        cell, origin, _ = self._cell()
         positions = self._copied("x", self.n_local)
         if not len(positions):
             return 0.0
-        cell = np.array(rows).reshape(3, 3)
         if self.setting("triclinic") == 1:
             low, high = self._three("sublo_lambda"), self._three("subhi_lambda")
-            inverse = np.linalg.inv(cell)
-            places = (positions - origin) @ inverse
-            heights = 1.0 / np.linalg.norm(inverse, axis=0)
+            places, heights = _fractions(positions - origin, cell)
         else:
             low, high = self._three("sublo"), self._three("subhi")
             places, heights = positions, np.ones(3)
         beyond = np.maximum(low - places.min(axis=0), places.max(axis=0) - high)
         return float(np.max(beyond * heights, initial=0.0))
+
+    def lacks_ghosts(self, reach: float) -> bool:
+        """Whether there are none, though an own atom has its image within `reach`.
+
+        Args:
+            reach: engine's unit.
+        """
+        if self.n_local == 0 or self.n_all > self.n_local:
+            return False
+        cell, origin, periodic = self._cell()
+        positions = self._copied("x", self.n_local)
+        places, heights = _fractions(positions - origin, cell)
+        near = np.minimum(places, 1.0 - places) * heights < reach
+        return bool((near & (np.array(periodic) == 1)).any())
+
+    def _cell(self) -> tuple[Array, Array, tuple[int, int, int]]:
+        rows, origin, periodic = self.box()
+        return np.array(rows).reshape(3, 3), np.array(origin), periodic
 
     def _three(self, name: str) -> Array:
         raw = ctypes.string_at(self._global(name), 24)
@@ -95,6 +110,12 @@ class Ghosts(Engine):
         first = ctypes.cast(rows, ctypes.POINTER(ctypes.c_void_p))[0]
         raw = ctypes.string_at(first, 24 * n_atoms)
         return np.frombuffer(raw, np.float64).reshape(-1, 3)
+
+
+def _fractions(positions: Array, cell: Array) -> tuple[Array, Array]:
+    """Fractional coordinates, and the heights of the cell above its faces."""
+    inverse = np.linalg.inv(cell)
+    return positions @ inverse, 1.0 / np.linalg.norm(inverse, axis=0)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ class RankNetworks(Networks):
         """What the networks add up over the atoms of this rank."""
         engine = _ghosts()
         length, time = engine.real("angstrom"), engine.real("femtosecond")
+        if engine.lacks_ghosts(self._networks.reach * length):
+            raise HookError(
+                "LAMMPS has made no ghosts yet, so that ranks cannot ask networks. Put "
+                "`run 0 post no` before this call of mimyria_frame."
+            )
         outside = engine.outside() / length
         require_skin(outside, self._skin, box_changes=engine.box_changes)
         if engine.box_changes and self._fixes is not None:

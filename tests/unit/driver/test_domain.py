@@ -184,14 +184,16 @@ def test_atoms_that_moved_more_than_half_of_the_skin_are_refused():
 class Subdomain(Ghosts):
     """A rank of 2 x 1 x 1 with the right half of a box."""
 
-    def __init__(self, cell, positions):
+    def __init__(self, cell, positions, n_ghosts=0, periodic=(1, 1, 1)):
         self.cell, self.positions = cell, positions
+        self.n_ghosts, self.periodic = n_ghosts, periodic
         self.triclinic = bool(np.any(cell - np.diag(np.diag(cell))))
 
     n_local = property(lambda self: len(self.positions))
+    n_all = property(lambda self: self.n_local + self.n_ghosts)
 
     def box(self):
-        return self.cell.ravel().tolist(), [1.0, 2.0, 3.0], (1, 1, 1)
+        return self.cell.ravel().tolist(), [1.0, 2.0, 3.0], self.periodic
 
     def setting(self, name):
         assert name == "triclinic"
@@ -226,6 +228,17 @@ def test_how_far_atoms_are_outside_is_measured_across_the_faces(rng, tilt):
         moved = inside.copy()
         moved[7] = at_face + (0.3 if side == 1.0 else -0.3) * normal
         assert Subdomain(cell, moved).outside() == pytest.approx(0.3)
+
+
+def test_a_frame_before_lammps_has_made_ghosts_is_noticed():
+    """As after read_restart; an atom far from its images needs none."""
+    cell = np.diag([30.0, 30.0, 30.0])
+    centre = np.array([[16.0, 17.0, 18.0]])
+    assert not Subdomain(cell, centre).lacks_ghosts(14.9)
+    assert Subdomain(cell, centre).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre, n_ghosts=1).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre[:0]).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre, periodic=(0, 0, 0)).lacks_ghosts(15.1)
 
 
 @pytest.mark.parametrize(
