@@ -27,10 +27,30 @@ from mimyria_driver.scanning import FRAME, ROLLBACK, scan, sound_records
 from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 
-__all__ = ["Repaired", "rebuild_result", "repair_journal"]
+__all__ = [
+    "Folded",
+    "Repaired",
+    "fold_journal",
+    "rebuild_result",
+    "renew_result",
+    "repair_journal",
+]
 
 _HEAD: Final = struct.Struct("<Ifqq")  # kind, excess, step, previous step
 _KEPT: Final = ("engine", "atoms", "model_apt", "model_pgt", "uncertain_frames")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a journal alone gives.
+
+    Attributes:
+        pipeline: the fold of all its records.
+        n_records: how many these are, with those that became void.
+    """
+
+    pipeline: Pipeline
+    n_records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +79,46 @@ def rebuild_result(
         output: another file than the result of the run.
 
     Raises:
-        JournalError: there is no journal, or it is damaged.
+        JournalError: there is no journal, or it is damaged or empty.
         LockedError: a driver has the folder; another output is possible.
         OutputError: the result cannot be written.
     """
-    identity, start = read_header(folder / JOURNAL_NAME)
+    pipeline = renew_result(folder, settings, output).pipeline
+    if not pipeline.n_frames:
+        path = folder / JOURNAL_NAME
+        raise JournalError(f"{path}: has no frames, so there is no result to make.")
+    return output or folder / RESULT_NAME, pipeline
+
+
+def renew_result(
+    folder: Path, settings: SpectrumSettings, output: Path | None = None
+) -> Folded:
+    """The same, with what was read; nothing is written if there is no frame."""
+    read_header(folder / JOURNAL_NAME)  # what is no run folder is not taken
     ownership = Ownership.take(folder) if output is None else None
     try:
-        path = folder / JOURNAL_NAME
-        found = scan(path, start, identity.record_size)
-        pipeline = rebuild(path, identity, settings)
-        if not pipeline.n_frames:
-            raise JournalError(f"{path}: has no frames, so there is no result to make.")
-        provenance = _provenance(folder, identity, found.n_good)
-        target = output or folder / RESULT_NAME
-        write_result(target, pipeline.result(provenance))
+        found = fold_journal(folder, settings)
+        pipeline = found.pipeline
+        if pipeline.n_frames:
+            provenance = _provenance(folder, pipeline.identity, found.n_records)
+            target = output or folder / RESULT_NAME
+            write_result(target, pipeline.result(provenance))
     finally:
         if ownership is not None:
             ownership.release()
-    return target, pipeline
+    return found
+
+
+def fold_journal(folder: Path, settings: SpectrumSettings) -> Folded:
+    """The fold of the journal in a run folder; nothing is written.
+
+    Raises:
+        JournalError: there is no journal, or it is damaged.
+    """
+    path = folder / JOURNAL_NAME
+    identity, start = read_header(path)
+    n_records = scan(path, start, identity.record_size).n_good
+    return Folded(rebuild(path, identity, settings), n_records)
 
 
 def repair_journal(folder: Path, keep: str) -> Repaired | None:

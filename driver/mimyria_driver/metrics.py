@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mimyria_driver.labels import label
 from mimyria_driver.snapshot import FINAL, LIVE
 
 __all__ = ["STATES", "MetricsFile", "metrics_text"]
@@ -43,6 +44,15 @@ _GAUGES: Final = {
     "process_resident_memory_bytes": ("memory_bytes", "Memory of the front process."),
     "process_open_fds": ("open_files", "Open files of the front process."),
 }
+_OF_REPLICAS: Final = {
+    "replica_frames_durable": ("durable", "Frames in the journal of a replica."),
+    "replica_durable_step": ("step", "Its last MD step in the series, -1: none."),
+    "replica_lag_frames": ("in_flight", "Its frames received and not yet durable."),
+    "replica_segments": ("segments", "Unbroken pieces of its series."),
+    "replica_gap_frames": ("missing", "Frames missing between them."),
+    "replica_uncertain_frames": ("uncertain", "Those that the networks do not know."),
+}
+"""Names of their own, so that a sum over labels never counts a frame twice."""
 _GPU: Final = {
     "gpu_memory_used_bytes": ("memory_used_bytes", "Memory of the GPU in use."),
     "gpu_memory_size_bytes": ("memory_total_bytes", "Memory of the GPU."),
@@ -72,6 +82,7 @@ def metrics_text(status: Mapping[str, Any]) -> str:
     for name, (key, about) in _GAUGES.items():
         lines += _family(name, "gauge", about, {"": status.get(key)})
     lines += _derived(status)
+    lines += _replicas(status)
     for name, (key, about) in _HISTOGRAMS.items():
         if key in status["timings"]:
             lines += _histogram(name, about, status["timings"][key])
@@ -125,6 +136,30 @@ def _derived(status: Mapping[str, Any]) -> Iterator[str]:
         **digests,
     )  # fmt: skip
     yield from _family("info", "gauge", "What runs; always 1.", {labels: 1})
+
+
+def _replicas(status: Mapping[str, Any]) -> Iterator[str]:
+    """Of each replica, where a run has some."""
+    rows = {
+        _labels(replica=label(row["replica"])): row
+        for row in (status.get("replicas") or {}).get("each", ())
+    }
+    for name, (key, about) in _OF_REPLICAS.items():
+        values = {labels: row[key] for labels, row in rows.items()}
+        yield from _family(name, "gauge", about, values)
+    moved = {
+        labels: status["time"] - row["progress_age"]
+        for labels, row in rows.items()
+        if row["durable"]
+    }
+    about = "When a frame of it became durable for the last time."
+    name = "replica_last_durable_timestamp_seconds"
+    yield from _family(name, "gauge", about, moved)
+    states = {
+        _labels(replica=label(row["replica"]), state=row["state"]): 1
+        for row in rows.values()
+    }
+    yield from _family("replica_state", "gauge", "1 for its present state.", states)
 
 
 def _gpu(gpu: Mapping[str, Any]) -> Iterator[str]:

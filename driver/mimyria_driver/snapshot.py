@@ -70,7 +70,7 @@ class Snapshot:
         replicas: of a run that has some: their `number`, how many are in which of the
             `states`, the `slowest` with an engine and its `slowest_frames`, the
             `most_frames` of one; which are `silent` or `failed` (the first ten), and
-            how many, `n_silent` and `n_failed`.
+            how many, `n_silent` and `n_failed`; of `each` what its own status says.
     """
 
     state: str = "loading"

@@ -8,14 +8,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from mimyria_driver.replicaviews import replica_lines, summary_of_replicas
 from mimyria_driver.snapshot import GOAL, Snapshot
+from mimyria_driver.timetext import duration
 
-__all__ = ["describe", "describe_status", "duration", "table", "table_of_status"]
+__all__ = ["describe", "describe_status", "table", "table_of_status"]
+
+_MOST_REPLICAS: Final = 10
+"""Of which the view of a terminal says more than how many there are."""
 
 
 def table_of_status(status: Mapping[str, Any]) -> Table:
@@ -45,7 +50,7 @@ def describe(snapshot: Snapshot, rate: float) -> str:
     if snapshot.state == "running" and snapshot.engine_alive is False:
         parts.append("the engine is gone")
     if snapshot.replicas is not None:
-        parts.append(_replicas(snapshot.replicas))
+        parts.append(summary_of_replicas(snapshot.replicas))
     if snapshot.missing:
         parts.append(f"{snapshot.missing} frames missing")
     if snapshot.uncertain:
@@ -92,7 +97,8 @@ def table(
     if snapshot.progress is not None:
         rows["read"] = ProgressBar(total=1.0, completed=snapshot.progress, width=40)
     if snapshot.replicas is not None:
-        rows["replicas"] = _replicas(snapshot.replicas)
+        rows["replicas"] = summary_of_replicas(snapshot.replicas)
+        rows["of these"] = "\n".join(replica_lines(snapshot.replicas, _MOST_REPLICAS))
     if snapshot.checks:
         rows["checks"] = snapshot.checks
     if snapshot.missing:
@@ -157,21 +163,6 @@ def _engine(snapshot: Snapshot) -> str:
     return f"{snapshot.engine}, {snapshot.atoms} atoms{gone}"
 
 
-def _replicas(replicas: Mapping[str, Any]) -> str:
-    """How many do what, and which one holds the others up."""
-    states = ", ".join(f"{n} {state}" for state, n in replicas["states"].items())
-    text = f"{replicas['number']} replicas ({states})"
-    if replicas["slowest"] is not None:
-        text += (
-            f", slowest {replicas['slowest']} with {replicas['slowest_frames']} of "
-            f"{replicas['most_frames']} frames"
-        )
-    for what in ("silent", "failed"):
-        if replicas[what]:
-            text += f", {what}: {', '.join(map(str, replicas[what]))}"
-    return text
-
-
 def _networks(snapshot: Snapshot) -> str:
     if not snapshot.device:
         return "loading"
@@ -203,11 +194,3 @@ def _errors(snapshot: Snapshot, rate: float) -> list[str]:
 def _error_kind(snapshot: Snapshot) -> str:
     blocks = bool(snapshot.bands) and all(b["from_blocks"] for b in snapshot.bands)
     return "error (blocks)" if blocks else "error (theory)"
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

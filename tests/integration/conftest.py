@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import NoReturn
 
 import pytest
 
+import mimyria
+import mimyria_driver
 from tests.integration.hookruns import Engine
 
 # A virtual environment may hold an `lmp` and an `mpirun` too: PyPI's, without Python.
@@ -68,6 +71,30 @@ def mpirun_program() -> str:
     if program is None:
         missing("there is no mpirun outside the virtual environment")
     return program
+
+
+@pytest.fixture(scope="session")
+def embedded_site(lammps_program: str, engine_environment: dict[str, str]) -> str:
+    """PYTHONPATH with which the Python of `lammps_program` has mimyria and torch.
+
+    Skipped where LAMMPS has another Python than this one: torch is in ours.
+    """
+    version = ".".join(map(str, sys.version_info[:2]))
+    probe = subprocess.run(
+        [lammps_program, "-log", "none"],
+        input='python probe here """\nimport sys\n'
+        'print(\'is %d.%d\' % sys.version_info[:2])\ndef probe(): pass\n"""\n',
+        env=engine_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    if f"is {version}" not in probe.stdout:
+        pytest.skip(f"LAMMPS has another Python than {version}")
+    folders = [Path(module.__file__).parents[1] for module in (mimyria, mimyria_driver)]
+    folders.append(Path(sysconfig.get_path("purelib")))
+    return os.pathsep.join(str(each) for each in dict.fromkeys(folders))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +13,6 @@ import numpy as np
 import pytest
 import zmq
 
-import mimyria
-import mimyria_driver
 from mimyria.currents import currents
 from mimyria.domainsums import PARTS, SumRule, domain_sums
 from mimyria.frame import Frame
@@ -65,7 +62,17 @@ NO_FORCES = "pair_style zero 6.0\nbond_style zero\nangle_style zero\n"
 NO_COEFFICIENTS = "pair_coeff * *\nbond_coeff *\nangle_coeff *\n"
 
 
-def script(endpoint, models, *, box="orthogonal", ghosts=GHOSTS, steps=STEPS, more=""):
+def script(
+    endpoint,
+    models,
+    *,
+    box="orthogonal",
+    ghosts=GHOSTS,
+    neighbor=SKIN,
+    steps=STEPS,
+    fixes="",
+    more="",
+):
     """Water that drifts, so that it changes ranks; its forces matter little."""
     forces, coefficients = FORCES, COEFFICIENTS
     if box == "half empty":
@@ -79,12 +86,13 @@ boundary p p p
 read_data {WATER}/water64.data
 {coefficients}
 {BOX[box]}
-neighbor {SKIN} bin
+neighbor {neighbor} bin
 neigh_modify every 1 delay 0 check yes
 comm_modify cutoff {ghosts}
 timestep 0.5
 velocity all set 0.02 0.015 -0.01 sum yes
 fix integrate all nve
+{fixes}
 dump owners all custom {STRIDE} owners.dump id proc
 dump_modify owners sort id
 python mimyria_start input 3 {endpoint} "O H" {STRIDE} format ssi here \"\"\"
@@ -142,25 +150,10 @@ class Engine:
 
 
 @pytest.fixture
-def engine(lammps_program, engine_environment, mpirun_program, short_directory):
-    """Skipped where LAMMPS has another Python than this one: torch is in ours."""
-    version = ".".join(map(str, sys.version_info[:2]))
-    folders = [Path(module.__file__).parents[1] for module in (mimyria, mimyria_driver)]
-    folders.append(Path(sysconfig.get_path("purelib")))
-    path = os.pathsep.join(str(each) for each in dict.fromkeys(folders))
-    environment = {**engine_environment, "PYTHONPATH": path}
-    probe = subprocess.run(
-        [lammps_program, "-log", "none"],
-        input='python probe here """\nimport sys\n'
-        'print(\'is %d.%d\' % sys.version_info[:2])\ndef probe(): pass\n"""\n',
-        env=engine_environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    if f"is {version}" not in probe.stdout:
-        pytest.skip(f"LAMMPS has another Python than {version}")
+def engine(
+    lammps_program, engine_environment, mpirun_program, embedded_site, short_directory
+):
+    environment = {**engine_environment, "PYTHONPATH": embedded_site}
     return Engine(lammps_program, environment, mpirun_program, short_directory)
 
 
@@ -318,6 +311,12 @@ def test_networks_that_keep_the_sum_rule_and_one_for_each_target(
     require_equal(run, [load_model(path) for path in paths], charge)
 
 
+FRAME_AT_ONCE = """python mimyria_frame input 1 SELF format p exists
+python mimyria_frame invoke
+"""
+DEFORM = "fix shear all deform 1 x erate -1e-4 remap x"
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -327,6 +326,11 @@ def test_networks_that_keep_the_sum_rule_and_one_for_each_target(
             "reach 12. Put `comm_modify cutoff` with 12.5 Angstrom into the input.",
         ),
         ({"models": "no-such-model"}, "ERROR: There is no model file no-such-model."),
+        (
+            {"fixes": DEFORM},
+            "fix deform changes the box at the end of a step and leaves ghosts where "
+            "they were, so that ranks cannot ask networks.",
+        ),
     ],
 )
 def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
@@ -343,6 +347,63 @@ def test_an_input_that_cannot_work_ends_all_ranks_with_one_clear_line(
     assert said
     assert all(line in each for each in said)
     assert "Traceback" not in engine.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "at_once"),
+    [
+        (
+            {"neighbor": 2.0},
+            "but with the skin of 0.5 Angstrom that mimyria_domain was given only 0.25 "
+            "are allowed. Give it the skin of `neighbor`",
+            False,
+        ),
+        (
+            {"more": FRAME_AT_ONCE},
+            "LAMMPS has made no ghosts yet, so that ranks cannot ask networks. Put "
+            "`run 0 post no` before this call of mimyria_frame.",
+            True,
+        ),
+        (
+            {"more": DEFORM},
+            "The box changes, but by none of the fixes that were there at "
+            "mimyria_domain",
+            True,
+        ),
+    ],
+)
+def test_ghosts_that_are_too_old_end_the_spectrum(engine, changes, line, at_once):
+    """What only the frames show; in the first two of a run it ends LAMMPS, too."""
+    text = script(endpoint(engine), "water-compact-joint", **changes)
+    receiver = LammpsReceiver(endpoint(engine))
+    process = engine.start(text, 2)
+    try:
+        run = collect(receiver, process)
+        code = process.wait(timeout=TIMEOUT)
+    finally:
+        process.kill()
+        process.wait()
+        receiver.close()
+    assert len(run.arrived) < STEPS // STRIDE
+    assert line in engine.output
+    assert "Traceback" not in engine.output
+    if at_once:
+        assert code != 0
+        assert run.arrived == []
+    elif len(run.arrived) > 1:
+        assert line in run.ended[0].reason
+
+
+def test_a_box_that_fix_npt_changes_is_evaluated_rightly(engine):
+    path = deployed(engine, "water-compact-joint")
+    text = script(endpoint(engine), path).replace(
+        "fix integrate all nve",
+        "fix integrate all npt temp 300 300 100 iso 5000 5000 200",
+    )
+    run = streamed(engine, text, 2)
+    require_equal(run, [load_model(path)])
+    volumes = [each.frame.volume for each in run.arrived]
+    assert np.ptp(volumes) > 1e-3 * volumes[0]
 
 
 def test_no_sums_are_lost_when_the_driver_dies_and_comes_back(engine):

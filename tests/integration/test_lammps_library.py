@@ -150,14 +150,17 @@ def test_a_run_in_pieces_is_the_trajectory_of_one_run(short_directory: Path) -> 
     assert [each.frame.step for each in frames] == list(range(4, 81, 4))
 
 
-def test_the_command_runs_the_shipped_water(short_directory: Path) -> None:
-    receiver = LammpsReceiver(f"ipc://{short_directory}/s")
+def test_the_command_runs_the_shipped_water_as_replica_seven(
+    short_directory: Path,
+) -> None:
+    receiver = LammpsReceiver(f"ipc://{short_directory}/s007")
     record = short_directory / "velocities.npz"
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mimyria_driver.lammps.library"),
             str(WATER / "settings.lammps"),
-            *("--endpoint", receiver.endpoint, "--elements", "O", "H"),
+            *("--endpoint", f"ipc://{short_directory}/s{{replica}}"),
+            *("--elements", "O", "H", "--options", "replica=7"),
             *("--equilibration-steps", "100", "--steps", "200", "--stride", "4"),
             *("--dump-velocities", str(record)),
         ],
@@ -179,3 +182,23 @@ def test_the_command_runs_the_shipped_water(short_directory: Path) -> None:
     kinetic = (masses[:, None] * velocities**2).sum(axis=(1, 2)).mean()
     temperature = kinetic / (BOLTZMANN * (3 * 192 - 3))
     assert 230.0 < temperature < 370.0
+
+
+def test_a_replica_without_a_number_is_said_before_anything_runs(
+    short_directory: Path,
+) -> None:
+    """Not after an equilibration of hours."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mimyria_driver.lammps.library", "absent.lammps"),
+            *("--endpoint", f"ipc://{short_directory}/s{{replica}}"),
+            *("--elements", "O", "H"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "needs the number of this replica: give the option replica=K" in done.stderr
+    assert "Traceback" not in done.stderr

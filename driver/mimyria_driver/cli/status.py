@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Final
 
 from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import OutputError
 
 __all__ = ["add_parser"]
 
+_MOST_REPLICAS: Final = 10
+
 _STATUS = """\
-Show what a driver is doing, from the status.json in its run folder, in one line. The
+Show what a driver is doing, from the status.json in its run folder, in one line, and
+below it, of a run with replicas, a line for each of the ten worst; --json has all. The
 exit code is as Nagios has it:
 
   0 OK       it is well, or has ended well, or waits to be started again
@@ -36,6 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from mimyria_driver.replicaviews import replica_lines
     from mimyria_driver.status import read_status
     from mimyria_driver.verdict import UNKNOWN, WORDS, judge
 
@@ -49,4 +54,6 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps({**verdict, **status}, indent=1))
     else:
         print(f"{WORDS[code]}: {reason}")
+        for line in replica_lines(status.get("replicas"), _MOST_REPLICAS):
+            print(f"  {line}")
     return code

@@ -23,7 +23,14 @@ import torch
 
 from mimyria.errors import MimyriaError
 from mimyria_driver.domain.evaluation import LocalNetworks
-from mimyria_driver.domain.ghosts import Ghosts, communication_cutoff, require_reach
+from mimyria_driver.domain.ghosts import (
+    Ghosts,
+    neighbourhood,
+    require_known_box,
+    require_new_ghosts,
+    require_reach,
+    require_skin,
+)
 from mimyria_driver.lammps import hook
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.hook import (
@@ -46,15 +53,34 @@ __all__ = [
 class RankNetworks(Networks):
     """The networks of one rank, asked about the present step of its LAMMPS."""
 
-    def __init__(self, networks: LocalNetworks) -> None:
-        """Take the networks."""
+    def __init__(
+        self, networks: LocalNetworks, skin: float, fixes: Sequence[str] | None
+    ) -> None:
+        """Take the networks.
+
+        Args:
+            networks: of this rank.
+            skin: that the ghosts were made for, Å.
+            fixes: styles of all fixes, which the first rank knows.
+        """
         self._networks = networks
+        self._skin = skin
+        self._fixes = fixes
         self.models = networks.models()
 
     def sums(self) -> bytes:
         """What the networks add up over the atoms of this rank."""
         engine = _ghosts()
         length, time = engine.real("angstrom"), engine.real("femtosecond")
+        if engine.lacks_ghosts(self._networks.reach * length):
+            raise HookError(
+                "LAMMPS has made no ghosts yet, so that ranks cannot ask networks. Put "
+                "`run 0 post no` before this call of mimyria_frame."
+            )
+        outside = engine.outside() / length
+        require_skin(outside, self._skin, box_changes=engine.box_changes)
+        if engine.box_changes and self._fixes is not None:
+            require_known_box(self._fixes)
         return self._networks.sums(
             engine.all_types() - 1,
             engine.all_positions() / length,
@@ -86,11 +112,13 @@ def _join(names: Sequence[str], skin: float) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     networks = LocalNetworks(names, sender.elements)
     engine = _ghosts()
-    cutoff = communication_cutoff(hook._library(), hook._STATE["address"])
-    if engine.rank == 0 and cutoff is not None:
-        length = engine.real("angstrom")
-        require_reach(cutoff / length, networks.reach, skin / length)
-    sender.networks = RankNetworks(networks)
+    found = neighbourhood(hook._library(), hook._STATE["address"])
+    skin /= engine.real("angstrom")
+    if found is not None:
+        require_reach(found.cutoff / engine.real("angstrom"), networks.reach, skin)
+        require_new_ghosts(found.fixes)
+    fixes = None if found is None else found.fixes
+    sender.networks = RankNetworks(networks, skin, fixes)
 
 
 def _ghosts() -> Ghosts:

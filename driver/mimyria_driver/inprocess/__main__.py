@@ -13,7 +13,8 @@ from mimyria.cli.parsing import Parser
 from mimyria.errors import SettingsError
 from mimyria_driver.inprocess.engine import IpiEngine
 from mimyria_driver.inprocess.hook import hooked
-from mimyria_driver.labels import PLACEHOLDER, fill
+from mimyria_driver.labels import PLACEHOLDER
+from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lammps.sender import Sender, write_line
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file, request_banner=True, sockets_prefix=chosen.sockets_prefix
         )
     try:
-        for place, endpoint in _endpoints(chosen, len(simulation.syslist)):
+        for place, endpoint in _endpoints(
+            chosen, len(simulation.syslist), options.replica
+        ):
             engine = IpiEngine(simulation, place, all_beads=chosen.beads == "all")
             sender = Sender(endpoint, engine.elements, chosen.stride, options=options)
             hooked(simulation, engine, sender, chosen.stride)
@@ -49,21 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _endpoints(chosen: argparse.Namespace, n_systems: int) -> list[tuple[int, str]]:
+def _endpoints(
+    chosen: argparse.Namespace, n_systems: int, replica: int
+) -> list[tuple[int, str]]:
     """Which systems are sent, and where to.
 
     Raises:
         HookError: there are several, and nothing says which.
     """
     if chosen.system is not None:
-        return [(chosen.system, fill(chosen.endpoint, chosen.system))]
+        endpoint = own_endpoint(chosen.endpoint, replica, chosen.system)
+        return [(chosen.system, endpoint)]
     if n_systems > 1 and PLACEHOLDER not in chosen.endpoint:
         raise HookError(
             f"The input has {n_systems} systems, but a driver serves one. Choose one "
             f"by --system, or put {PLACEHOLDER} where their numbers (000, 001, ...) "
             "belong in --endpoint."
         )
-    return [(place, fill(chosen.endpoint, place)) for place in range(n_systems)]
+    alone = replica if n_systems == 1 else -1
+    return [
+        (place, own_endpoint(chosen.endpoint, alone, place))
+        for place in range(n_systems)
+    ]
 
 
 def _give_up(error: HookError) -> NoReturn:
@@ -104,7 +114,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="what to do while the driver is away, as policy=spill wait=60",
+        help="what to do while the driver is away, as policy=spill wait=60; "
+        "replica=K is the number for {replica} in the endpoint",
     )
     return parser.parse_args(arguments)
 

@@ -22,9 +22,10 @@ from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.ownfile import NotOwnError, read_own
 from mimyria_driver.wire import WireError, unpack_json
 
-__all__ = ["KEY_NAMES", "Door", "ForeignError", "read_own_file"]
+__all__ = ["KEY_NAMES", "Door", "ForeignError", "own_endpoint", "read_own_file"]
 
 ENDPOINT_VERSION = 1
+REPLICA = "{replica}"  # stands in an endpoint for the number of one of several runs
 KEY_NAMES = ("server_key", "client_key", "client_secret")
 _MAX_FILE_BYTES = 65_536
 _ADVICE = "The driver makes it for you alone; remove it and start the driver again."
@@ -35,6 +36,28 @@ _MAX_PATH_BYTES = 107  # of a unix socket
 
 class ForeignError(HookError):
     """What stands where the driver should be belongs to somebody else."""
+
+
+def own_endpoint(endpoint: str, replica: int, partition: int) -> str:
+    """The endpoint of this replica, where the driver has one for each.
+
+    Args:
+        endpoint: of all, with {replica} in it, or of the only one.
+        replica: the number that the user gave; −1: none.
+        partition: which of the partitions of LAMMPS this is; −1: there are none.
+
+    Raises:
+        HookError: there is one for each, and nobody says which this is.
+    """
+    if REPLICA not in endpoint:
+        return endpoint
+    number = replica if replica >= 0 else partition
+    if number < 0:
+        raise HookError(
+            f"The endpoint {endpoint} needs the number of this replica: give the "
+            "option replica=K or MIMYRIA_REPLICA, or run with -partition."
+        )
+    return endpoint.replace(REPLICA, f"{number:03d}")
 
 
 class Door:

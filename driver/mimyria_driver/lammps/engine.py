@@ -35,6 +35,9 @@ class Engine:
 
     Attributes:
         n_beads: of a ring polymer, all of which are sent; 0: LAMMPS has none.
+        rank: of this process.
+        n_ranks: of this LAMMPS.
+        box_changes: whether a fix changes the box in this run, since `box` was asked.
     """
 
     n_beads = 0
@@ -62,6 +65,7 @@ class Engine:
         self._id_bytes = 8 if self.setting("tagint") == 8 else 4
         self.rank = max(0, self.setting("world_rank"))
         self.n_ranks = max(1, self.setting("world_size"))
+        self.box_changes = False
 
     @property
     def partition(self) -> int:
@@ -155,6 +159,7 @@ class Engine:
         rows = [high[0] - low[0], 0.0, 0.0]
         rows += [xy.value, high[1] - low[1], 0.0]
         rows += [xz.value, yz.value, high[2] - low[2]]
+        self.box_changes = bool(changing.value)
         flags = (int(bool(periodic[0])), int(bool(periodic[1])), int(bool(periodic[2])))
         return rows, list(low), flags
 

@@ -26,8 +26,9 @@ from typing import Protocol
 import numpy as np
 
 from mimyria.cli.parsing import Parser
-from mimyria.errors import EngineError
+from mimyria.errors import EngineError, SettingsError
 from mimyria.frame import Array
+from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lammps.sender import Sender
@@ -180,12 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lmp = open_lammps(options.log)
     try:
         chosen = parse_options(" ".join(options.options))
+        partition = Engine(lmp.lib, int(lmp.lmp.value or 0)).partition
+        endpoint = own_endpoint(options.endpoint, chosen.replica, partition)
+        elements = tuple(options.elements)
+        sender = Sender(endpoint, elements, options.stride, options=chosen)
     except HookError as error:
         _log.error("%s", error)
-        return 78
-    sender = Sender(
-        options.endpoint, tuple(options.elements), options.stride, options=chosen
-    )
+        return SettingsError.exit_code
     record = VelocityRecord()
     input_file = options.input.resolve()
     try:
@@ -256,7 +258,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="what to do while the driver is away, as policy=spill wait=60",
+        help="what to do while the driver is away, as policy=spill wait=60; "
+        "replica=K is the number for {replica} in the endpoint",
     )
     parser.add_argument(
         "--dump-velocities", type=Path, help="keep all velocities in this .npz"

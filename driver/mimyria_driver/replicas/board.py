@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from mimyria.diagnostics import VERDICTS
@@ -29,10 +30,23 @@ _SUMS: Final = (
     "unchecked",
     "evaluated",
 )
+_OF_EACH: Final = (
+    "state",
+    "durable",
+    "step",
+    "in_flight",
+    "segments",
+    "missing",
+    "uncertain",
+    "engine_alive",
+    "message",
+)
 _BY_URGENCY: Final = ("disk full", "running", "draining", "waiting", "loading")
 _MOST_NAMED: Final = 10
 
 Status = Mapping[str, Any]
+
+_NOTHING_SAID: Final[Status] = {**asdict(Snapshot()), "progress_age": 0.0}
 
 
 class Board:
@@ -96,11 +110,7 @@ class Board:
             if status["engine"] and status["state"] not in FINAL
         }
         slowest = min(live, key=lambda n: int(live[n]["durable"]), default=None)
-        silent = [
-            number
-            for number, status in live.items()
-            if status["state"] == "running" and status["progress_age"] > self._silence
-        ]
+        silent = [number for number, status in live.items() if self._is_silent(status)]
         failed = [
             n for n, s in sorted(self._statuses.items()) if s["state"] == "failed"
         ]
@@ -114,7 +124,22 @@ class Board:
             "n_silent": len(silent),
             "failed": failed[:_MOST_NAMED],
             "n_failed": len(failed),
+            "each": [self._row(number) for number in range(self._n_replicas)],
         }
+
+    def _row(self, replica: int) -> dict[str, Any]:
+        """What is said of a single one."""
+        status = self._statuses.get(replica, _NOTHING_SAID)
+        return {
+            "replica": replica,
+            **{name: status[name] for name in _OF_EACH},
+            "progress_age": float(status["progress_age"]),
+            "silent": self._is_silent(status),
+        }
+
+    def _is_silent(self, status: Status) -> bool:
+        there = bool(status["engine"]) and status["state"] == "running"
+        return there and status["progress_age"] > self._silence
 
 
 def _alive(statuses: Sequence[Status]) -> bool | None:

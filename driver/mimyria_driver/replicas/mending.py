@@ -7,12 +7,9 @@ from pathlib import Path
 from mimyria.errors import JournalError
 from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver.labels import replica_folders
-from mimyria_driver.mending import rebuild_result
+from mimyria_driver.mending import fold_journal, renew_result
 from mimyria_driver.ownership import Ownership
-from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import live_records, read_header
 from mimyria_driver.replicas.pooling import lean, pool
-from mimyria_driver.scanning import scan
 from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.sharing import journal_result
@@ -56,13 +53,8 @@ def rebuild_replicas(
 
 
 def _result(folder: Path, settings: SpectrumSettings, *, write: bool) -> Result | None:
-    path = folder / JOURNAL_NAME
-    if not path.exists():
+    if not (folder / JOURNAL_NAME).exists():
         return None
-    identity, start = read_header(path)
-    n_records = scan(path, start, identity.record_size).n_good
-    if write and any(len(chunk) for chunk in live_records(path)):
-        _, pipeline = rebuild_result(folder, settings)
-    else:
-        pipeline = rebuild(path, identity, settings)
-    return journal_result(pipeline, n_records)
+    fold = renew_result if write else fold_journal
+    found = fold(folder, settings)
+    return journal_result(found.pipeline, found.n_records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,14 @@ from mimyria.models.network import target_irreps
 from mimyria.models.sumrule import species_shares
 from mimyria.targets import APT, PGT
 from mimyria_driver.domain.evaluation import LocalNetworks
-from mimyria_driver.domain.ghosts import communication_cutoff, require_reach
+from mimyria_driver.domain.ghosts import (
+    Ghosts,
+    neighbourhood,
+    require_known_box,
+    require_new_ghosts,
+    require_reach,
+    require_skin,
+)
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.summing import joined_sums
 from tests.random_models import TINY, save_random_model
@@ -129,24 +135,110 @@ class Informer:
     def lammps_command(self):
         def command(handle, line):
             words = line.decode().split()
-            assert words[:4] == ["info", "communication", "out", "overwrite"]
+            wanted = ["info", "communication", "fixes", "out", "overwrite"]
+            assert words[:5] == wanted
             if self.text is not None:
-                with open(words[4], "w") as file:
+                with open(words[5], "w") as file:
                     file.write(self.text)
 
         return command
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("Communication mode = single\nCommunication cutoff = 17.5\n", 17.5),
-        (None, None),  # a rank that is not the first
-    ],
-)
-def test_the_communication_cutoff_is_asked_of_lammps(text, found):
-    library: ctypes.CDLL = Informer(text)
-    assert communication_cutoff(library, 0) == found
+INFORMATION = """\
+Communication mode = single
+Communication cutoff = 17.5
+
+Fix information:
+Fix[  0]:      a,                style = npt/kk,           group = all
+Fix[  1]:      tether,           style = spring/self,      group = walls
+"""
+
+
+def test_lammps_is_asked_for_its_ghosts_and_its_fixes():
+    found = neighbourhood(Informer(INFORMATION), 0)
+    assert (found.cutoff, found.fixes) == (17.5, ("npt/kk", "spring/self"))
+    assert neighbourhood(Informer(None), 0) is None  # a rank that is not the first
+
+
+def test_fixes_that_leave_ghosts_behind_are_refused():
+    require_new_ghosts(["npt", "nve", "spring/self"])
+    for style in ("deform", "deform/kk", "press/berendsen"):
+        with pytest.raises(HookError, match=f"fix {style} changes the box at the end"):
+            require_new_ghosts(["nve", style])
+    for style in ("npt", "nph/sphere", "rigid/npt/small", "npt/omp", "balance"):
+        require_known_box(["langevin", style])
+    with pytest.raises(HookError, match="Define all other fixes before mimyria_domain"):
+        require_known_box(["nve", "langevin"])
+
+
+def test_atoms_that_moved_more_than_half_of_the_skin_are_refused():
+    require_skin(1.0, 2.0, box_changes=False)
+    require_skin(1.09, 2.0, box_changes=True)
+    text = (
+        r"moved by 1\.01 Angstrom and more .* skin of 2 Angstrom .* only 1 are allowed"
+    )
+    with pytest.raises(HookError, match=text):
+        require_skin(1.01, 2.0, box_changes=False)
+
+
+class Subdomain(Ghosts):
+    """A rank of 2 x 1 x 1 with the right half of a box."""
+
+    def __init__(self, cell, positions, n_ghosts=0, periodic=(1, 1, 1)):
+        self.cell, self.positions = cell, positions
+        self.n_ghosts, self.periodic = n_ghosts, periodic
+        self.triclinic = bool(np.any(cell - np.diag(np.diag(cell))))
+
+    n_local = property(lambda self: len(self.positions))
+    n_all = property(lambda self: self.n_local + self.n_ghosts)
+
+    def box(self):
+        return self.cell.ravel().tolist(), [1.0, 2.0, 3.0], self.periodic
+
+    def setting(self, name):
+        assert name == "triclinic"
+        return int(self.triclinic)
+
+    def _three(self, name):
+        place = {"sublo": np.array([0.5, 0, 0]), "subhi": np.ones(3)}[name[:5]]
+        if name.endswith("_lambda"):
+            return place
+        return place * np.diag(self.cell) + [1.0, 2.0, 3.0]
+
+    def _copied(self, name, n_atoms):
+        assert (name, n_atoms) == ("x", self.n_local)
+        return self.positions
+
+
+@pytest.mark.parametrize("tilt", [0.0, 3.0])
+def test_how_far_atoms_are_outside_is_measured_across_the_faces(rng, tilt):
+    cell = np.array([[10.0, 0.0, 0.0], [tilt, 9.0, 0.0], [-tilt, 0.5 * tilt, 8.0]])
+    places = rng.uniform(0.05, 0.95, (50, 3))
+    places[:, 0] = 0.5 + 0.5 * places[:, 0]
+    inside = places @ cell + [1.0, 2.0, 3.0]
+    assert Subdomain(cell, inside).outside() == 0.0
+    assert Subdomain(cell, inside[:0]).outside() == 0.0
+    for axis, side in ((0, 0.5), (1, 0.0), (2, 1.0)):
+        one, other = np.delete(cell, axis, axis=0)
+        normal = np.cross(one, other)
+        normal /= np.linalg.norm(normal) * np.sign(normal @ cell[axis])
+        place = places[7].copy()
+        place[axis] = side
+        at_face = place @ cell + [1.0, 2.0, 3.0]
+        moved = inside.copy()
+        moved[7] = at_face + (0.3 if side == 1.0 else -0.3) * normal
+        assert Subdomain(cell, moved).outside() == pytest.approx(0.3)
+
+
+def test_a_frame_before_lammps_has_made_ghosts_is_noticed():
+    """As after read_restart; an atom far from its images needs none."""
+    cell = np.diag([30.0, 30.0, 30.0])
+    centre = np.array([[16.0, 17.0, 18.0]])
+    assert not Subdomain(cell, centre).lacks_ghosts(14.9)
+    assert Subdomain(cell, centre).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre, n_ghosts=1).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre[:0]).lacks_ghosts(15.1)
+    assert not Subdomain(cell, centre, periodic=(0, 0, 0)).lacks_ghosts(15.1)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +251,4 @@ def test_the_communication_cutoff_is_asked_of_lammps(text, found):
 )
 def test_several_communication_cutoffs_are_refused(text):
     with pytest.raises(HookError, match="Use `comm_modify mode single`"):
-        communication_cutoff(Informer(text), 0)
+        neighbourhood(Informer(text), 0)

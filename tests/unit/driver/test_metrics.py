@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from mimyria_driver.endpoint import TOKEN_NAME, Endpoint
 from mimyria_driver.metrics import STATES, MetricsFile, metrics_text
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.privatefiles import create_private, read_private
+from mimyria_driver.replicas.board import Board
 from mimyria_driver.settings import MonitorSettings
 from mimyria_driver.snapshot import Snapshot
 
@@ -122,9 +124,45 @@ def test_prometheus_own_parser_reads_them(status):
     assert n_samples == len(samples(metrics_text(status)))
 
 
-def test_every_metric_of_the_manual_is_there(status):
+@pytest.fixture
+def replicas(status):
+    """What the status of two replicas says, one of which has gone."""
+    board = Board(2, silence=60.0)
+    row = {**asdict(Snapshot(engine="LAMMPS", state="running")), "progress_age": 2.0}
+    board.put(0, {**row, "durable": 10, "step": 36, "in_flight": 3, "segments": 2})
+    board.put(1, {**row, "state": "failed"})
+    return {**status, "replicas": board.snapshot().replicas}
+
+
+def test_replicas_have_metrics_of_their_own_with_their_number(replicas):
+    found = samples(metrics_text(replicas))
+    for name, value in (
+        ("frames_durable", 10),
+        ("durable_step", 36),
+        ("lag_frames", 3),
+        ("segments", 2),
+        ("gap_frames", 0),
+        ("last_durable_timestamp_seconds", replicas["time"] - 2.0),
+    ):
+        assert found[f"mimyria_replica_{name}", 'replica="000"'] == value
+    state = "mimyria_replica_state"
+    states = [labels for name, labels in found if name == state]
+    assert states == [
+        'replica="000",state="running"',
+        'replica="001",state="failed"',
+    ]
+    # The sums of all have no such label, so that nothing is counted twice.
+    assert found["mimyria_frames_durable", ""] == 10
+
+
+def test_a_run_without_replicas_has_no_metrics_of_them(status):
+    assert "replica" not in metrics_text(status)
+
+
+def test_every_metric_of_the_manual_is_there(replicas):
     manual = (Path(__file__).parents[3] / "docs" / "operation.md").read_text()
     section = manual.partition("### Prometheus")[2].partition("\n##")[0]
+    status = replicas
     full = {
         **status,
         "result_age": 1.0,
@@ -149,6 +187,7 @@ def test_every_metric_of_the_manual_is_there(status):
     named = set(re.findall(r"`(mimyria_[a-z_]+)[`{]", section))
     assert len(named) > 20
     assert named <= families
+    assert {each for each in families if "_replica_" in each} <= named
 
 
 def test_file_is_whole_for_every_reader_and_private(status, tmp_path):

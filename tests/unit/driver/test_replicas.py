@@ -17,9 +17,10 @@ from rich.console import Console
 from mimyria.diagnostics import Diagnostic
 from mimyria.errors import ResourceError, SettingsError
 from mimyria_driver.assembly import engine_endpoint
+from mimyria_driver.cli import main
 from mimyria_driver.events import EventLog
 from mimyria_driver.labels import REPLICA, replica_folder, replica_folders
-from mimyria_driver.lammps import hook
+from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import parse_options
 from mimyria_driver.lines import Lines
@@ -29,6 +30,7 @@ from mimyria_driver.replicas.board import Board
 from mimyria_driver.replicas.descriptors import allow_descriptors
 from mimyria_driver.replicas.gathering import Gathering
 from mimyria_driver.replicas.settings import settings_of
+from mimyria_driver.replicaviews import replica_lines
 from mimyria_driver.settings import parse_settings
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.status import read_status
@@ -126,17 +128,12 @@ def test_more_open_files_than_allowed_are_refused_before_anything(monkeypatch):
 ENDPOINT = "spectrum/replicas/{replica}/endpoint.json"
 
 
-def engine(partition):
-    return SimpleNamespace(partition=partition)
-
-
-def test_hook_takes_its_number_from_the_option_or_the_partition():
-    own = hook._own_endpoint
-    assert own(ENDPOINT, 12, engine(3)) == "spectrum/replicas/012/endpoint.json"
-    assert own(ENDPOINT, -1, engine(3)) == "spectrum/replicas/003/endpoint.json"
-    assert own("ipc://spectrum/engine", -1, engine(-1)) == "ipc://spectrum/engine"
+def test_engine_takes_its_number_from_the_option_or_the_partition():
+    assert own_endpoint(ENDPOINT, 12, 3) == "spectrum/replicas/012/endpoint.json"
+    assert own_endpoint(ENDPOINT, -1, 3) == "spectrum/replicas/003/endpoint.json"
+    assert own_endpoint("ipc://spectrum/engine", -1, -1) == "ipc://spectrum/engine"
     with pytest.raises(HookError, match="needs the number of this replica: give the"):
-        own(ENDPOINT, -1, engine(-1))
+        own_endpoint(ENDPOINT, -1, -1)
     assert parse_options("replica=7", {}).replica == 7
     assert parse_options("", {"MIMYRIA_REPLICA": "8"}).replica == 8
     assert parse_options("", {}).replica == -1
@@ -215,6 +212,57 @@ def test_status_of_replicas_obeys_its_schema_and_has_its_verdict(tmp_path):
     code, text = judge(read_status(tmp_path))
     assert code == 2
     assert text.startswith("failed: 11 of 12 replicas (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ")
+
+
+def test_each_replica_is_in_the_status_and_the_ten_worst_are_shown(tmp_path, capsys):
+    """Of eighty: what failed, what is silent, what is behind, then one line for all."""
+    board = Board(80, silence=60.0)
+    for number in range(78):
+        board.put(number, status(durable=1000 + number, step=4 * number, segments=1))
+    board.put(41, status(state="failed", message="a frame without velocities"))
+    board.put(17, {**status(durable=2000, step=8), "progress_age": 1300.0})
+    board.put(5, status(durable=3000, state="ended", step=8))
+    board.put(63, status(durable=7, in_flight=3, segments=2, missing=1))
+    board.put(64, status(durable=8, engine_alive=False))
+    found = write(tmp_path, board.snapshot())["replicas"]["each"]
+    assert [row["replica"] for row in found] == list(range(80))
+    assert (found[9]["durable"], found[9]["step"], found[79]["durable"]) == (
+        1009,
+        36,
+        0,
+    )
+    assert [row["replica"] for row in found if row["silent"]] == [17]
+    assert main(["status", str(tmp_path)]) == 2
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert "80 replicas (76 running, 1 ended, 1 failed, 2 loading)" in first
+    assert lines[:6] == [
+        "  replica 041 failed · 0 frames · a frame without velocities",
+        "  replica 017 running · 2000 frames · step 8 · silent for 22 min",
+        "  replica 078 loading · 0 frames",
+        "  replica 079 loading · 0 frames",
+        "  replica 063 running · 7 frames · lag 3 · 2 segments, 1 frames missing",
+        "  replica 064 running · 8 frames · the engine is gone",
+    ]
+    assert lines[6].startswith("  replica 000 running · 1000 frames")
+    assert lines[10:] == ["  70 others with 1004 to 3000 frames"]
+    assert main(["watch", "--once", str(tmp_path)]) == 2
+    said = capsys.readouterr().out
+    assert "replica 041 failed" in said
+    assert "70 others with 1004 to 3000 frames" in said
+
+
+def test_few_replicas_have_a_line_each_and_old_statuses_none(tmp_path):
+    board = Board(2, silence=60.0)
+    board.put(0, status(durable=10, step=36))
+    board.put(1, status(durable=9, step=32))
+    replicas = dict(board.snapshot().replicas)
+    assert replica_lines(replicas, 10) == [
+        "replica 001 running · 9 frames · step 32",
+        "replica 000 running · 10 frames · step 36",
+    ]
+    assert replica_lines(replicas, 1)[1] == "1 other with 10 frames"
+    del replicas["each"]
+    assert replica_lines(replicas, 10) == replica_lines(None, 10) == []
 
 
 def test_status_of_a_run_without_replicas_does_not_speak_of_them(tmp_path):
