@@ -51,13 +51,12 @@ from typing import Any
 
 from mimyria_driver.lammps.agreement import Agreement
 from mimyria_driver.lammps.engine import Engine, HookError
-from mimyria_driver.lammps.options import parse_options
-from mimyria_driver.lammps.sender import AwayError, RefusedError, Sender, write_line
+from mimyria_driver.lammps.options import own_endpoint, parse_options
+from mimyria_driver.lammps.sender import RefusedError, Sender, write_line
 
 __all__ = ["mimyria_finish", "mimyria_frame", "mimyria_newest", "mimyria_start"]
 
 EXIT_CODE = 76
-REPLICA = "{replica}"  # stands in an endpoint for the number of one of several runs
 RESTART_MARK = b"LammpS RestartT"  # a restart file begins and ends with it
 
 _STATE: dict[str, Any] = {}
@@ -148,22 +147,11 @@ def _meet(handle: object, address: int) -> None:
     engine = _STATE["engine"] = Engine(_library(), address)
     _STATE["address"] = address
     sender = _STATE["sender"]
-    sender.endpoint = _own_endpoint(sender.endpoint, sender.options.replica, engine)
+    sender.endpoint = own_endpoint(
+        sender.endpoint, sender.options.replica, engine.partition
+    )
     if engine.n_ranks > 1 and sender.options.policy in ("stop", "drop"):
         sender.agree = Agreement(_library(), address).any
-
-
-def _own_endpoint(endpoint: str, replica: int, engine: Engine) -> str:
-    """The endpoint of this replica, where the driver has one for each."""
-    if REPLICA not in endpoint:
-        return endpoint
-    number = replica if replica >= 0 else engine.partition
-    if number < 0:
-        raise HookError(
-            f"The endpoint {endpoint} needs the number of this replica: give the "
-            "option replica=K or MIMYRIA_REPLICA, or run with -partition."
-        )
-    return endpoint.replace(REPLICA, f"{number:03d}")
 
 
 def _finish(sender: Sender) -> None:
@@ -184,12 +172,7 @@ def _at_exit() -> None:
 def _handle(error: Exception) -> None:
     """After a call that failed: go on alone, unless the user wants otherwise."""
     sender = _STATE.get("sender")
-    if (
-        sender is None
-        or sender.is_early
-        or isinstance(error, AwayError)
-        or sender.options.policy == "abort"
-    ):
+    if sender is None or sender.must_end(error):
         _end_lammps(error)
         return
     rank = _STATE["engine"].rank

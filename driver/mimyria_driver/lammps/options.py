@@ -15,9 +15,10 @@ from mimyria_driver.lammps.engine import HookError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["POLICIES", "Options", "parse_options"]
+__all__ = ["POLICIES", "REPLICA", "Options", "own_endpoint", "parse_options"]
 
 POLICIES = ("block", "spill", "drop", "stop", "abort")
+REPLICA = "{replica}"  # stands in an endpoint for the number of one of several runs
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,28 @@ class Options:
     def limit(self) -> float | None:
         """Seconds to wait for the driver, None: as long as it takes."""
         return None if self.policy == "block" else self.wait
+
+
+def own_endpoint(endpoint: str, replica: int, partition: int = -1) -> str:
+    """The endpoint of this replica, where the driver has one for each.
+
+    Args:
+        endpoint: perhaps with {replica} in it.
+        replica: the number that the user gave, −1: none.
+        partition: the one that the engine knows, −1: none.
+
+    Raises:
+        HookError: nobody knows the number.
+    """
+    if REPLICA not in endpoint:
+        return endpoint
+    number = replica if replica >= 0 else partition
+    if number < 0:
+        raise HookError(
+            f"The endpoint {endpoint} needs the number of this replica: give the "
+            "option replica=K or MIMYRIA_REPLICA, or run with -partition."
+        )
+    return endpoint.replace(REPLICA, f"{number:03d}")
 
 
 def parse_options(

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mimyria_driver.lammps.engine import Engine, HookError
+from mimyria_driver.lammps.anyengine import AnyEngine, check_velocities, moving
+from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.options import Options
-from mimyria_driver.lammps.spill import Spill
+from mimyria_driver.lammps.spill import Spill, spill_path
 from mimyria_driver.lammps.window import RefusedError, Window
 from mimyria_driver.wire import Kind, Message, pack_box, pack_card
 
@@ -58,6 +58,8 @@ class Sender:
         agree: whether any MPI rank wants something; asked once in each `sample`.
         elements: chemical symbol of each atom type.
         networks: those that this rank asks itself, or None.
+        rewinds: a step that goes back is that of the same run, which has gone back to
+            an earlier configuration; else it begins another run.
         stopping: the user's time is over, and the run is to end here.
         n_sent: frames of this run that were handed on.
         n_dropped: frames that were dropped, in all runs.
@@ -90,6 +92,7 @@ class Sender:
         self.options = options or Options()
         self.agree: Callable[[bool], bool] = bool
         self.networks: Networks | None = None
+        self.rewinds = False
         self.stopping = False
         self.n_dropped = 0
         self.seconds_waited = 0.0
@@ -110,7 +113,7 @@ class Sender:
         self._previous_step = -1
         self._repeated = False
         self._giving_way = False
-        self._still_same: tuple[bytes, ...] = ()
+        self._last_frame: tuple[bytes, ...] = ()  # ids, positions, velocities
         self.n_sent = 0
 
     @property
@@ -125,7 +128,15 @@ class Sender:
         """Whether the run has only begun, so that trouble is an error of its input."""
         return self.n_sent < EARLY
 
-    def sample(self, engine: Engine) -> None:
+    def must_end(self, error: Exception) -> bool:
+        """Whether the engine has to end after this error; else MD goes on alone."""
+        return (
+            self.is_early
+            or isinstance(error, AwayError)
+            or self.options.policy == "abort"
+        )
+
+    def sample(self, engine: AnyEngine) -> None:
         """Send the present frame; waits when the driver is behind or not there.
 
         Raises:
@@ -191,7 +202,7 @@ class Sender:
 
     # -- one frame --------------------------------------------------------------------
 
-    def _prepare(self, engine: Engine) -> bool:
+    def _prepare(self, engine: AnyEngine) -> bool:
         """Ready for this frame, or False when the user's time is over."""
         if self._window is not None and self._window.detached:
             self.finish()
@@ -199,16 +210,16 @@ class Sender:
             # On another rank than the one with the trouble the others follow.
             return not (self._failed and self.options.policy == "stop")
         step = engine.step
-        self._repeated = self._window is not None and step == self._last_step
-        if self._repeated:
-            return True
         run_key = (engine.time_step, engine.n_atoms)
         known = self._window is not None
-        if known and (step < self._last_step or run_key != self._run_key):
+        self._repeated = known and step == self._last_step
+        if known and self.rewinds and run_key == self._run_key:
+            self._rewind(engine)
+        elif known and (step < self._last_step or run_key != self._run_key):
             # reset_timestep, `clear`, another time step: a new run for the driver.
             self.finish()
-            if self._detached:
-                return True
+        if self._detached or self._repeated:
+            return True
         if self._window is None:
             self._introduce(engine, run_key)
         assert self._window is not None
@@ -217,7 +228,21 @@ class Sender:
         self._drain()
         return self._wait_until(self._has_room)
 
-    def _hand_on(self, engine: Engine) -> None:
+    def _rewind(self, engine: AnyEngine) -> None:
+        """Where the run has gone back: as if its engine had been killed and restarted.
+
+        No goodbye is said, so the driver waits for what comes, and compares it.
+        """
+        same = not self._repeated or self._last_frame[1:] == moving(engine)
+        if engine.step >= self._last_step and same:
+            return
+        assert self._window is not None
+        if not self._wait_until(lambda: self._n_waiting == 0, finishing=True):
+            self._log(f"{self._n_waiting} frames were not confirmed by the driver")
+        self._detached = self._window.detached
+        self._forget_run()
+
+    def _hand_on(self, engine: AnyEngine) -> None:
         """The frame goes to the driver, or behind those that wait in the file."""
         assert self._window is not None
         if self._window.detached or self._repeated:
@@ -237,7 +262,7 @@ class Sender:
         assert self._window is not None
         if self._spill is None:
             self._spill = Spill(
-                self.options.spill or _spill_path(), self.options.spill_mb << 20
+                self.options.spill or spill_path(), self.options.spill_mb << 20
             )
         if not self._spill:
             self._log(f"frames wait in {self._spill.path} from step {step} on")
@@ -320,7 +345,7 @@ class Sender:
 
     # -- messages ---------------------------------------------------------------------
 
-    def _introduce(self, engine: Engine, run_key: tuple[float, int]) -> None:
+    def _introduce(self, engine: AnyEngine, run_key: tuple[float, int]) -> None:
         self._run_key = run_key
         card = engine.card(self.elements, self._stride)
         if self.networks is not None:
@@ -345,12 +370,12 @@ class Sender:
             self._log,
         )
 
-    def _frame(self, engine: Engine, step: int, previous: int) -> Message:
+    def _frame(self, engine: AnyEngine, step: int, previous: int) -> Message:
         rows, origin, _ = engine.box()
-        ids, positions = engine.ids(), engine.positions()
-        velocities = engine.velocities()
+        ids, (positions, velocities) = engine.ids(), moving(engine)
+        before, self._last_frame = self._last_frame, (ids, positions, velocities)
         if self.is_early:
-            self._check_velocities(ids, positions, velocities)
+            check_velocities(before, self._last_frame)
         time_step, _ = self._run_key
         parts: tuple[bytes, ...]
         parts = (pack_box(rows, origin), ids, positions, velocities)
@@ -366,32 +391,8 @@ class Sender:
             parts=parts,
         )
 
-    def _check_velocities(
-        self, ids: bytes, positions: bytes, velocities: bytes
-    ) -> None:
-        """Refuse velocities that stay while the atoms move (fix ipi, rerun)."""
-        before, self._still_same = self._still_same, (ids, positions, velocities)
-        if (
-            before
-            and velocities
-            and before[0] == ids
-            and before[2] == velocities
-            and before[1] != positions
-        ):
-            raise HookError(
-                "The atoms move but their velocities never change, as with fix ipi or "
-                "a rerun without velocities. Stream from the program that integrates."
-            )
-
 
 def write_line(text: str) -> None:
     """One line for people, on stderr, which no engine buffers."""
     sys.stderr.write(f"mimyria: {text}\n")
     sys.stderr.flush()
-
-
-def _spill_path() -> str:
-    """A file of this process alone."""
-    descriptor, path = tempfile.mkstemp(prefix="mimyria-", suffix=".spill")
-    os.close(descriptor)
-    return path

@@ -7,9 +7,10 @@ bounded, and it is a part of the engine's process: it ends with it.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import deque
 
-__all__ = ["Spill"]
+__all__ = ["Spill", "spill_path"]
 
 
 class Spill:
@@ -77,3 +78,10 @@ class Spill:
             os.close(self._descriptor)
             self._descriptor = -1
             os.unlink(self.path)
+
+
+def spill_path() -> str:
+    """A file of this process alone."""
+    descriptor, path = tempfile.mkstemp(prefix="mimyria-", suffix=".spill")
+    os.close(descriptor)
+    return path
