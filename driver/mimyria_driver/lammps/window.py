@@ -119,8 +119,11 @@ class Window:
         deadline = time.monotonic() + timeout
         while not self.detached:
             now = time.monotonic()
-            if now >= self._renew_at and not self._hear():
-                self._connect()
+            if now >= self._renew_at:
+                if self._hear():
+                    deadline = now
+                else:
+                    self._connect()
             message = self._receive(min(deadline, self._renew_at) - now)
             if message is not None:
                 self._obey(message)
