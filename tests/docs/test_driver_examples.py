@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -114,7 +115,14 @@ def test_the_example_of_a_run_that_goes_on_leaves_no_border(driver, rng):
         assert len(trajectory) == 5
 
 
-def test_the_example_of_torchsim_streams_three_systems(driver, tmp_path, rng):
+@pytest.fixture
+def three():
+    """What keeps drivers open until the test is over."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def test_the_example_of_torchsim_streams_three_systems(driver, three, tmp_path, rng):
     """With the real TorchSim, where it is installed."""
     ts = pytest.importorskip("torch_sim")
     import torch
@@ -123,7 +131,7 @@ def test_the_example_of_torchsim_streams_three_systems(driver, tmp_path, rng):
     model = LennardJonesModel(
         sigma=2.7, epsilon=0.005, cutoff=4.0, dtype=torch.float64, compute_forces=True
     )
-    drivers = [PlayedDriver() for _ in range(3)]
+    drivers = [three.enter_context(PlayedDriver()) for _ in range(3)]
     for number, each in enumerate(drivers):
         folder = tmp_path / "spectrum" / "replicas" / f"{number:03d}"
         folder.mkdir(parents=True)
@@ -142,7 +150,6 @@ def test_the_example_of_torchsim_streams_three_systems(driver, tmp_path, rng):
     run(1, names, **{"20000": "40", "state_frequency=1000": kept})
     for number, each in enumerate(drivers):
         each.join()
-        each.leave()
         assert each.steps[-10:] == list(range(4, 41, 4))
         with ts.TorchSimTrajectory(files[number], mode="r") as trajectory:
             x, v = (trajectory.get_array(n) for n in ("positions", "velocities"))

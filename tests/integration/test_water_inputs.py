@@ -110,7 +110,7 @@ def test_the_ase_input_streams_water(short_directory: Path) -> None:
     process = subprocess.Popen(
         [
             *(sys.executable, "water.py", "--endpoint", receiver.endpoint),
-            *("--warmup", "100", "--steps", "200"),
+            *("--warmup", "20", "--steps", "80"),
         ],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -118,7 +118,7 @@ def test_the_ase_input_streams_water(short_directory: Path) -> None:
     frames = collect(receiver, lambda: process.poll() is None)
     assert process.wait(timeout=TIMEOUT) == 0
     receiver.close()
-    assert [each.frame.step for each in frames] == list(range(0, 201, 4))
+    assert [each.frame.step for each in frames] == list(range(0, 81, 4))
     check_water(frames)
 
 
