@@ -9,12 +9,14 @@ import analytic
 import pytest
 from ase.io.trajectory import Trajectory
 from hammer import (
+    Command,
     Driver,
     Engine,
     hammered,
     last_step,
     moments_of,
     restarted,
+    run_file,
     same_as,
     steps,
     undisturbed,
@@ -152,7 +154,8 @@ def test_a_killed_ase_goes_on_from_its_trajectory_without_a_border(
 def test_a_refused_handshake_ends_the_script_with_one_clear_line(short_directory):
     """A frame every 6 fs, with hydrogen."""
     folder = short_directory / "ase"
-    engine, driver = Ase(folder), driver_of(folder)
+    engine = Ase(folder)
+    driver = Command([run_file(folder, 'kind = "lammps"')], folder)
     text = (
         (folder / "md.py")
         .read_text()

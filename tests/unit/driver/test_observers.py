@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -366,6 +369,37 @@ def test_several_ranks_with_the_same_atoms_are_one_engine() -> None:
                 thread.join(60.0)
         assert outcome == expected
         assert driver.sent == ([] if refuse else list(range(0, 21, 4)))
+
+
+ONE_LINE = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_observers import Observer, argon, verlet
+dyn = verlet(argon())
+dyn.attach(Observer(dyn, {endpoint!r}), interval=4)
+dyn.run(20)
+{last}
+"""
+
+
+@pytest.mark.parametrize("last", ["", "raise ValueError('mine')"])
+def test_the_end_of_a_script_ends_the_run_and_its_failure_does_not(last: str) -> None:
+    with PlayedDriver() as driver:
+        folder = str(Path(__file__).parent)
+        text = ONE_LINE.format(folder=folder, endpoint=driver.endpoint, last=last)
+        done = subprocess.run(
+            [sys.executable, "-c", text],
+            stderr=subprocess.PIPE,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == (1 if last else 0), done.stderr.decode()
+        if last:
+            driver.come_back()
+            assert not driver._ended
+        else:
+            assert driver.join().steps == list(range(0, 21, 4))
+            assert done.stderr == b""
 
 
 # -- any loop ------------------------------------------------------------------------
