@@ -110,14 +110,14 @@ def test_a_refusal_finds_an_engine_that_called_again_meanwhile(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A driver listens late, and ends with its first refusal."""
-    monkeypatch.setattr(window, "FIRST_PATIENCE", 0.05)
+    monkeypatch.setattr(window, "FIRST_PATIENCE", 0.5)
     receiver = LammpsReceiver(endpoint)
     engines = Engines(endpoint, n_ranks=1, n_frames=3, pause=0.0)
     deadline = time.monotonic() + TIMEOUT
     while not any("waiting for the driver" in line for line in engines.lines):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.3)  # its first connections are closed, their calls are here
+    time.sleep(0.3)  # its first connection is closed; both calls are here
     assert isinstance(receiver.receive()[0], Started)
     receiver.refuse("the model knows no argon")
     receiver.close()
