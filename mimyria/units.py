@@ -36,6 +36,7 @@ __all__ = [
     "EV_PER_HARTREE",
     "E_ANGSTROM_PER_DEBYE",
     "FSUM_CONSTANT",
+    "FS_PER_ASE_TIME",
     "FS_PER_ATOMIC_TIME",
     "FS_PER_IPI_TIME",
     "HARTREE_PER_KELVIN",
@@ -79,6 +80,9 @@ HARTREE_PER_KELVIN: Final = codata.physical_constants["kelvin-hartree relationsh
 FS_PER_IPI_TIME: Final = 1.0 / 41.341373
 # Likewise: an Å in i-PI's input must come back as the same Å.
 ANGSTROM_PER_IPI_BOHR: Final = 1.0 / 1.8897261
+# Å √(u/eV), the time of ASE and TorchSim, by the constants of both (CODATA 2014), so
+# that 0.5 fs of theirs come back as 0.5 fs.
+FS_PER_ASE_TIME: Final = 1e5 * math.sqrt(1.660539040e-27 / 1.6021766208e-19)
 
 # Length and time of 1 Å and 1 fs in each unit style, as LAMMPS itself says them (its
 # globals `angstrom` and `femtosecond`), with its own bohr. Velocities are the one over

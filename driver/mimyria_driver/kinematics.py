@@ -18,14 +18,17 @@ from typing import Final
 
 import numpy as np
 
+from mimyria.errors import FrameError
 from mimyria.frame import Array, Frame
 
-__all__ = ["Kinematics"]
+__all__ = ["Kinematics", "check_motion"]
 
 _PAIRS: Final = 20
 _LEAST_SHARE: Final = 0.85
 _ERRORS: Final = 5.0
 """Standard errors beyond which a deviation is one."""
+_POSSIBLE: Final = (0.2, 5.0)
+"""Shares of two frames: vibrations seen every 4 fs reach 3, wrong units begin at 10."""
 _SAME_CELL: Final = 0.01
 """Relative change beyond which two cells are not those of one motion (they flip)."""
 
@@ -107,6 +110,37 @@ class Kinematics:
                 "full steps"
             )
         return None
+
+
+def check_motion(before: Frame, after: Frame, interval: float) -> None:
+    """Compare displacements with velocities at once: the share of two frames.
+
+    Args:
+        before: a frame.
+        after: the next one.
+        interval: τ, time between them, fs.
+
+    Raises:
+        FrameError: they differ by more than vibrations can.
+    """
+    assert before.velocities is not None
+    assert after.velocities is not None
+    moved = _change(before, after)
+    if moved is None:
+        return
+    mean = (before.velocities + after.velocities) / 2
+    scale = float((mean**2).sum()) * interval
+    # Of one atom alone, or of a molecule at rest, the ratio says nothing.
+    if not (np.isfinite(scale) and scale > 0 and moved.any()):
+        return
+    ratio = float((moved * mean).sum()) / scale
+    if not _POSSIBLE[0] <= ratio <= _POSSIBLE[1]:
+        raise FrameError(
+            f"step {after.step}: in the {interval:g} fs since step {before.step} the "
+            f"atoms moved {ratio:.3g} times as far as their velocities say. Time step, "
+            "velocities and positions must have the units that the source is said to "
+            "have, and be of the same instant."
+        )
 
 
 def _change(before: Frame, frame: Frame) -> Array | None:

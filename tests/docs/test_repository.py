@@ -75,6 +75,8 @@ def test_the_constraints_pin_everything_the_packages_ask_for():
         "mimyria_driver.driven.serving",
         "mimyria_driver.inprocess.__main__",
         "mimyria_driver.lammps.hook",
+        "mimyria_driver.observers.ase",
+        "mimyria_driver.observers.torchsim",
     ],
 )
 def test_no_torch_is_loaded_where_none_is_needed(module):

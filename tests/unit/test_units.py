@@ -38,3 +38,9 @@ def test_two_femtoseconds_hold_wavenumbers_up_to_8339():
 def test_a_wavenumber_of_3400_has_a_period_of_ten_femtoseconds():
     period = 2 * 3.141592653589793 / units.angular_frequency(3400.0)
     assert period == pytest.approx(9.8107, abs=1e-4)
+
+
+def test_the_time_of_ase_is_that_of_ase():
+    import ase.units
+
+    assert pytest.approx(1.0 / ase.units.fs, rel=1e-15) == units.FS_PER_ASE_TIME

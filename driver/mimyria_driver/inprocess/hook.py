@@ -53,7 +53,7 @@ class _Hook:
         self._engine.step = step
         self._is_waiting = True
         try:
-            self._sender.sample(self._engine)  # type: ignore[arg-type]
+            self._sender.sample(self._engine)
         except _Interrupted:
             # A run that goes on from this step begins with its frame.
             self._is_over = True

@@ -22,7 +22,14 @@ from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.ownfile import NotOwnError, read_own
 from mimyria_driver.wire import WireError, unpack_json
 
-__all__ = ["KEY_NAMES", "Door", "ForeignError", "own_endpoint", "read_own_file"]
+__all__ = [
+    "KEY_NAMES",
+    "REPLICA",
+    "Door",
+    "ForeignError",
+    "own_endpoint",
+    "read_own_file",
+]
 
 ENDPOINT_VERSION = 1
 REPLICA = "{replica}"  # stands in an endpoint for the number of one of several runs

@@ -13,6 +13,7 @@ _MODULES: Final = (
     "wire",
     "ownfile",
     "lammps/engine",
+    "lammps/anyengine",
     "lammps/access",
     "lammps/options",
     "lammps/agreement",

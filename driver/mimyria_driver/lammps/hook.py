@@ -53,7 +53,7 @@ from mimyria_driver.lammps.access import own_endpoint
 from mimyria_driver.lammps.agreement import Agreement
 from mimyria_driver.lammps.engine import Engine, HookError
 from mimyria_driver.lammps.options import parse_options
-from mimyria_driver.lammps.sender import AwayError, RefusedError, Sender, write_line
+from mimyria_driver.lammps.sender import RefusedError, Sender, write_line
 
 __all__ = ["mimyria_finish", "mimyria_frame", "mimyria_newest", "mimyria_start"]
 
@@ -172,12 +172,7 @@ def _at_exit() -> None:
 def _handle(error: Exception) -> None:
     """After a call that failed: go on alone, unless the user wants otherwise."""
     sender = _STATE.get("sender")
-    if (
-        sender is None
-        or sender.is_early
-        or isinstance(error, AwayError)
-        or sender.options.policy == "abort"
-    ):
+    if sender is None or sender.must_end(error):
         _end_lammps(error)
         return
     rank = _STATE["engine"].rank

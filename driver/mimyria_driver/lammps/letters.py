@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import zmq
 
-__all__ = ["Letter", "receive_letter"]
+from mimyria_driver.wire import Kind, Message, WireError, decode
+
+__all__ = ["Letter", "receive_letter", "waiting_hellos"]
 
 _MAX_PARTS: Final = 8  # of a message, far above any of the protocol
+_MOST_WAITING: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +50,14 @@ def receive_letter(socket: zmq.Socket[bytes]) -> Letter:
     with contextlib.suppress(zmq.ZMQError):  # a transport without one
         descriptor, address = int(first.get(zmq.SRCFD)), str(first.get("Peer-Address"))
     return Letter(first.bytes, parts, descriptor, address)
+
+
+def waiting_hellos(socket: zmq.Socket[bytes]) -> Iterator[tuple[Letter, Message]]:
+    """Every HELLO that is there; all else is passed over."""
+    with contextlib.suppress(zmq.Again):
+        for _ in range(_MOST_WAITING):
+            letter = receive_letter(socket)
+            with contextlib.suppress(WireError):
+                message = decode(letter.parts)
+                if message.kind is Kind.HELLO:
+                    yield letter, message

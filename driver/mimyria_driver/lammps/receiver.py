@@ -19,7 +19,7 @@ import zmq
 from mimyria.errors import EngineError, FrameError, SettingsError
 from mimyria_driver.lammps.callers import Callers
 from mimyria_driver.lammps.doorman import Doorman
-from mimyria_driver.lammps.letters import Letter, receive_letter
+from mimyria_driver.lammps.letters import Letter, receive_letter, waiting_hellos
 from mimyria_driver.lammps.presence import Presence
 from mimyria_driver.lammps.replies import (
     CREDIT,
@@ -190,6 +190,9 @@ class LammpsReceiver:
     def refuse(self, reason: str) -> None:
         """Tell the engine that this run cannot be served; it ends with this text."""
         self._require_offer()
+        for letter, hello in waiting_hellos(self._socket):
+            if self._is_ours(hello):  # the connection of its first call may be gone
+                self._peers[hello.rank] = (letter, hello)
         self._say(Kind.REJECT, text=reason)
         self._forget_session()
 
@@ -212,10 +215,10 @@ class LammpsReceiver:
         """
         if self._socket.closed:
             return
-        if not coming_back and getattr(self, "_session", None) is not None:
-            self._say(Kind.BYE, text="the driver has ended")
-            # Enough for a last word to leave through a local socket.
-            self._socket.linger = 200
+        if not coming_back:
+            if getattr(self, "_session", None) is not None:
+                self._say(Kind.BYE, text="the driver has ended")
+            self._socket.linger = 200  # enough for a last word, or a refusal, to leave
         self._socket.close()
         self._context.term()
         if self._directory is not None:

@@ -17,7 +17,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mimyria_driver.lammps.engine import Engine, HookError
+from mimyria_driver.lammps.anyengine import AnyEngine, moving
+from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.options import Options
 from mimyria_driver.lammps.spill import Spill, spill_path
 from mimyria_driver.lammps.stillness import Stillness
@@ -58,6 +59,8 @@ class Sender:
         agree: whether any MPI rank wants something; asked once in each `sample`.
         elements: chemical symbol of each atom type.
         networks: those that this rank asks itself, or None.
+        rewinds: a step that goes back is that of the same run, which has gone back to
+            an earlier configuration; else it begins another run.
         stopping: the user's time is over, and the run is to end here.
         n_sent: frames of this run that were handed on.
         n_dropped: frames that were dropped, in all runs.
@@ -90,6 +93,7 @@ class Sender:
         self.options = options or Options()
         self.agree: Callable[[bool], bool] = bool
         self.networks: Networks | None = None
+        self.rewinds = False
         self.stopping = False
         self.n_dropped = 0
         self.seconds_waited = 0.0
@@ -115,6 +119,7 @@ class Sender:
         self._repeated = False
         self._giving_way = False
         self._n_before += self.n_sent
+        self._last_frame: tuple[bytes, ...] = ()  # positions, velocities
         self.n_sent = 0
 
     @property
@@ -129,7 +134,15 @@ class Sender:
         """Whether all has only begun, so that trouble is an error of the input."""
         return self._n_before + self.n_sent < EARLY
 
-    def sample(self, engine: Engine) -> None:
+    def must_end(self, error: Exception) -> bool:
+        """Whether the engine has to end after this error; else MD goes on alone."""
+        return (
+            self.is_early
+            or isinstance(error, AwayError)
+            or self.options.policy == "abort"
+        )
+
+    def sample(self, engine: AnyEngine) -> None:
         """Send the present frame; waits when the driver is behind or not there.
 
         Raises:
@@ -200,7 +213,7 @@ class Sender:
 
     # -- one frame --------------------------------------------------------------------
 
-    def _prepare(self, engine: Engine) -> bool:
+    def _prepare(self, engine: AnyEngine) -> bool:
         """Ready for this frame, or False when the user's time is over."""
         if self._window is not None and self._window.detached:
             self.finish()
@@ -208,15 +221,17 @@ class Sender:
             # On another rank than the one with the trouble the others follow.
             return not (self._failed and self.options.policy == "stop")
         step = engine.step + self._shift
-        self._repeated = self._window is not None and step == self._last_step
-        if self._repeated:
-            return True
         run_key = (engine.time_step, engine.n_atoms)
         known = self._window is not None
-        if known and (step < self._last_step or run_key != self._run_key):
+        self._repeated = known and step == self._last_step
+        if known and self.rewinds and run_key == self._run_key:
+            self._rewind(engine)
+        elif self._repeated:
+            return True
+        elif known and (step < self._last_step or run_key != self._run_key):
             step = self._begin_anew(engine)
-            if self._detached:
-                return True
+        if self._detached or self._repeated:
+            return True
         if self._window is None:
             self._introduce(engine, run_key, step)
         assert self._window is not None
@@ -225,7 +240,7 @@ class Sender:
         self._drain()
         return self._wait_until(self._has_room)
 
-    def _begin_anew(self, engine: Engine) -> int:
+    def _begin_anew(self, engine: AnyEngine) -> int:
         """After reset_timestep, `clear`, or with other atoms or another time step.
 
         The driver looks at the run as it does at one that comes back, and refuses
@@ -249,7 +264,20 @@ class Sender:
                 )
         return engine.step + self._shift
 
-    def _hand_on(self, engine: Engine) -> None:
+    def _rewind(self, engine: AnyEngine) -> None:
+        """Where the run has gone back: as if its engine had been killed and restarted.
+
+        No goodbye is said, so the driver waits for what comes, and compares it.
+        """
+        same = not self._repeated or self._last_frame == moving(engine)
+        if engine.step >= self._last_step and same:
+            return
+        assert self._window is not None
+        self._settle()
+        self._detached = self._window.detached
+        self._forget_run()
+
+    def _hand_on(self, engine: AnyEngine) -> None:
         """The frame goes to the driver, or behind those that wait in the file."""
         assert self._window is not None
         if self._window.detached or self._repeated:
@@ -353,7 +381,9 @@ class Sender:
 
     # -- messages ---------------------------------------------------------------------
 
-    def _introduce(self, engine: Engine, run_key: tuple[float, int], step: int) -> None:
+    def _introduce(
+        self, engine: AnyEngine, run_key: tuple[float, int], step: int
+    ) -> None:
         self._run_key = run_key
         card = engine.card(self.elements, self._stride)
         if self.networks is not None:
@@ -378,13 +408,15 @@ class Sender:
             self._log,
         )
 
-    def _frame(self, engine: Engine, step: int, previous: int) -> Message:
+    def _frame(self, engine: AnyEngine, step: int, previous: int) -> Message:
         rows, origin, _ = engine.box()
-        atoms = (engine.ids(), engine.positions(), engine.velocities())
+        ids, motion = engine.ids(), moving(engine)
         time_step, _ = self._run_key
         if self.n_sent < EARLY:
-            self._stillness.check(*atoms, passed=(step - previous) * time_step)
-        parts: tuple[bytes, ...] = (pack_box(rows, origin), *atoms)
+            passed = (step - previous) * time_step
+            self._stillness.check(ids, *motion, passed=passed)
+        self._last_frame = motion
+        parts: tuple[bytes, ...] = (pack_box(rows, origin), ids, *motion)
         kind = Kind.BEADS if engine.n_beads else Kind.FRAME
         if self.networks is not None:
             kind, parts = Kind.SUMS, (*parts, self.networks.sums())

@@ -120,7 +120,10 @@ class Window:
         while not self.detached:
             now = time.monotonic()
             if now >= self._renew_at:
-                self._connect()
+                if self._hear():
+                    deadline = now
+                else:
+                    self._connect()
             message = self._receive(min(deadline, self._renew_at) - now)
             if message is not None:
                 self._obey(message)
@@ -186,6 +189,18 @@ class Window:
             else max(self.durable_step + 1, self._hello.step)
         )
         self._send(encode(replace(self._hello, step=first, credit=self.credit)))
+
+    def _hear(self) -> bool:
+        """Take a word that came while the engine was busy; whether there was one.
+
+        An engine whose steps take longer than its patience asks for it too late.
+        """
+        message = None
+        if self._socket is not None and self._renew_at > -math.inf:
+            message = self._receive(0.0)
+        if message is not None:
+            self._obey(message)
+        return message is not None
 
     def _enter(self) -> str:
         """Connect the socket; else why it has to wait."""

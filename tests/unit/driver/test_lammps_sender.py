@@ -12,6 +12,7 @@ import pytest
 import zmq
 from lammpsfakes import STRIDE, TIMEOUT, FakeEngine, kill, take
 
+from mimyria_driver.lammps import window
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.sender import RefusedError, Sender
@@ -103,6 +104,26 @@ def test_a_refusal_is_an_error_with_the_reason(endpoint: str) -> None:
     (error,) = engines.errors
     assert isinstance(error, RefusedError)
     assert str(error) == "The driver refuses this run: the model knows no argon"
+
+
+def test_a_refusal_finds_an_engine_that_called_again_meanwhile(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver listens late, and ends with its first refusal."""
+    monkeypatch.setattr(window, "FIRST_PATIENCE", 0.5)
+    receiver = LammpsReceiver(endpoint)
+    engines = Engines(endpoint, n_ranks=1, n_frames=3, pause=0.0)
+    deadline = time.monotonic() + TIMEOUT
+    while not any("waiting for the driver" in line for line in engines.lines):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.3)  # its first connection is closed; both calls are here
+    assert isinstance(receiver.receive()[0], Started)
+    receiver.refuse("the model knows no argon")
+    receiver.close()
+    engines.join()
+    (error,) = engines.errors
+    assert isinstance(error, RefusedError)
 
 
 def test_the_engine_waits_while_its_window_is_full(endpoint: str) -> None:
