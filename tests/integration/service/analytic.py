@@ -43,6 +43,7 @@ class Model:
 
     def predict(self, frames):
         for frame in frames:
+            time.sleep(float(os.environ.get("MIMYRIA_TEST_PAUSE", "0")))
             misbehave(frame.step)
         return [tensor(self.target, frame) for frame in frames]
 
@@ -270,7 +271,31 @@ def dump(directory, path):
         return serve(settings, lambda: build_source(settings), stop=stop)
 
 
+def imd(directory, address, structure, pause="0"):
+    """A driver that is the client of a real LAMMPS with IMD, with the exact models."""
+    os.environ["MIMYRIA_TEST_PAUSE"] = pause  # of the evaluator, for each frame
+    settings = make_settings(
+        directory,
+        source={
+            "kind": "imd",
+            "address": address,
+            "structure": structure,
+            "units": "lammps-real",
+            "time_step": TIME_STEP,
+            "stride": STRIDE,
+        },
+    )
+    with StopRequest() as stop:
+        return serve(settings, lambda: build_source(settings), stop=stop)
+
+
 if __name__ == "__main__":
-    mains = {"scripted": scripted, "lammps": lammps, "ipi": ipi, "dump": dump}
+    mains = {
+        "scripted": scripted,
+        "lammps": lammps,
+        "ipi": ipi,
+        "dump": dump,
+        "imd": imd,
+    }
     main = mains[sys.argv[1]]
     sys.exit(main(*sys.argv[2:]))
