@@ -127,10 +127,16 @@ def frames_of(events: list[Event]) -> list[Arrived]:
 
 @pytest.mark.parametrize("units", ["real", "metal"])
 def test_the_stream_equals_a_text_dump_to_the_rounding_of_float32(
-    start: Callable[..., None], port: int, tmp_path: Path, units: str
+    start: Callable[..., None],
+    port: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    units: str,
 ) -> None:
     source = open_source(port, units=f"lammps-{units}")
-    assert source.receive() == []
+    with caplog.at_level("INFO"):
+        assert source.receive() == []
+    assert f"no engine waits for a client of IMD at 127.0.0.1:{port}" in caplog.text
     assert source.alive is None
     start(units)
     events = collect(source)

@@ -254,8 +254,8 @@ class ImdSource:
                 f"source.stride is {stride}. Set it to the transmission rate of the "
                 "engine (LAMMPS: `trate`)."
             )
-        # What is not finite is named by the check of every frame.
-        if np.isfinite(before.positions).all() and np.isfinite(frame.positions).all():
+        # What is wrong with a single frame is named by the check of every frame.
+        if _is_sound(before) and _is_sound(frame):
             check_motion(before, frame, self._description.interval)
 
     def _check_clock(self, step: int, apart: int, passed: float, now: float) -> None:
@@ -273,3 +273,10 @@ class ImdSource:
         if not self._offered:
             raise EngineError("There is no engine that waits for an answer.")
         self._offered = False
+
+
+def _is_sound(frame: Frame) -> bool:
+    """Whether its numbers are finite, and its cell has a volume."""
+    arrays = (frame.positions, frame.cell, frame.velocities)
+    finite = all(each is not None and np.isfinite(each).all() for each in arrays)
+    return finite and frame.volume > 0

@@ -1,6 +1,8 @@
-"""IMD in pieces of any size, in both byte orders, and what is no IMD."""
+"""IMD in pieces of any size, in both byte orders, and what LAMMPS does not show."""
 
+import socket
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from mimyria.errors import FormatError, FrameError, ProtocolError, SettingsError
 from mimyria.frame import Frame
 from mimyria_driver.imd.line import parse_address
 from mimyria_driver.imd.protocol import Connection, ImdFrame, Left, SessionInfo
+from mimyria_driver.imd.source import ImdSource
 from mimyria_driver.kinematics import check_motion
+from mimyria_driver.sources import Arrived, Ended, Started
 
 CELL = np.array([[9.0, 0.0, 0.0], [1.5, 8.5, 0.0], [-0.75, 1.0, 8.0]])
 
@@ -134,3 +138,121 @@ def test_velocities_of_fast_vibrations_fit_their_motion(interval):
 def test_velocities_in_another_unit_do_not_fit(unit):
     with pytest.raises(FrameError, match=r"another unit than source\.units says"):
         check_motion(swinging(0.0, unit), swinging(2.0, unit), 2.0)
+
+
+class Server:
+    """An engine that sends what it is told, as GROMACS would: ps and Å/ps."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.source = ImdSource(
+            f"127.0.0.1:{self.listener.getsockname()[1]}",
+            np.ones(60, dtype=np.int64),
+            np.ones(60),
+            0.5,
+            4,
+            "gromacs",
+        )
+
+    def send(self, data):
+        """Let the source in, answer it, and leave."""
+        self.source.receive()
+        deadline = time.monotonic() + 10.0
+        self.listener.settimeout(0.05)
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+                break
+            except TimeoutError:
+                assert time.monotonic() < deadline
+                self.source.receive()
+        with connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            return self.take()
+
+    def take(self):
+        """Everything until the source has nothing more to say."""
+        events, quiet = [], 0
+        while quiet < 20:
+            found = self.source.receive()
+            quiet = 0 if found else quiet + 1
+            if any(isinstance(each, Started) for each in found):
+                self.source.accept(-1)
+            events += found
+            if any(isinstance(each, Ended) for each in events):
+                break
+            time.sleep(0.002)
+        return events
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.source.close()
+    server.listener.close()
+
+
+def in_picoseconds(step, cell=CELL):
+    frame = swinging(0.5 * step, 1e3)
+
+    def vectors(array):
+        return np.asarray(array, ">f4").tobytes()
+
+    return b"".join(
+        (
+            header(12, 1) + struct.pack(">ddq", 5e-4, 5e-4 * step, step),
+            header(13, 1) + vectors(cell),
+            header(2, 60) + vectors(frame.positions),
+            header(14, 60) + vectors(frame.velocities),
+        )
+    )
+
+
+GROMACS = hello(">", flags=(1, 0, 1, 1, 1, 1, 0))
+
+
+def test_picoseconds_become_femtoseconds(server):
+    started, first, second, ended = server.send(
+        GROMACS + in_picoseconds(4) + in_picoseconds(8)
+    )
+    assert started.description.engine == "GROMACS by IMD"
+    assert isinstance(ended, Ended)
+    assert (first.frame.step, second.previous_step) == (4, 4)
+    wanted = swinging(4.0)
+    np.testing.assert_allclose(second.frame.velocities, wanted.velocities, rtol=1e-6)
+    np.testing.assert_allclose(second.frame.positions, wanted.positions, atol=1e-6)
+
+
+def test_an_engine_that_dies_within_a_frame_is_waited_for(server, caplog):
+    data = GROMACS + b"".join(in_picoseconds(step) for step in (4, 8, 12))
+    events = server.send(data[:-100])
+    assert [each.frame.step for each in events[1:]] == [4, 8]
+    assert "it closed the connection within a frame" in caplog.text
+    again = server.send(GROMACS + in_picoseconds(16) + in_picoseconds(20))
+    assert isinstance(again[0], Started)
+    assert [each.previous_step for each in again if isinstance(each, Arrived)] == [
+        -1,
+        16,
+    ]
+
+
+def test_a_run_of_a_single_frame_is_one(server):
+    started, only, ended = server.send(GROMACS + in_picoseconds(4))
+    assert isinstance(started, Started)
+    assert (only.frame.step, only.previous_step) == (4, -1)
+    assert isinstance(ended, Ended)
+
+
+def test_a_missing_step_is_told_to_whoever_places_frames(server):
+    steps = (4, 8, 16)
+    events = server.send(GROMACS + b"".join(map(in_picoseconds, steps)))
+    assert [each.previous_step for each in events[1:-1]] == [-1, 4, 8]
+
+
+def test_a_box_without_volume_is_left_to_the_check_of_every_frame(server):
+    flat = np.zeros((3, 3))
+    events = server.send(GROMACS + in_picoseconds(4, flat) + in_picoseconds(8, flat))
+    assert isinstance(events[1], Arrived)
+    assert events[1].frame.volume == 0
