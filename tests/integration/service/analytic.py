@@ -272,6 +272,23 @@ def dump(directory, path):
         return serve(settings, lambda: build_source(settings), stop=stop)
 
 
+def imd(directory, address, structure):
+    """A driver that is the client of a real LAMMPS with IMD, with the exact models."""
+    settings = make_settings(
+        directory,
+        source={
+            "kind": "imd",
+            "address": address,
+            "structure": structure,
+            "units": "lammps-real",
+            "time_step": TIME_STEP,
+            "stride": STRIDE,
+        },
+    )
+    with StopRequest() as stop:
+        return serve(settings, lambda: build_source(settings), stop=stop)
+
+
 if __name__ == "__main__":
     mains = {
         "scripted": scripted,
@@ -279,6 +296,7 @@ if __name__ == "__main__":
         "ipi": ipi,
         "ipi-beads": partial(ipi, n_beads=4),
         "dump": dump,
+        "imd": imd,
     }
     main = mains[sys.argv[1]]
     sys.exit(main(*sys.argv[2:]))

@@ -77,7 +77,7 @@ def test_whole_numbers_are_numbers_too():
         ),
         (
             {"source": {"kind": "lamps"}},
-            r"one of lammps, lammps-dump, ipi, replay, but is 'lamps'\. "
+            r"one of lammps, lammps-dump, ipi, imd, replay, but is 'lamps'\. "
             r"Did you mean 'lammps'\?",
         ),
         (
@@ -123,6 +123,32 @@ def test_whole_numbers_are_numbers_too():
         (
             {"source": {"kind": "ipi", "address": "unix:x", "time_step": 0.5}},
             "give either source.elements or source.structure",
+        ),
+        (
+            {"source": {"kind": "imd", "address": "x:1", "time_step": 0.5}},
+            r"source\.units is missing",
+        ),
+        (
+            {
+                "source": {
+                    "kind": "imd",
+                    "address": "x:1",
+                    "time_step": 0.5,
+                    "units": "real",
+                }
+            },
+            r"source\.units must be one of lammps-real, lammps-metal, gromacs, namd",
+        ),
+        (
+            {
+                "source": {
+                    "kind": "imd",
+                    "address": "x:1",
+                    "time_step": 0.5,
+                    "units": "namd",
+                }
+            },
+            "an engine with IMD does not say which atoms it has",
         ),
         (
             {"source": {"kind": "replay", "path": "x", "time_step": -0.5}},

@@ -1,0 +1,143 @@
+"""Line: the socket to a server of IMD, opened again and again.
+
+It knows an address and time; what the bytes mean it does not know.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from mimyria.errors import SettingsError
+
+__all__ = ["Line", "parse_address"]
+
+_log = logging.getLogger(__name__)
+
+_CHUNK_BYTES: Final = 1 << 16
+_CONNECT_TIMEOUT: Final = 1.0  # s
+_SEND_TIMEOUT: Final = 1.0  # s; messages of a client have 8 bytes
+_FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
+_LAST_PAUSE: Final = 2.0  # ... up to this
+_COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about an engine that is away
+_LAST_PORT: Final = 65535
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port in `HOST:PORT`.
+
+    Raises:
+        SettingsError: none of these.
+    """
+    host, _, port = text.rpartition(":")
+    digits = port.isascii() and port.isdigit()
+    if host.strip("[]") and digits and 0 < int(port) <= _LAST_PORT:
+        return host.strip("[]"), int(port)
+    raise SettingsError(
+        f"source.address must be HOST:PORT, where the engine waits for a client of "
+        f"IMD, as 127.0.0.1:8888, but is '{text}'."
+    )
+
+
+class Line:
+    """One connection at a time, with growing pauses between two attempts."""
+
+    def __init__(self, address: str, clock: Callable[[], float]) -> None:
+        """Nothing is opened before `connect`.
+
+        Args:
+            address: see `parse_address`.
+            clock: seconds that only grow.
+
+        Raises:
+            SettingsError: the address is none.
+        """
+        self.address = address
+        self._target = parse_address(address)
+        self._clock = clock
+        self._socket: socket.socket | None = None
+        self.was_open = False  # at any time
+        # Never readable: stands in for the socket while there is none.
+        self._idle, self._idle_end = socket.socketpair()
+        self._pause = _FIRST_PAUSE
+        self._try_at = self._complain_at = -float("inf")
+
+    @property
+    def pollable(self) -> socket.socket:
+        """The socket; while there is none, one that never has anything."""
+        return self._idle if self._socket is None else self._socket
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._socket is not None
+
+    def connect(self) -> bool:
+        """Whether there is a new connection; tries only when the pause is over."""
+        now = self._clock()
+        if now < self._try_at:
+            return False
+        self._pause = min(2 * self._pause, _LAST_PAUSE)
+        try:
+            found = socket.create_connection(self._target, _CONNECT_TIMEOUT)
+        except OSError as error:
+            self._try_at = self._clock() + self._pause
+            self._complain(error)
+            return False
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.setblocking(False)
+        self._socket = found
+        self.was_open = True
+        self._pause = _FIRST_PAUSE
+        self._complain_at = -float("inf")
+        _log.info("connected to the IMD server at %s", self.address)
+        return True
+
+    def read(self) -> bytes | None:
+        """Bytes that are there; None if there are none, empty if it is closed."""
+        if self._socket is None:
+            return None
+        try:
+            return self._socket.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            _log.debug("the IMD server is gone: %s", error)
+            return b""
+
+    def send(self, data: bytes) -> None:
+        """Send a message; that the engine is gone shows when it is read from."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.settimeout(_SEND_TIMEOUT)
+            self._socket.sendall(data)
+            self._socket.setblocking(False)
+        except OSError as error:
+            _log.debug("the IMD server does not listen: %s", error)
+            self._socket.setblocking(False)
+
+    def disconnect(self) -> None:
+        """Let go of the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._try_at = self._clock() + self._pause
+
+    def close(self) -> None:
+        """Close for good."""
+        self.disconnect()
+        self._idle.close()
+        self._idle_end.close()
+
+    def _complain(self, error: OSError) -> None:
+        now = self._clock()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAIN_INTERVAL
+            _log.info(
+                "no engine waits for a client of IMD at %s (%s); trying again",
+                self.address,
+                error.strerror or error,
+            )
