@@ -111,7 +111,12 @@ class CommitteeSpectra:
         return {
             "trajectories": self.trajectories,
             "kinds": {
-                name: {field.name: _plain(each, field.name) for field in fields(each)}
+                name: {
+                    field.name: value.tolist()
+                    if isinstance(value := getattr(each, field.name), np.ndarray)
+                    else value
+                    for field in fields(each)
+                }
                 for name, each in self.kinds.items()
             },
         }
@@ -119,15 +124,13 @@ class CommitteeSpectra:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CommitteeSpectra:
         """Inverse of `as_dict`."""
-        kinds = {
-            name: KindSpectra(
-                **{
-                    key: np.array(value) if isinstance(value, list) else value
-                    for key, value in each.items()
-                }
-            )
-            for name, each in values["kinds"].items()
-        }
+        kinds = {}
+        for name, each in values["kinds"].items():
+            numbers: dict[str, Any] = {
+                key: np.array(value) if isinstance(value, list) else value
+                for key, value in each.items()
+            }
+            kinds[name] = KindSpectra(**numbers)
         return cls(values["trajectories"], kinds)
 
 
@@ -146,8 +149,8 @@ def committee_spectra(
 
     Args:
         observable: `ir` or `raman`.
-        trajectories: for each, (n_members, n_samples, 3 or 6): dipole velocity in e Å/fs,
-            or polarizability velocity in the order of `currents.VOIGT`.
+        trajectories: for each, (n_members, n_samples, 3 or 6): dipole velocity, or
+            polarizability velocity in the order of `currents.VOIGT`.
         interval: time between samples, fs.
         name: of the set of trajectories, see `CommitteeSpectra`.
         resolution: full width at half maximum of a sharp line, cm⁻¹.
@@ -240,7 +243,7 @@ def _statistical_error(
     window: LagWindow,
     limits: tuple[float, float],
 ) -> tuple[Array, str]:
-    """Error of the spectrum of the mean: of blocks, or of theory while these are few."""
+    """Error of the spectrum of the mean, and where it comes from."""
 
     def compute(part: Correlation) -> dict[str, Spectrum]:
         grid = grid_for(
@@ -263,8 +266,3 @@ def _statistical_error(
     found = with_errors(compute, correlation, window)[kind]
     assert found.error is not None
     return found.error, found.error_kind or "unknown"
-
-
-def _plain(spectra: KindSpectra, name: str) -> Any:
-    value = getattr(spectra, name)
-    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from mimyria.autotrain.components import KINDS, irrep_parts, tensor_components
 from mimyria.errors import SettingsError, ShapeError
@@ -21,6 +22,8 @@ from mimyria.frame import Array
 from mimyria.spectra.jackknife import jackknife_error
 
 __all__ = ["KindErrors", "PartError", "TestErrors", "measure_test_errors"]
+
+_STEPS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class KindErrors:
         factor: λ², the square of the error over the variance of the committee; NaN
             where all members agree.
         factor_error: its standard error.
+        hidden: A of |ΔP̄_i|² = A |P̄_i|² + B s_i², what members get wrong alike.
+        seen: B of the same, how much of an error there is for what they disagree about.
     """
 
     epsilon: float
@@ -47,6 +52,8 @@ class KindErrors:
     shift_error: float
     factor: float
     factor_error: float
+    hidden: float
+    seen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +134,11 @@ def measure_test_errors(
     _check(predictions, labels, numbers, masses)
     kinds = {}
     for kind in KINDS[observable]:
-        sums = [
-            _sums(tensor_components(kind, p), tensor_components(kind, y), 1 / m)
+        squares = [
+            _squares(tensor_components(kind, p), tensor_components(kind, y), 1 / m)
             for p, y, m in zip(predictions, labels, masses, strict=True)
         ]
-        kinds[kind] = _kind_errors(np.array(sums))
+        kinds[kind] = _kind_errors(squares, len(predictions[0]))
     return TestErrors(
         observable,
         len(labels),
@@ -171,20 +178,18 @@ def _check(
             )
 
 
-def _sums(members: Array, labels: Array, weights: Array) -> tuple[float, ...]:
-    """Of one frame: |P|²/m, |ΔP|²/m, P·ΔP/m and the variance over m."""
-    wrong = members.mean(axis=0) - labels
-    terms = (
-        labels**2,
-        wrong**2,
-        labels * wrong,
-        members.var(axis=0, ddof=1),
-    )
-    return tuple(float(weights @ term.sum(axis=1)) for term in terms)
+def _squares(members: Array, labels: Array, weights: Array) -> Array:
+    """(n_atoms, 5) of one frame, over m: |P|², |ΔP̄|², P·ΔP̄, s² and |P̄|²."""
+    mean = members.mean(axis=0)
+    wrong = mean - labels
+    variance = members.var(axis=0, ddof=1)
+    terms = (labels**2, wrong**2, labels * wrong, variance, mean**2)
+    return np.stack([weights * term.sum(axis=1) for term in terms], axis=1)
 
 
-def _kind_errors(sums: Array) -> KindErrors:
-    """From (n_frames, 4) sums of the frames."""
+def _kind_errors(squares: Sequence[Array], n_members: int) -> KindErrors:
+    """From the squares of the atoms of each frame."""
+    sums = np.array([each.sum(axis=0) for each in squares])
     total = sums.sum(axis=0)
 
     def with_error(function: Callable[[Array], float]) -> tuple[float, float]:
@@ -199,7 +204,35 @@ def _kind_errors(sums: Array) -> KindErrors:
         *with_error(lambda s: _ratio(s[2], s[0])),
         *with_error(lambda s: _ratio(2 * s[2] + s[1], s[0])),
         *with_error(lambda s: _ratio(s[1], s[3])),
+        *_hidden_and_seen(np.concatenate(squares), n_members),
     )
+
+
+def _hidden_and_seen(squares: Array, n_members: int) -> tuple[float, float]:
+    """A and B of eq. (116), from the squares of all atoms.
+
+    The scatter of a squared error is as large as its mean, so residuals are weighed by
+    that, again and again; then both are scaled to give the sum of all errors. What
+    members do not share is a part 1/M of what they disagree about, and B is not less.
+    """
+    wrong, variance, size = squares[:, 1], squares[:, 3], squares[:, 4]
+    total = float(wrong.sum())
+    if not total > 0:
+        return 0.0, 0.0
+    whole = np.array([size.sum(), variance.sum()])
+    found = np.array([_ratio(total, whole[0]), 1 / n_members])
+    if not whole[1] > 0:
+        return float(found[0]), 0.0
+    for _ in range(_STEPS):
+        expected = found[0] * size + found[1] * variance
+        expected = np.maximum(expected, 1e-6 * expected.mean())
+        design = np.stack([size, variance], axis=1) / expected[:, np.newaxis]
+        found, _ = nnls(design, wrong / expected)
+        found *= total / max(float(found @ whole), np.finfo(float).tiny)
+    if found[1] < 1 / n_members:
+        left = max(total - whole[1] / n_members, 0.0)
+        found = np.array([left / whole[0], (total - left) / whole[1]])
+    return float(found[0]), float(found[1])
 
 
 def _ratio(above: float, below: float) -> float:
