@@ -20,6 +20,7 @@ from mimyria.files import make_folder, replace_file
 
 if TYPE_CHECKING:
     from mimyria.autotrain.loop import Ending
+    from mimyria.autotrain.report import Bands
 
 __all__ = ["MODELS", "SPECTRA", "publish"]
 
@@ -28,13 +29,20 @@ SPECTRA: Final = "spectra"
 _DEPLOYED: Final = "model.pt"
 
 
-def publish(context: Context, number: int, ending: Ending | None = None) -> None:
+def publish(
+    context: Context,
+    number: int,
+    ending: Ending | None = None,
+    *,
+    bands: Bands | None = None,
+) -> None:
     """Copy models and spectra of a cycle, and write the report.
 
     Args:
         context: of the run.
         number: of the cycle; 0: there is none yet.
         ending: why the run is over; None: it goes on, and nothing is exported.
+        bands: makes the table of bands of the report.
     """
     if number == 0:
         return
@@ -50,7 +58,7 @@ def publish(context: Context, number: int, ending: Ending | None = None) -> None
         _export(context, number, models)
     from mimyria.autotrain.report import write_report  # matplotlib, when needed
 
-    write_report(context, number, ending)
+    write_report(context, number, ending, bands)
 
 
 def _export(context: Context, number: int, models: Path) -> None:

@@ -13,8 +13,8 @@ from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mimyria.autotrain.judging import Targets
 from mimyria.autotrain.learningsettings import LearningSettings
+from mimyria.autotrain.targetsettings import TargetSettings
 from mimyria.errors import FormatError, SettingsError
 from mimyria.files import read_plain
 from mimyria.reference.campaign.settings import CampaignSettings, FieldsSettings
@@ -246,7 +246,7 @@ class Settings:
     choice: ChoiceSettings
     training: LearningSettings
     spectra: SpectraSettings
-    targets: Targets
+    targets: TargetSettings
     fields: FieldsSettings
     execution: ExecutionSettings
     compute: ExecutionSettings
@@ -316,7 +316,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "choice": ChoiceSettings,
     "training": LearningSettings,
     "spectra": SpectraSettings,
-    "targets": Targets,
+    "targets": TargetSettings,
     "fields": FieldsSettings,
     "execution": ExecutionSettings,
     "compute": ExecutionSettings,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from mimyria.autotrain.context import Context, Outcome, cycle_name
 from mimyria.autotrain.cyclespectra import read_committee
-from mimyria.autotrain.judging import CycleEvidence, TestErrors, judge
+from mimyria.autotrain.judging import CycleEvidence, Judgement, TestErrors, judge
 from mimyria.autotrain.trainsteps import test_errors
 
-__all__ = ["evidence", "judge_cycle"]
+__all__ = ["evidence", "judge_cycle", "judged"]
 
 
 def evidence(context: Context, number: int, observable: str) -> list[CycleEvidence]:
@@ -23,19 +27,64 @@ def evidence(context: Context, number: int, observable: str) -> list[CycleEviden
     return found
 
 
-def judge_cycle(context: Context, number: int) -> Outcome:
-    """Whether the spectra are good enough; all observables must be."""
+def judged(context: Context, number: int) -> dict[str, Judgement]:
+    """The judgement of each observable after a cycle."""
     settings = context.settings
-    verdicts = {
-        name: judge(evidence(context, number, name), settings.targets)
+    targets = settings.targets.targets()
+    return {
+        name: judge(evidence(context, number, name), targets)
         for name in settings.autotrain.observables
     }
-    stop = all(each.stop for each in verdicts.values())
-    lines = [
-        f"{name}: {reason}"
-        for name, verdict in verdicts.items()
-        for reason in verdict.reasons
+
+
+def judge_cycle(context: Context, number: int) -> Outcome:
+    """Whether the spectra are good enough; all observables must be."""
+    found = judged(context, number)
+    stop = all(each.stop for each in found.values())
+    if stop:
+        line = "good enough: " + "; ".join(
+            f"{name}: {each.reasons[0]}" for name, each in found.items()
+        )
+    else:
+        line = "not yet good enough: " + "; ".join(
+            f"{name}: {', '.join(c.name for c in each.conditions if not c.met)}"
+            f"{' (once met)' if each.passed else ''}"
+            for name, each in found.items()
+            if not each.stop
+        )
+    report = [
+        f"{name}: {text}" for name, each in found.items() for text in each.reasons
     ]
-    line = "good enough" if stop else "not yet good enough"
-    facts = {"stop": stop, "line": f"{line}: {'; '.join(lines)}", "report": lines}
-    return Outcome([], facts)
+    verdicts = {name: _plain(each) for name, each in found.items()}
+    return Outcome(
+        [], {"stop": stop, "line": line, "report": report, "verdicts": verdicts}
+    )
+
+
+def _plain(judgement: Judgement) -> Mapping[str, Any]:
+    """The numbers of a judgement that people want, ready for JSON."""
+    claim = judgement.claim
+    return {
+        "spectrum": judgement.kind,
+        "configurations": judgement.n_configurations,
+        "epsilon": _number(claim.epsilon),
+        "claimed_score": _number(claim.score),
+        "bound": _number(claim.bound),
+        "level": claim.level,
+        "change": _number(judgement.change),
+        "statistical": _number(judgement.statistical),
+        "passed": judgement.passed,
+        "conditions": {
+            each.name: {
+                "value": _number(each.value),
+                "limit": _number(each.limit),
+                "met": bool(each.met),
+            }
+            for each in judgement.conditions
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None

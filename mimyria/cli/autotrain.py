@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mimyria.autotrain.loop import Ending
     from mimyria.autotrain.settings import Settings
+    from mimyria.spectra import Spectrum
 
 __all__ = ["add_parser"]
 
@@ -122,9 +124,18 @@ def _loop(settings: Settings) -> Ending:
     run = RunFolder(settings.directory)
     with run.lock(), _bar(Console(stderr=True)) as teller:
         context = Context(settings, run, teller)
-        ending = run_loop(context, publish)
-        publish(context, ending.cycles, ending)
+        after_cycle = partial(publish, bands=_bands)
+        ending = run_loop(context, after_cycle)
+        after_cycle(context, ending.cycles, ending)
     return ending
+
+
+def _bands(spectra: Mapping[str, Spectrum], experiment: str) -> list[str]:
+    """Bands beside those of an experiment, as `mimyria compare` prints them."""
+    from mimyria.cli.bands import beside_experiment
+    from mimyria.experiments import load_experiment
+
+    return beside_experiment(spectra, load_experiment(experiment))
 
 
 class _Teller:
