@@ -108,7 +108,7 @@ def run_loop(
 
     Args:
         context: of the run.
-        after_cycle: called when a cycle is judged, as for a report.
+        after_cycle: called behind each cycle that is not the last, as for a report.
 
     Returns:
         Why it has ended.
@@ -167,11 +167,12 @@ def _cycle(
         if step == "choose" and not mark.facts["count"]:
             return Ending(False, "there are no other frames to choose from", number - 1)
     assert mark is not None
-    if after_cycle is not None:
-        after_cycle(context, number)
     if run.mark(f"{cycle_name(number + 1)}/choose") is not None:
         return None  # the next one was begun already
-    return _ending(context, number, mark)
+    ending = _ending(context, number, mark)
+    if ending is None and after_cycle is not None:
+        after_cycle(context, number)
+    return ending
 
 
 def _ending(context: Context, number: int, judged: Mark) -> Ending | None:

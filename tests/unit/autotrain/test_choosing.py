@@ -1,4 +1,4 @@
-"""Choosing: what is held out, what keeps away from it, and what is read of the files."""
+"""Choosing: what is held out, what keeps away from it, what is read of the files."""
 
 import numpy as np
 import pytest
@@ -140,7 +140,7 @@ def test_test_frames_are_random_repeatable_and_named(settings, candidates):
 def test_too_short_a_trajectory_for_test_and_first_cycle(settings, candidates):
     object.__setattr__(settings.autotrain, "test_frames", 70)
     with pytest.raises(
-        SettingsError, match="have 70 frames, but autotrain.test_frames"
+        SettingsError, match=r"have 70 frames, but autotrain\.test_frames"
     ):
         draw_test_frames(candidates, settings)
 

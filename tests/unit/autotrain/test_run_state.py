@@ -65,9 +65,9 @@ def test_a_damaged_mark_says_what_to_do(run):
 def test_two_at_once_are_refused_and_the_lock_goes_with_its_holder(run):
     with run.lock():
         assert run.is_at_work()
+        other = RunFolder(run.root).lock()
         with pytest.raises(LockedError, match="another mimyria autotrain works in"):
-            with RunFolder(run.root).lock():
-                pass
+            other.__enter__()
     assert not run.is_at_work()
     with RunFolder(run.root).lock():
         pass
@@ -102,7 +102,9 @@ def test_the_log_counts_time_though_its_last_line_was_cut(run):
 
 
 def test_status_of_a_run_that_was_not_begun(run):
-    with pytest.raises(FormatError, match="holds no run yet. First: mimyria autotrain"):
+    with pytest.raises(
+        FormatError, match=r"holds no run yet\. First: mimyria autotrain"
+    ):
         status_lines(run)
 
 

@@ -1,0 +1,237 @@
+"""Autotrain as a user runs it: whole, killed at random, and with what was left altered.
+
+The reference code is an analytic molecule by way of ASE; networks, campaign, files and
+processes are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from mimyria.autotrain.labelling import label
+from mimyria.autotrain.settings import load_settings
+from mimyria.autotrain.state import RunFolder, file_digest
+from mimyria.io import LabelledFrame, read_extxyz, write_extxyz
+from mimyria.models import load_model
+from mimyria.storage import read_result
+from mimyria.tensors import Tensors
+from tests.integration.autotrain.analytic import (
+    SETTINGS,
+    finish,
+    molecule,
+    start,
+    write_run,
+)
+
+STOPPED = 75
+KILLS = 10
+
+
+def digests(folder):
+    """Marks and summary, and all that they name."""
+    run = RunFolder(folder)
+    for mark in run.marks().values():
+        run.verify(mark)
+    found = {name: mark.digest for name, mark in run.marks().items()}
+    return found | {"state.json": file_digest(folder / "state.json")}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two cycles that nobody disturbed, and what it said."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_run(folder)
+    return folder, finish(start(folder, "run.toml"), STOPPED, 1200)
+
+
+def labelled_by(folder, fails, wanted, candidates):
+    text = SETTINGS.replace("[dynamics]", "retries = 0\n[dynamics]")
+    text += "[execution]\nworkers = 2\n"
+    settings = load_settings(write_run(folder, text, fails=fails))
+    frames = [
+        LabelledFrame(molecule(11.0 * k, k), Tensors(), {"id": f"f{k}", "place": k})
+        for k in range(candidates)
+    ]
+    out = folder / "step"
+    out.mkdir()
+    return label(settings, frames, wanted, out, lambda event: None), out, frames
+
+
+def test_frames_that_fail_are_replaced_and_named(tmp_path):
+    def is_tired(frame):  # as the teacher finds
+        return frame.positions[0, 0] * 1e4 % 1 < 0.4
+
+    found, out, frames = labelled_by(tmp_path, 0.4, 2, 6)
+    order = [k for k in range(6) if not is_tired(frames[k].frame)]
+    assert order[:2] != [0, 1], "no frame fails that was wanted at first"
+    assert found.n_labelled == 2
+    assert list(found.failed) == [f"f{k}" for k in range(order[1]) if k not in order]
+    assert "the teacher is tired" in next(iter(found.failed.values()))
+    sets = list(read_extxyz(out / "labels.extxyz"))
+    for each, k in zip(sets, order, strict=False):
+        assert np.array_equal(each.frame.positions, frames[k].frame.positions)
+        # Charges are conserved, and so is the sum over all atoms.
+        assert np.abs(each.tensors.apt.sum(axis=0)).max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_whole_run_leaves_models_spectra_and_a_report(whole):
+    folder, said = whole
+    run = folder / "run"
+    assert "ended: autotrain.max_cycles = 2 cycles are done" in said
+    assert re.search(
+        r"cycle-002/train: 2 networks on 5 configurations; error on 3", said
+    )
+    (frame,) = [each for each in [molecule(3.0, 0)]]
+    kept, deployed = (
+        load_model(run / "models" / f"joint.{kind}").predict_members([frame])[0]
+        for kind in ("mimyria", "pt")
+    )
+    assert kept.shape == (2, 3, 36)
+    assert np.abs(kept - deployed).max() < 1e-4 * np.abs(kept).max()
+    result = read_result(run / "spectra" / "cycle-002.h5")
+    assert {"ir", "raman_vv", "raman_iso"} <= set(result.spectra)
+    assert result.interval == 2.0
+    assert result.provenance["configurations"] == 5
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 8
+    assert not re.search(r'(src|href)="?https?:', page)
+    for words in ("What to do next", "Bands beside the experiment", "Provenance"):
+        assert words in page
+    assert "max_cycles" in page.split("What to do next")[1].split("</ul>")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_no_frame_is_trained_on_and_tested_with(whole):
+    run = whole[0] / "run"
+    test, *cycles = (
+        {each.info["id"]: each for each in read_extxyz(run / name / "computed.extxyz")}
+        for name in ("test", "cycle-001/reference", "cycle-002/reference")
+    )
+    assert [len(test), *map(len, cycles)] == [3, 3, 2]
+    places = [int(e.info["place"]) for each in (test, *cycles) for e in each.values()]
+    assert len(set(places)) == 8
+    held_out = places[:3]
+    # 20 fs are ten frames.
+    assert min(abs(a - b) for a in held_out for b in places[3:]) > 10
+    data = list(read_extxyz(run / "cycle-002/train/data.extxyz"))
+    assert [int(each.info["place"]) for each in data[:3]] == sorted(held_out) or (
+        {int(each.info["place"]) for each in data[:3]} == set(held_out)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_what_is_done_is_not_done_again_and_status_shows_it(whole):
+    folder, _ = whole
+    before = digests(folder / "run")
+    log = (folder / "run/log.jsonl").read_bytes()
+    finish(start(folder, "run.toml"), STOPPED)
+    assert digests(folder / "run") == before
+    assert (folder / "run/log.jsonl").read_bytes() == log
+    for name in ("run", "run.toml"):
+        said = finish(start(folder, "--status", name), 0)
+        assert "over: autotrain.max_cycles = 2 cycles are done" in said
+        assert re.search(r"^2 +5 +ir [\d.]+%, .* done$", said, re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_other_targets_are_judged_anew_without_other_work(whole, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    before = digests(folder / "run")
+    loose = "[targets]\nir = 0.9\nraman = 0.9\nchange = 9.0\nstatistical_share = 99.0\n"
+    text = (folder / "run.toml").read_text()
+    (folder / "run.toml").write_text(text + loose)
+    said = finish(start(folder, "run.toml"), 0)
+    assert "converged: good enough" in said
+    after = digests(folder / "run")
+    assert {name for name in after if after[name] != before[name]} == {
+        "cycle-001/judge",
+        "cycle-002/judge",
+        "state.json",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_what_cannot_be_gone_on_with_is_refused_in_one_line(whole, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    settings, text = folder / "run.toml", (folder / "run.toml").read_text()
+    settings.write_text(text.replace("members = 2", "members = 3"))
+    assert "training.members was 2 when the run" in finish(start(folder, settings), 65)
+    settings.write_text(text)
+    teacher = folder / "teacher.py"
+    teacher.write_text(teacher.read_text().replace("0.15", "0.16"))
+    settings.write_text(text.replace("max_cycles = 2", "max_cycles = 3"))
+    assert "the settings of ASE have changed" in finish(start(folder, settings), 65)
+    settings.write_text(text)
+    model = folder / "run/cycle-001/train/joint/committee.mimyria"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + b"?")
+    assert "committee.mimyria was altered since" in finish(start(folder, settings), 65)
+    model.write_bytes(content)
+    with (folder / "traj.extxyz").open("a") as file:
+        file.write("\n")
+    assert "traj.extxyz has changed since the run" in finish(
+        start(folder, settings), 65
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_killed_ten_times_at_random_it_ends_with_the_same_result(whole, tmp_path):
+    write_run(tmp_path)
+    spent = sum(RunFolder(whole[0] / "run").seconds().values())
+    rng, kills = random.Random(8), 0
+    while kills < KILLS:
+        process = start(tmp_path, "run.toml")
+        # Long enough to get somewhere, short enough that ten fit before the end.
+        time.sleep(rng.uniform(0.03, 0.16) * spent)
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    finish(start(tmp_path, "run.toml"), STOPPED, 1200)
+    assert kills == KILLS, f"it was over after {kills} kills"
+    assert digests(tmp_path / "run") == digests(whole[0] / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_signal_ends_it_with_code_75_and_frames_of_the_pool_join(whole, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder)
+    for name in ("cycle-002", "report.html", "state.json"):
+        path = folder / "run" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # As after a first cycle that saw the pool of a run beside it.
+    shutil.rmtree(folder / "run/cycle-001/evaluate")
+    shutil.rmtree(folder / "run/cycle-001/spectra")
+    shutil.rmtree(folder / "run/cycle-001/judge")
+    strange = molecule(10.0, 3)
+    strange.positions[1] += 0.4
+    write_extxyz(folder / "uncertain.extxyz", [LabelledFrame(strange, Tensors())])
+    process = start(folder, "run.toml")
+    time.sleep(6)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped by a signal" in finish(process, STOPPED)
+    said = finish(start(folder, "run.toml"), STOPPED, 1200)
+    assert "cycle-001/evaluate: 150 frames and 1 of the pool" in said
+    assert "cycle-002/choose: 2 configurations, 1 of them from the pool" in said
+    mark = json.loads((folder / "run/cycle-002/choose/done.json").read_text())
+    assert mark["facts"]["from_pool"] == 1
