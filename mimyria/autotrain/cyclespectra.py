@@ -29,7 +29,6 @@ from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UN
 __all__ = ["SPECTRUM", "committee_file", "read_committee", "write_spectra"]
 
 SPECTRUM: Final = "spectrum.h5"
-_LOWEST: Final = 50.0  # cm⁻¹; below, a short trajectory says nothing
 _CORRELATIONS: Final = {
     "ir": (3, DIPOLE_CORRELATION_UNIT),
     "raman": (6, POLARIZABILITY_CORRELATION_UNIT),
@@ -89,7 +88,7 @@ def write_spectra(
             name=trajectories,
             resolution=settings.resolution,
             window=settings.window,
-            low=_LOWEST,
+            low=settings.min_wavenumber,
             high=settings.max_wavenumber,
         )
         written.append(folder / committee_file(observable))

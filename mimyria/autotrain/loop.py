@@ -21,6 +21,7 @@ from mimyria.autotrain.steps import choose, look_around, make_reference, make_te
 from mimyria.autotrain.trainsteps import evaluate, make_spectra, train
 from mimyria.autotrain.verdict import judge_cycle
 from mimyria.errors import IncompatibleError
+from mimyria.files import remove_partials
 
 __all__ = ["Ending", "fixed_settings", "run_loop"]
 
@@ -213,6 +214,7 @@ def _do(
             f"before it has changed. Put that back, or remove {run.folder(step)} to "
             "have it made again."
         )
+    remove_partials(run.folder(step))  # of a writer that was killed
     context.teller.begin(f"{step.partition('/')[0]}: {_TITLES[kind]}"
                          if "/" in step else _TITLES[kind])  # fmt: skip
     began = time.monotonic()

@@ -151,7 +151,7 @@ def _outcome(
 
 
 def _cycles(context: Context, number: int) -> str:
-    rows = [["cycle", "configurations", "training", "judgement"]]
+    rows = [["cycle", "reference", "training", "judgement"]]
     for k in range(1, number + 1):
         marks = [
             context.run.mark(f"{cycle_name(k)}/{step}")

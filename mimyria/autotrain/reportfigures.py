@@ -10,6 +10,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mimyria.autotrain.judging import CycleEvidence, Judgement
 from mimyria.drawing import COLOURS, WAVENUMBER_LABEL, save_figure
@@ -24,6 +25,7 @@ TITLES: Final = {
     "raman_aniso": "Raman, anisotropic",
 }
 _DOTS: Final = 110
+_LEAST_SHOWN: Final = 1e-3  # % of the maximum; less is nothing
 _BLUE, _RED, _GREEN, _PINK, _ORANGE, *_ = COLOURS
 
 
@@ -52,6 +54,7 @@ def draw_learning_curve(
                 limit = 100 * tolerances[observable]
                 axes.axhline(limit, color=colour, lw=0.8, ls=(0, (4, 3)))
     axes.set(xlabel="configurations", ylabel="ε of the test set / %", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
     save_figure(figure, path, dots=_DOTS)
 
@@ -77,6 +80,7 @@ def draw_parts(path: Path, history: Sequence[CycleEvidence]) -> None:
                 label=irrep,
             )  # fmt: skip
         axes.set(title=chemical_symbols[number], xlabel="configurations", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel("error of this part / %")
     save_figure(figure, path, dots=_DOTS)
@@ -128,7 +132,8 @@ def draw_spectra(
     ):
         below.plot(x, 100 * np.abs(values) / top, color=colour, lw=1, label=label)
     below.set(xlabel=WAVENUMBER_LABEL, ylabel="error / % of maximum", xlim=(0, x[-1]))
-    below.set_yscale("log")
+    below.set_yscale("log", nonpositive="mask")
+    below.set_ylim(bottom=_LEAST_SHOWN)
     below.legend(frameon=False, fontsize=7)
     save_figure(figure, path, dots=_DOTS)
 

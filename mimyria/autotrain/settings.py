@@ -208,6 +208,9 @@ class SpectraSettings:
 
     resolution: float = setting(20.0, "Width at half maximum of a sharp line, cm^-1.")
     window: str = setting("gaussian", "Lag window.")
+    min_wavenumber: float = setting(
+        50.0, "Begin of the range that is judged, cm^-1; the spectra begin at 0."
+    )
     max_wavenumber: float = setting(4500.0, "End of the spectra, cm^-1.")
     experiment: str = setting(
         "", "Experiment whose bands stand in the report, as water; empty: none."
@@ -216,9 +219,13 @@ class SpectraSettings:
     def __post_init__(self) -> None:
         """Check values once."""
         choice("spectra.window", self.window, tuple(WINDOWS))
-        for name in ("resolution", "max_wavenumber"):
-            value = getattr(self, name)
-            require(value > 0, f"spectra.{name}", "above 0", value)
+        require(self.resolution > 0, "spectra.resolution", "above 0", self.resolution)
+        require(
+            0 <= self.min_wavenumber < self.max_wavenumber,
+            "spectra.min_wavenumber",
+            "from 0 to less than max_wavenumber",
+            self.min_wavenumber,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ from tests.integration.autotrain.analytic import (
 
 STOPPED = 75
 KILLS = 10
+TBLITE = """\
+kind = "tblite"
+method = "GFN1-xTB"
+
+[execution]
+workers = 2
+"""
 
 
 def digests(folder):
@@ -92,7 +99,7 @@ def test_a_whole_run_leaves_models_spectra_and_a_report(whole):
     assert re.search(
         r"cycle-002/train: 2 networks on 5 configurations; error on 3", said
     )
-    (frame,) = [each for each in [molecule(3.0, 0)]]
+    frame = molecule(3.0, 0)
     kept, deployed = (
         load_model(run / "models" / f"joint.{kind}").predict_members([frame])[0]
         for kind in ("mimyria", "pt")
@@ -235,3 +242,28 @@ def test_a_signal_ends_it_with_code_75_and_frames_of_the_pool_join(whole, tmp_pa
     assert "cycle-002/choose: 2 configurations, 1 of them from the pool" in said
     mark = json.loads((folder / "run/cycle-002/choose/done.json").read_text())
     assert mark["facts"]["from_pool"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_with_tight_binding_and_a_network_for_each_tensor(tmp_path):
+    pytest.importorskip("tblite.interface")
+    changes = (
+        ("max_cycles = 2", 'max_cycles = 1\nmodel = "separate"'),
+        ('kind = "ase"\nfactory = "teacher:make"', TBLITE),
+    )
+    text = SETTINGS
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    write_run(tmp_path, text)
+    said = finish(start(tmp_path, "run.toml"), STOPPED, 1200)
+    assert "cycle-001/train: 2 networks on 3 configurations; error on 3 test" in said
+    run = tmp_path / "run"
+    made = {path.name for path in (run / "models").iterdir()}
+    assert made == {"apt.mimyria", "apt.pt", "pgt.mimyria", "pgt.pt"}
+    labels = list(read_extxyz(run / "cycle-001/reference/labels.extxyz"))
+    assert len(labels) == 3
+    for each in labels:
+        assert each.info["code"].startswith("tblite")
+        assert np.abs(each.tensors.apt.sum(axis=0)).max() < 1e-5
