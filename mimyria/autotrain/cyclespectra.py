@@ -16,7 +16,7 @@ import numpy as np
 from mimyria import __version__
 from mimyria.autotrain.evaluation import Evaluation
 from mimyria.autotrain.judging import CommitteeSpectra, committee_spectra
-from mimyria.autotrain.settings import OBSERVABLES, SpectraSettings
+from mimyria.autotrain.sections import OBSERVABLES, SpectraSettings
 from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator
 from mimyria.errors import SettingsError

@@ -16,7 +16,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from mimyria.autotrain.judging import TestErrors, measure_test_errors
-from mimyria.autotrain.settings import OBSERVABLES
+from mimyria.autotrain.sections import OBSERVABLES
 from mimyria.autotrain.tasks import COMMITTEE, ERRORS, MEMBER
 from mimyria.data.dataset import TensorDataset, read_dataset
 from mimyria.errors import IncompatibleError

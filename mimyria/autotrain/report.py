@@ -27,7 +27,7 @@ from mimyria.autotrain.reportfigures import (
     draw_parts,
     draw_spectra,
 )
-from mimyria.autotrain.settings import OBSERVABLES
+from mimyria.autotrain.sections import OBSERVABLES
 from mimyria.autotrain.verdict import evidence, judged
 from mimyria.files import make_folder, replace_file
 from mimyria.spectra import Spectrum

@@ -13,7 +13,7 @@ from mimyria.autotrain.choosing import POOL
 from mimyria.autotrain.context import Context, Outcome, cycle_name
 from mimyria.autotrain.cyclespectra import write_spectra
 from mimyria.autotrain.evaluation import INDEX, evaluation_files
-from mimyria.autotrain.settings import OBSERVABLES
+from mimyria.autotrain.sections import OBSERVABLES
 from mimyria.autotrain.steps import keep_pool, relative, training_data
 from mimyria.autotrain.tasks import (
     COMMITTEE,

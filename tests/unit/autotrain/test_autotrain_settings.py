@@ -1,7 +1,9 @@
 """Settings of autotrain: every mistake has its line, and the printed example is one."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mimyria.autotrain.loop import fixed_settings, require_same_settings
@@ -9,6 +11,7 @@ from mimyria.autotrain.settings import load_settings, settings_text
 from mimyria.autotrain.state import RunFolder
 from mimyria.cli import main
 from mimyria.errors import IncompatibleError, SettingsError
+from mimyria.frame import Frame
 
 LEAST = """\
 [autotrain]
@@ -124,3 +127,23 @@ def test_the_command_wants_one_thing_at_a_time(capsys, tmp_path):
     assert "give one of RUN.toml" in capsys.readouterr().err
     assert main(["autotrain", "--status", str(tmp_path)]) == 65
     assert "holds no run yet" in capsys.readouterr().err
+
+
+def test_the_shipped_settings_can_be_used():
+    folder = Path(__file__).parents[3] / "inputs/autotrain/water"
+    settings = load_settings(folder / "autotrain.toml")
+    lammps = (folder / "in.lammps").read_text()
+    assert f"timestep        {settings.dynamics.timestep:g}\n" in lammps
+    assert settings.autotrain.trajectories == ("water.dump",)
+    assert "custom ${stride} water.dump id type mass x y z vx vy vz" in lammps
+    atoms = (folder / "droplet.data").read_text().split("Atoms # full")[1]
+    rows = [line.split() for line in atoms.split("Bonds")[0].splitlines()]
+    rows = [row for row in rows if row]
+    frame = Frame(
+        np.array([8 if row[2] == "1" else 1 for row in rows]),
+        np.array([[float(x) for x in row[4:7]] for row in rows]),
+        20.0 * np.eye(3),
+        None,
+        0,
+    )
+    settings.code().check(frame)  # there is vacuum enough
