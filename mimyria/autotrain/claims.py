@@ -144,10 +144,13 @@ def _powers(
     mean = np.maximum(spectra.mean, 0.0)
     apart = np.maximum(spectra.disagreement, 0.0)
     best = errors.hidden * mean + errors.seen * apart
+    # What members get wrong alike need not stand where the lines stand.
+    wide = np.maximum(mean, _running_mean(mean, spectra))
+    power = errors.hidden * wide + errors.seen * apart
     factor = errors.factor if math.isfinite(errors.factor) else 0.0
     scatter = errors.epsilon_error / errors.epsilon if errors.epsilon > 0 else 0.0
     from_above = (1 + quantile * scatter) ** 2
-    return best, from_above * np.maximum(best, factor * apart)
+    return best, from_above * np.maximum(power, factor * apart)
 
 
 def _phase_share(spectra: KindSpectra) -> Array:
@@ -156,11 +159,12 @@ def _phase_share(spectra: KindSpectra) -> Array:
     A running root mean square over some widths of the resolution, since one point of
     a few members says little.
     """
-    width = max(1, round(_WIDTHS * spectra.resolution / _spacing(spectra)))
     mean = np.maximum(spectra.mean, 0.0)
-    size = _running(mean * np.maximum(spectra.disagreement, 0.0), width)
+    size = _running_mean(mean * np.maximum(spectra.disagreement, 0.0), spectra)
     share = np.ones(len(mean))
-    np.divide(_running(spectra.leaning**2, width), size, out=share, where=size > 0)
+    np.divide(
+        _running_mean(spectra.leaning**2, spectra), size, out=share, where=size > 0
+    )
     return np.sqrt(np.minimum(share, 1.0))
 
 
@@ -207,14 +211,16 @@ def _root(power: Array, total: float) -> float:
     return math.sqrt(float(power.sum()) / total) if total > 0 else math.inf
 
 
-def _running(values: Array, width: int) -> Array:
-    """Sums over so many neighbours, (n,)."""
-    sums: Array = np.convolve(values, np.ones(2 * (width // 2) + 1), mode="same")
-    return sums[: len(values)] if len(sums) > len(values) else sums
-
-
-def _spacing(spectra: KindSpectra) -> float:
-    return float(spectra.wavenumbers[1] - spectra.wavenumbers[0])
+def _running_mean(values: Array, spectra: KindSpectra) -> Array:
+    """Mean over some widths of the resolution around each point, (n,)."""
+    spacing = float(spectra.wavenumbers[1] - spectra.wavenumbers[0])
+    half = round(_WIDTHS * spectra.resolution / spacing / 2)
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    places = np.arange(len(values))
+    first = np.maximum(places - half, 0)
+    last = np.minimum(places + half + 1, len(values))
+    means: Array = (sums[last] - sums[first]) / (last - first)
+    return np.maximum(means, 0.0)
 
 
 def _quantile(level: float, dof: int) -> float:
