@@ -1,6 +1,6 @@
 """A small liquid whose tensors are known exactly, and students that learn them.
 
-Molecules of water vibrate harmonically in thermal equilibrium, every mode a sum of waves
+Molecules of water vibrate harmonically in thermal equilibrium, each mode a sum of waves
 of the width of a band, so that positions and velocities are known at any time. The
 teacher is a model of flowing charges (IR) or of polarizable bonds (Raman) whose
 parameters depend on both bonds, the angle and the surroundings; its tensors are the
@@ -136,11 +136,11 @@ class Local:
         ) / self.lengths[..., np.newaxis]
         found = np.empty((*self.x.shape, 2, 3))
         for k in range(2):
-            for l in range(2):
-                by_length = (by_own if k == l else by_other)[:, :, l, np.newaxis]
-                found[:, :, k, l] = (
-                    by_length * self.units[:, :, k]
-                    + by_cosine[:, :, l, np.newaxis] * turn[:, :, k]
+            for bond in range(2):
+                by_length = by_own if k == bond else by_other
+                found[:, :, k, bond] = (
+                    by_length[:, :, bond, np.newaxis] * self.units[:, :, k]
+                    + by_cosine[:, :, bond, np.newaxis] * turn[:, :, k]
                 )
         return found
 
@@ -241,8 +241,12 @@ class PolarizableBonds:
         tensors = [
             np.einsum("ab,...c->...abc", eye, u),
             np.einsum("ab,...c->...abc", eye, w),
-            mixed(u), triple(u, u, u), triple(u, u, w), triple(u, w, u), triple(w, w, u),
-        ]  # fmt: skip
+            mixed(u),
+            triple(u, u, u),
+            triple(u, u, w),
+            triple(u, w, u),
+            triple(w, w, u),
+        ]
         return np.stack([t.reshape(*u.shape[:3], 27) for t in tensors], axis=3)
 
     @staticmethod
@@ -256,12 +260,12 @@ class PolarizableBonds:
 class Student:
     """Linear in random waves of (x_k, x_l, cos) times the tensors of the bonds."""
 
-    def __init__(self, teacher, seed, n_functions=40, stiffness=1e-6):
+    def __init__(self, teacher, seed, n_functions=40, stiffness=1e-4, smoothness=2.5):
         rng = np.random.default_rng(seed)
         self.teacher = teacher
         self.stiffness = stiffness
         self._scales = np.array([0.07, 0.07, 0.08])
-        self._directions = rng.normal(size=(3, n_functions)) / 1.5
+        self._directions = rng.normal(size=(3, n_functions)) / smoothness
         self._phases = rng.uniform(0, 2 * np.pi, n_functions)
         self.weights = np.zeros(
             (
