@@ -19,6 +19,7 @@ from mimyria.errors import SettingsError
 from mimyria.frame import Array, Frame
 from mimyria.io.extxyz import read_extxyz
 from mimyria.io.labelled import LabelledFrame
+from mimyria.io.layouts import VELOCITY_UNIT
 from mimyria.reference.campaign.planning import frame_digest
 from mimyria.reference.picking import random_frames
 from mimyria.reference.selection import select_frames
@@ -120,11 +121,15 @@ def draw_test_frames(candidates: Candidates, settings: Settings) -> list[Labelle
             f"the trajectories have {candidates.n_frames} frames, but autotrain."
             f"test_frames and first_frames ask for {needed}."
         )
+    count = with_spares(wanted.test_frames)
     places = random_frames(
-        candidates.n_frames, with_spares(wanted.test_frames), wanted.seed
+        candidates.n_frames, count + len(candidates.labelled), wanted.seed
     )
     found = candidates.frames.at(places)
-    return [candidates.named(place, found[place], "test") for place in places]
+    # What is trained on tells nothing about other configurations.
+    known = {frame_digest(frame) for frame in candidates.labelled}
+    free = [place for place in places if frame_digest(found[place]) not in known]
+    return [candidates.named(place, found[place], "test") for place in free[:count]]
 
 
 def choose_frames(
@@ -174,7 +179,7 @@ def pool_frames(settings: Settings, known: set[int]) -> list[LabelledFrame]:
     for path in settings.files(settings.autotrain.pool):
         if not path.is_file():
             continue
-        for each in read_extxyz(path):
+        for each in read_extxyz(path, velocities_unit=VELOCITY_UNIT):
             if set(each.frame.numbers.tolist()) <= known:
                 plain = replace(each.frame, velocities=None)
                 found.append(LabelledFrame(plain, Tensors()))

@@ -73,7 +73,9 @@ def look_around(context: Context) -> Outcome:
 def make_test_set(context: Context) -> Outcome:
     """Draw test frames and label them."""
     folder = context.path("test")
-    candidates = Candidates(context.frames, context.facts, context.interval)
+    candidates = Candidates(
+        context.frames, context.facts, context.interval, labelled=_known(context)
+    )
     frames = folder / FRAMES
     if not frames.is_file():
         write_extxyz(frames, draw_test_frames(candidates, context.settings))

@@ -137,6 +137,16 @@ def test_test_frames_are_random_repeatable_and_named(settings, candidates):
         assert each.frame.step == 4 * number
 
 
+def test_what_is_trained_on_from_the_first_is_not_tested_with(settings, candidates):
+    first = draw_test_frames(candidates, settings)
+    known = [first[0].frame, first[3].frame]
+    now = Candidates(candidates.frames, candidates.facts, 10.0, labelled=known)
+    drawn = draw_test_frames(now, settings)
+    rest = [place for k, place in enumerate(places(first)) if k not in (0, 3)]
+    assert len(drawn) == 6
+    assert places(drawn)[:4] == rest
+
+
 def test_too_short_a_trajectory_for_test_and_first_cycle(settings, candidates):
     object.__setattr__(settings.autotrain, "test_frames", 70)
     with pytest.raises(
