@@ -134,8 +134,8 @@ def test_the_shipped_settings_can_be_used():
     settings = load_settings(folder / "autotrain.toml")
     lammps = (folder / "in.lammps").read_text()
     assert f"timestep        {settings.dynamics.timestep:g}\n" in lammps
-    assert settings.autotrain.trajectories == ("water.dump",)
-    assert "custom ${stride} water.dump id type mass x y z vx vy vz" in lammps
+    assert settings.autotrain.trajectories == ("water-1.dump", "water-2.dump")
+    assert "custom ${stride} water-${part}.dump id type mass x y z vx vy vz" in lammps
     atoms = (folder / "droplet.data").read_text().split("Atoms # full")[1]
     rows = [line.split() for line in atoms.split("Bonds")[0].splitlines()]
     rows = [row for row in rows if row]
