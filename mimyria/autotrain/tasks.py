@@ -143,7 +143,7 @@ def run_tasks(
                 if error is None and lane.is_done:
                     continue
                 tries[lane.path] = tries.get(lane.path, 1) + 1
-                if tries[lane.path] > _TRIES or not _was_killed(error):
+                if tries[lane.path] > _TRIES or not _was_lost(error):
                     raise _failure(lane, error)
                 running[workers.submit(lane.path)] = lane
             tell(sum(task.fraction() for task in tasks) / len(tasks))
@@ -166,9 +166,9 @@ def _lanes(
     return lanes
 
 
-def _was_killed(error: BaseException | None) -> bool:
-    """Whether the machine ended the process, and not an error of the work."""
-    return error is not None and "was killed by signal" in str(error)
+def _was_lost(error: BaseException | None) -> bool:
+    """Whether the process or its machine was lost, and not an error of the work."""
+    return error is not None and "ended with exit code" not in str(error)
 
 
 def _failure(task: TaskFolder | Lane, error: BaseException | None) -> CalculationError:
