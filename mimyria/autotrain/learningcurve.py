@@ -26,7 +26,7 @@ _REACH: Final = 4.0
 """Times the last number of configurations, as far as the line is believed."""
 
 _LEVEL: Final = 0.9
-_POINTS: Final = 400
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class LearningCurve:
         return self._needed(target, last, unknown)
 
     def _needed(self, target: float, last: float, unknown: _Unknown) -> MoreNeeded:
-        grid = np.geomspace(last, _REACH * last, _POINTS)
+        grid = np.arange(last, _REACH * last + 1)
         low, middle, high = self._band(grid)
-        wanted = math.log(target**2)
+        wanted = math.log(target**2) + _ROUNDING
         ends = [
-            math.ceil(grid[np.argmax(line <= wanted)] - last)
+            round(grid[np.argmax(line <= wanted)] - last)
             if (line <= wanted).any()
             else None
             for line in (low, middle, high)

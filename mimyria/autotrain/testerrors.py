@@ -129,7 +129,8 @@ def measure_test_errors(
         SettingsError: there is no frame, or a single member.
         ShapeError: the arrays do not fit each other.
 
-    Source: docs/theory.md, eq. (93) and docs/theory.md, eq. (111).
+    Source: docs/theory.md, eq. (93), docs/theory.md, eq. (111) and
+        docs/theory.md, eq. (116).
     """
     _check(predictions, labels, numbers, masses)
     kinds = {}
