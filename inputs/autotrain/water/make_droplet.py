@@ -79,7 +79,8 @@ def data_file(waters: np.ndarray) -> str:
     for k in range(len(waters)):
         lines += [f"{2 * k + j} 1 {3 * k + 1} {3 * k + 1 + j}" for j in (1, 2)]
     lines += ["", "Angles", ""]
-    lines += [f"{k + 1} 1 {3 * k + 2} {3 * k + 1} {3 * k + 3}" for k in range(len(waters))]
+    for k in range(len(waters)):
+        lines.append(f"{k + 1} 1 {3 * k + 2} {3 * k + 1} {3 * k + 3}")
     return "\n".join([*lines, ""])
 
 

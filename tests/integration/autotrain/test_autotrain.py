@@ -104,7 +104,7 @@ def test_a_whole_run_leaves_models_spectra_and_a_report(whole):
     assert result.interval == 2.0
     assert result.provenance["configurations"] == 5
     page = (run / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 9
     assert not re.search(r'(src|href)="?https?:', page)
     for words in ("What to do next", "Bands beside the experiment", "Provenance"):
         assert words in page
