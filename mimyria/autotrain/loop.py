@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mimyria.autotrain.context import Context, Outcome, cycle_name
-from mimyria.autotrain.settings import Settings
+from mimyria.autotrain.settings import Settings, defaults_of
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
 from mimyria.autotrain.steps import choose, look_around, make_reference, make_test_set
 from mimyria.autotrain.trainsteps import evaluate, make_spectra, train
@@ -91,8 +91,11 @@ def require_same_settings(run: RunFolder, settings: Settings) -> None:
         return
     before, now = state["settings"], json.loads(json.dumps(fixed_settings(settings)))
     for section in sorted({*before, *now}):
-        old, new = before.get(section, {}), now.get(section, {})
-        for key in sorted({*old, *new}):
+        said, new = before.get(section, {}), now.get(section, {})
+        # An older program did what the default of a later setting is; a section that
+        # was left out as a whole, [clusters], had none of its defaults.
+        old = {**defaults_of(section), **said} if said else {}
+        for key in sorted({*said, *new}):
             if old.get(key) != new.get(key):
                 raise IncompatibleError(
                     f"{section}.{key} was {old.get(key)!r} when the run in {run.root} "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Settings", "load_settings", "settings_text"]
+__all__ = ["Settings", "defaults_of", "load_settings", "settings_text"]
 
 _LARGEST: Final = 1 << 20  # bytes of a settings file
 
@@ -141,6 +141,16 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "compute": ExecutionSettings,
     "clusters": ClusterSettings,
 }
+
+
+def defaults_of(section: str) -> dict[str, Any]:
+    """The defaults of a section as plain values: what older files do not know of."""
+    cls: Any = _SECTIONS[section]
+    return {
+        each.name: _plain(each.default)
+        for each in fields(cls)
+        if each.default is not MISSING
+    }
 
 
 def settings_text(kind: str) -> str:

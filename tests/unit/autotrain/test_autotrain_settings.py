@@ -122,6 +122,21 @@ def test_settings_that_count_cannot_be_changed_and_limits_can(load, tmp_path):
         require_same_settings(run, load(change=("[dynamics]", "seed = 2\n[dynamics]")))
 
 
+def test_a_run_that_an_older_program_began_knows_no_later_setting(load, tmp_path):
+    before = fixed_settings(load())
+    del before["spectra"]["min_wavenumber"]
+    run = RunFolder(tmp_path / "run")
+    with run.lock():
+        run.write_state(before, "")
+    require_same_settings(run, load())
+    other = load(change=("[code]", "[spectra]\nmin_wavenumber = 7.0\n[code]"))
+    with pytest.raises(IncompatibleError, match=r"spectra.min_wavenumber was 50.0 wh"):
+        require_same_settings(run, other)
+    cut = load(change=("[code]", "[clusters]\nradius = 4.0\n[code]"))
+    with pytest.raises(IncompatibleError, match=r"clusters.bond_factor was None when"):
+        require_same_settings(run, cut)
+
+
 def test_the_command_wants_one_thing_at_a_time(capsys, tmp_path):
     assert main(["autotrain"]) == 78
     assert "give one of RUN.toml" in capsys.readouterr().err
