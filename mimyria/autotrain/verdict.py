@@ -47,10 +47,7 @@ def judge_cycle(context: Context, number: int) -> Outcome:
         )
     else:
         line = "not yet good enough: " + "; ".join(
-            f"{name}: {', '.join(c.name for c in each.conditions if not c.met)}"
-            f"{' (once met)' if each.passed else ''}"
-            for name, each in found.items()
-            if not each.stop
+            f"{name}: {_missing(each)}" for name, each in found.items() if not each.stop
         )
     report = [
         f"{name}: {text}" for name, each in found.items() for text in each.reasons
@@ -59,6 +56,13 @@ def judge_cycle(context: Context, number: int) -> Outcome:
     return Outcome(
         [], {"stop": stop, "line": line, "report": report, "verdicts": verdicts}
     )
+
+
+def _missing(judgement: Judgement) -> str:
+    """What an observable still lacks."""
+    if judgement.passed:
+        return "met once, and must be twice in a row"
+    return ", ".join(each.name for each in judgement.conditions if not each.met)
 
 
 def _plain(judgement: Judgement) -> Mapping[str, Any]:
