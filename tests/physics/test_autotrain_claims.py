@@ -29,8 +29,8 @@ def liquid():
 @pytest.fixture(scope="module")
 def courses():
     return {
-        "ir": [course("ir", seed) for seed in range(4)],
-        "raman": [course("raman", seed) for seed in range(2)],
+        "ir": [course("ir", seed) for seed in range(3)],
+        "raman": [course("raman", seed) for seed in range(1)],
     }
 
 
