@@ -116,6 +116,7 @@ def test_the_calibrated_error_is_that_of_the_trajectories(courses):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("observable", ["ir", "raman"])
 def test_claims_hold_in_twenty_four_seeds(observable):
     courses = [course(observable, seed) for seed in range(24)]
