@@ -138,7 +138,7 @@ def test_shares_of_elements_and_irreps_add_up_to_one():
 def test_standard_errors_are_the_scatter_of_other_sets_of_frames():
     rng = np.random.default_rng(6)
     values, errors = [], []
-    for _ in range(120):
+    for _ in range(100):
         found = measured("ir", *frames_of(rng, "ir", n_frames=12)).kinds["ir"]
         values.append((found.epsilon, found.bias, found.shift, found.factor))
         errors.append(
