@@ -25,7 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi trpmd-demo test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi trpmd-demo autotrain-demo test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -38,6 +38,12 @@ demo-ipi: install ## the same with i-PI as integrator and LAMMPS (apt) as force 
 
 trpmd-demo: install ## quantum nuclei beside classical ones: ring polymers with i-PI and LAMMPS (apt)
 	$(BIN)/mimyria-driver demo --engine trpmd --picoseconds $(DEMO_TRPMD_PS) --directory demo-trpmd-output
+
+autotrain-demo: install ## from a trajectory of water to converged spectra by itself, with CP2K (apt)
+	mkdir -p autotrain-demo-output
+	cp -n inputs/autotrain/water/* autotrain-demo-output/
+	cd autotrain-demo-output && test -f water.complete || { ../$(BIN)/lmp -in in.lammps && touch water.complete; }
+	cd autotrain-demo-output && OMP_NUM_THREADS=1 ../$(BIN)/mimyria autotrain autotrain.toml
 
 test: install-dev ## the test suite (engines that are not installed are skipped, with CI=true not)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not soak"
@@ -92,4 +98,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo-output demo-ipi-output demo-trpmd-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output demo-ipi-output demo-trpmd-output autotrain-demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

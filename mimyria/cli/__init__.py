@@ -21,6 +21,7 @@ __all__ = ["build_parser", "main"]
 # Modules; each gives its command its name.
 COMMANDS: Final = (
     "reference",
+    "autotrain",
     "import_",
     "train",
     "committee",

@@ -12,6 +12,7 @@ the example tells whether code, e3nn and torch still give the same numbers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Example",
     "ModelFile",
+    "Weights",
     "fused_from_file",
+    "load_weights",
     "member_weights",
     "network_from_file",
     "read_metadata",
     "read_model",
     "save_model",
+    "weights_digest",
 ]
 
 Weights = dict[str, NDArray[Any]]
@@ -205,6 +209,12 @@ def member_weights(weights: Weights, member: int) -> Weights:
         for name, value in weights.items()
         if name.startswith(prefix)
     }
+
+
+def weights_digest(weights: Weights) -> str:
+    """SHA-256 of the names and values of weights."""
+    ordered = {name: weights[name] for name in sorted(weights)}
+    return hashlib.sha256(safetensors.numpy.save(ordered)).hexdigest()
 
 
 def network_from_file(

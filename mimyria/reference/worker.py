@@ -18,7 +18,7 @@ from mimyria.errors import CalculationError, MimyriaError
 from mimyria.frame import Array
 from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.campaign.plan import Plan
-from mimyria.reference.campaign.settings import load_campaign_settings
+from mimyria.reference.campaign.settings import load_code
 from mimyria.reference.campaign.tasks import Task, load_point, store_point
 from mimyria.reference.codes.protocol import Code, SinglePoint
 
@@ -47,7 +47,7 @@ def run_task(folder: str) -> None:
 
 def _compute(task: Task) -> None:
     plan = Plan.load(task.folder.parent.parent)
-    code = load_campaign_settings(plan.settings_path).code()
+    code = load_code(plan.settings_path)
     plan.require_same_code(code)
     version = code.version()
     state = replace(

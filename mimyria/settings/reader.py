@@ -120,7 +120,9 @@ def toml_value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, (str, Path)):
         return f'"{value}"'
-    return "[]" if value == () else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return str(value)
 
 
 def reference_text(sections: Iterable[tuple[str, type]]) -> str:

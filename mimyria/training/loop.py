@@ -20,6 +20,7 @@ from torch import Tensor
 from mimyria.data.dataset import TensorDataset
 from mimyria.data.graph import Graph, batch_graph, species_indices
 from mimyria.data.scaling import Scaling
+from mimyria.models.modelfile import Weights, load_weights, weights_digest
 from mimyria.models.network import TensorNetwork, build_network, irrep_blocks
 from mimyria.models.settings import NetworkSettings
 from mimyria.models.sumrule import species_shares
@@ -75,6 +76,7 @@ class Training:
         validation: TensorDataset | None = None,
         device: torch.device | str = "cpu",
         workers: Workers | None = None,
+        start: Weights | None = None,
     ) -> None:
         """Prepare graphs, scaling, network and optimiser.
 
@@ -86,6 +88,10 @@ class Training:
             validation: frames that find the best epoch; none: the last is taken.
             device: where to compute.
             workers: all processes that train together; this one alone if left out.
+            start: weights of an earlier training to begin with; random if left out.
+
+        Raises:
+            ModelError: the weights to begin with are those of another architecture.
         """
         self.settings = settings
         self.species = species
@@ -110,6 +116,8 @@ class Training:
             .to(self._device)
             .train()
         )
+        if start is not None:
+            load_weights(self.network, start)
         output = LabelledOutput(self.network, self._shares(network_settings, train))
         self._call = self._workers.wrapped(output.to(self._device))
         self.averages: dict[str, Tensor] = {
@@ -136,6 +144,7 @@ class Training:
             "targets": [target.name for target in train.targets],
             "network": network_settings.as_dict(),
             "training": settings.as_dict(),
+            **({} if start is None else {"start": weights_digest(start)}),
         }
 
     @property

@@ -70,6 +70,7 @@ def test_the_constraints_pin_everything_the_packages_ask_for():
         "mimyria.spectra",
         "mimyria.correlators",
         "mimyria.cli",
+        "mimyria.autotrain.loop",
         "mimyria_driver.service",
         "mimyria_driver.cli",
         "mimyria_driver.driven.serving",

@@ -33,6 +33,7 @@ __all__ = [
     "FieldsSettings",
     "Settings",
     "load_campaign_settings",
+    "load_code",
     "settings_text",
 ]
 
@@ -171,10 +172,7 @@ def load_campaign_settings(path: Path) -> Settings:
         SettingsError: a section or key is unknown, missing or has a wrong value.
         FileNotFoundError: it is not there.
     """
-    try:
-        table = tomllib.loads(read_plain(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not readable as TOML: {error}.") from error
+    table = _read_table(path)
     known = (*_SECTIONS, "code")
     for name, section in table.items():
         if name not in known:
@@ -195,3 +193,26 @@ def load_campaign_settings(path: Path) -> Settings:
         else:
             read[name] = None
     return Settings(path=path, code_table=table["code"], **read)
+
+
+def load_code(path: Path) -> Code:
+    """The code that the section [code] of a file asks for, whatever else is in it.
+
+    Raises:
+        FormatError: the file is no TOML.
+        SettingsError: the section is missing or cannot be used.
+        FileNotFoundError: the file is not there.
+    """
+    section = _read_table(path).get("code")
+    if not isinstance(section, dict):
+        raise SettingsError(
+            f'{path}: the section [code] is missing; begin it with kind = "cp2k".'
+        )
+    return code_from_table(section, path.parent)
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_plain(path, _LARGEST).decode())
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not readable as TOML: {error}.") from error

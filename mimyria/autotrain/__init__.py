@@ -1,0 +1,1 @@
+"""Training that goes on until the spectrum is good enough."""

@@ -1,0 +1,164 @@
+"""The judgement: three conditions, on two successive additions."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mimyria.autotrain.claims import claim_error
+from mimyria.autotrain.committeespectra import CommitteeSpectra, KindSpectra
+from mimyria.autotrain.judging import CycleEvidence, Targets, judge
+from mimyria.autotrain.testerrors import KindErrors, TestErrors
+from mimyria.errors import IncompatibleError, SettingsError
+
+GRID = np.linspace(20.0, 4000.0, 400)
+LINE = np.exp(-(((GRID - 1600) / 200) ** 2)) + np.exp(-(((GRID - 3400) / 300) ** 2))
+QUIET = KindErrors(
+    epsilon=0.03, epsilon_error=0.003, bias=0.0, bias_error=0.0, shift=0.0009,
+    shift_error=0.001, factor=1.0, factor_error=0.1, hidden=0.0003, seen=2.0 / 3,
+)  # fmt: skip
+
+
+def spectra_of(scale=1.0, statistical=0.05, apart=9e-4, leaning=0.1):
+    mean = scale * LINE
+    disagreement = apart * mean
+    return KindSpectra(
+        GRID, mean, mean + 0.75 * disagreement, mean - 0.25 * disagreement,
+        disagreement, leaning * np.sqrt(mean * disagreement), statistical * mean,
+        "blocks", 20.0, 4,
+    )  # fmt: skip
+
+
+def cycle(n, scale=1.0, name="set", statistical=0.05, observable="ir", **changes):
+    kind = {"ir": "ir", "raman": "raman_iso"}[observable]
+    errors = TestErrors(observable, 20, {kind: replace(QUIET, **changes)}, ())
+    spectra = CommitteeSpectra(name, {kind: spectra_of(scale, statistical)})
+    return CycleEvidence(n, errors, spectra)
+
+
+def test_all_three_conditions_on_two_additions_end_the_training():
+    history = [cycle(4), cycle(8), cycle(12)]
+    first, second, third = (judge(history[: k + 1], Targets()) for k in range(3))
+    assert [j.stop for j in (first, second, third)] == [False, False, True]
+    assert [j.passed for j in (first, second, third)] == [0, 1, 2]
+    assert np.isnan(first.change)
+    assert "met once" in second.reasons[0]
+    assert third.reasons[0].startswith("all three conditions are met on 2 successive")
+
+
+def test_an_error_that_is_too_large_goes_on():
+    large = {"hidden": 0.01, "epsilon": 0.1}
+    found = judge([cycle(4), cycle(8, **large), cycle(12, **large)], Targets())
+    error = found.conditions[0]
+    assert (error.name, error.met, found.stop) == ("error", False, False)
+    assert error.value == pytest.approx(np.sqrt(0.01 + 9e-4 * 2 / 3))
+    assert (
+        "calibrated error ε of the tensors: 10.30%, above the most 5.00%" in error.text
+    )
+    assert error.text in found.reasons
+
+
+def test_a_spectrum_that_still_changes_goes_on():
+    found = judge([cycle(4), cycle(8), cycle(12, scale=1.05)], Targets())
+    assert found.change == pytest.approx(0.05 / 2.05)
+    assert [c.met for c in found.conditions] == [True, False, True]
+    # One addition without a change does not make up for the one before.
+    again = judge([cycle(4), cycle(8), cycle(12, 1.05), cycle(16, 1.05)], Targets())
+    assert (again.passed, again.stop) == (1, False)
+
+
+def test_an_error_above_half_the_statistical_one_goes_on():
+    history = [cycle(n, statistical=0.01) for n in (4, 8, 12)]
+    found = judge(history, Targets())
+    assert [c.met for c in found.conditions] == [True, True, False]
+    assert found.conditions[2].limit == pytest.approx(0.005)
+    assert found.statistical == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("other", [cycle(8), cycle(12, name="other")])
+def test_no_change_is_known_without_an_addition_on_the_same_trajectories(other):
+    found = judge([cycle(4), cycle(8), other], Targets())
+    assert np.isnan(found.change)
+    assert not found.conditions[1].met
+    assert "unknown, at most 1.25% wanted" in found.conditions[1].text
+
+
+def test_the_claim_is_between_nothing_and_the_bound():
+    claim = claim_error(QUIET, spectra_of(), 20)
+    assert 0 < claim.score < claim.bound
+    assert claim.epsilon < claim.epsilon_upper
+    assert claim.epsilon**2 == pytest.approx(0.0003 + 9e-4 * 2 / 3)
+    assert (claim.curve <= 2 * claim.bound * LINE.max() * 2).all()
+
+
+def test_the_parts_of_the_claim_add_up_by_hand():
+    """Flat errors: every part is the same part of S at each wavenumber."""
+    flat = np.ones(len(GRID))
+    spectra = KindSpectra(
+        GRID, flat, flat, flat, 1e-4 * flat, 0.2 * np.sqrt(1e-4) * flat, 0.01 * flat,
+        "blocks", 20.0, 4,
+    )  # fmt: skip
+    exact = replace(QUIET, epsilon_error=0.0, shift=-0.004, shift_error=0.0, factor=0.0)
+    power = 0.0003 + 2 / 3 * 1e-4
+    off = 0.004 + 2 * 0.2 * np.sqrt(power) + power
+    claim = claim_error(exact, spectra, 20)
+    assert claim.score == pytest.approx(off / (2 - off))
+    wide = 2 * np.sqrt(power) + power
+    assert claim.bound == pytest.approx(wide / (2 - wide))
+
+
+def test_members_without_a_lean_of_their_own_claim_the_bound():
+    agreed = spectra_of(apart=0.0)
+    claim = claim_error(replace(QUIET, factor=float("nan")), agreed, 20)
+    assert claim.score == pytest.approx(claim.bound)
+
+
+def test_the_table_has_every_band():
+    targets = Targets(bands=((1000.0, 2000.0), (3000.0, 4000.0)))
+    found = judge([cycle(4)], targets)
+    assert [(b.low, b.high) for b in found.claim.bands] == list(targets.bands)
+    for band in found.claim.bands:
+        assert 0 < band.score <= band.bound
+        assert band.statistical == pytest.approx(0.05)
+        assert band.coherence == pytest.approx(1 - 9e-4, abs=1e-4)
+    with pytest.raises(SettingsError, match="the band 5000 to 6000 cm⁻¹ has no point"):
+        judge([cycle(4)], Targets(bands=((5000.0, 6000.0),)))
+
+
+def test_more_configurations_are_foretold():
+    history = [
+        cycle(n, hidden=0.04 / n, epsilon=(0.04 / n) ** 0.5) for n in (4, 6, 8, 12)
+    ]
+    found = judge(history, Targets())
+    assert found.more.more is not None
+    assert found.more.text in found.reasons
+    assert 2 <= found.more.more <= 10
+
+
+def test_evidence_survives_json():
+    history = [cycle(4), cycle(8), cycle(12)]
+    again = [
+        CycleEvidence.from_dict(json.loads(json.dumps(each.as_dict())))
+        for each in history
+    ]
+    one, other = judge(history, Targets()), judge(again, Targets())
+    assert one.reasons == other.reasons
+    assert one.claim.score == other.claim.score
+
+
+def test_wrong_questions_are_refused():
+    with pytest.raises(SettingsError, match="before the first cycle"):
+        judge([], Targets())
+    with pytest.raises(SettingsError, match="no tolerance for ir"):
+        judge([cycle(4)], Targets({"raman": 0.07}))
+    with pytest.raises(IncompatibleError, match="ir and raman cannot be judged"):
+        judge([cycle(4), cycle(8, observable="raman")], Targets())
+    with pytest.raises(SettingsError, match="tolerance of ir must be above 0"):
+        Targets({"ir": 0.0})
+    with pytest.raises(SettingsError, match="raman has no spectrum 'ir'"):
+        Targets(kinds={"raman": "ir"})
+    with pytest.raises(SettingsError, match="two held-out frames or more"):
+        claim_error(QUIET, spectra_of(), 1)
+    with pytest.raises(SettingsError, match=r"level must be between 0\.5 and 1"):
+        judge([cycle(4)], Targets(level=1.0))
