@@ -101,7 +101,7 @@ def claim_error(
         SettingsError: the level is not between 0.5 and 1, there are fewer than two
             held-out frames, or a band lies outside of the spectrum.
 
-    Source: docs/theory.md, eqs. (113), (114), (115).
+    Source: docs/theory.md, eqs. (104), (105), (106).
     """
     if not 0.5 < level < 1:
         raise SettingsError(f"level must be between 0.5 and 1, but is {level}.")

@@ -75,7 +75,7 @@ class KindSpectra:
     def coherence(self) -> Array:
         """(n,) — γ = S_x / mean S_mm; 1 where all members agree, NaN without any S.
 
-        Source: docs/theory.md, eq. (112).
+        Source: docs/theory.md, eq. (103).
         """
         found = np.full(len(self.autos), np.nan)
         np.divide(self.cross, self.autos, out=found, where=self.autos > 0)
@@ -162,7 +162,7 @@ def committee_spectra(
         SettingsError: there is no trajectory.
         ShapeError: there are fewer than two members, or not the same everywhere.
 
-    Source: docs/theory.md, eq. (112).
+    Source: docs/theory.md, eq. (103).
     """
     if not trajectories:
         raise SettingsError("committee spectra need at least one trajectory.")

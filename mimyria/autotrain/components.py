@@ -39,7 +39,7 @@ def tensor_components(kind: str, tensors: Array) -> Array:
     Returns:
         (..., n), in the same unit.
 
-    Source: docs/theory.md, eq. (110).
+    Source: docs/theory.md, eq. (101).
     """
     if _checked(kind, tensors, _TENSOR) == "ir":
         return tensors
@@ -59,7 +59,7 @@ def current_components(kind: str, currents: Array) -> Array:
     Returns:
         (..., n), in the same unit.
 
-    Source: docs/theory.md, eq. (110).
+    Source: docs/theory.md, eq. (101).
     """
     if _checked(kind, currents, _CURRENT) == "ir":
         return currents

@@ -144,7 +144,7 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     """The three conditions, in the last of one or two successive cycles.
 
-    Source: docs/theory.md, eq. (118).
+    Source: docs/theory.md, eq. (109).
     """
     tolerance = targets.tolerance[cycles[-1].observable]
     return (

@@ -76,7 +76,7 @@ class LearningCurve:
     def needed(self, target: float) -> MoreNeeded:
         """Configurations until ε is `target`, with a 90 % interval.
 
-        Source: docs/theory.md, eq. (117).
+        Source: docs/theory.md, eq. (108).
         """
         last = float(self.counts[-1]) if len(self.counts) else 0.0
 
@@ -151,7 +151,7 @@ def fit_learning_curve(
         counts: configurations of each cycle.
         epsilons: ε of each; cycles where it is not above zero are left out.
 
-    Source: docs/theory.md, eq. (117).
+    Source: docs/theory.md, eq. (108).
     """
     n, e = np.asarray(counts, dtype=np.float64), np.asarray(epsilons, dtype=np.float64)
     known = np.isfinite(e) & (e > 0) & (n > 0)

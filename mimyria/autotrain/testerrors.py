@@ -129,8 +129,8 @@ def measure_test_errors(
         SettingsError: there is no frame, or a single member.
         ShapeError: the arrays do not fit each other.
 
-    Source: docs/theory.md, eq. (93), docs/theory.md, eq. (111) and
-        docs/theory.md, eq. (116).
+    Source: docs/theory.md, eq. (93), docs/theory.md, eq. (102) and
+        docs/theory.md, eq. (107).
     """
     _check(predictions, labels, numbers, masses)
     kinds = {}
@@ -210,7 +210,7 @@ def _kind_errors(squares: Sequence[Array], n_members: int) -> KindErrors:
 
 
 def _hidden_and_seen(squares: Array, n_members: int) -> tuple[float, float]:
-    """A and B of eq. (116), from the squares of all atoms.
+    """A and B of eq. (107), from the squares of all atoms.
 
     The scatter of a squared error is as large as its mean, so residuals are weighed by
     that, again and again; then both are scaled to give the sum of all errors. What
