@@ -17,6 +17,7 @@ from typing import Any, Final
 import mimyria
 from mimyria.contributions import Sample
 from mimyria.diagnostics import Diagnostic, summary
+from mimyria.errors import FrameError
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
 from mimyria.ringpolymer import bead_frames
@@ -461,7 +462,16 @@ class Session:
             _log.warning("%s", said, extra=_event("temperature"))
 
     def _check_velocities(self, frame: Frame, place: Place) -> None:
+        """Refuse velocities that are not those of the positions, or say so.
+
+        Raises:
+            FrameError: they are not, and the user wants none of them.
+        """
         said = self._kinematics.push(frame, place.previous_step)
+        if said and self._settings.source.check_velocities == "refuse":
+            raise FrameError(
+                f'{said}. With source.check_velocities = "warn" the run goes on.'
+            )
         if said:
             self.warning = said
             _log.warning("%s", said, extra=_event("velocities"))

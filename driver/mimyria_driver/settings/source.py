@@ -103,6 +103,11 @@ class SourceSettings:
         "correlated; 1: the one that is there, or the first. The hook inside i-PI says "
         "it itself.",
     )
+    check_velocities: str = _setting(
+        "refuse",
+        "What to do with velocities that are not those of the positions (half steps, "
+        'normal modes, wrong units), by the first twenty frames: "refuse" or "warn".',
+    )
     velocities_unit: str | None = _setting(
         None, "replay: unit of the velocities, where the file does not say it."
     )
@@ -110,6 +115,7 @@ class SourceSettings:
     def __post_init__(self) -> None:
         """Check what the kind of source needs."""
         _choice("source.kind", self.kind, _KINDS)
+        _choice("source.check_velocities", self.check_velocities, ("refuse", "warn"))
         needed = {
             "lammps": (),
             "lammps-dump": ("path", "time_step"),

@@ -50,9 +50,13 @@ def lj(steps=80, **options) -> str:
     return text.replace("velocity all create", f"{masses}velocity all create", 1)
 
 
-def run(engine, folder, text, *, ranks=1, **evaluator) -> Done:
+def run(engine, folder, text, *, ranks=1, check="refuse", **evaluator) -> Done:
     """One LAMMPS, and the service with an evaluator that costs no time."""
-    settings = analytic.make_settings(folder / "spectrum", run={"patience": PATIENCE})
+    settings = analytic.make_settings(
+        folder / "spectrum",
+        run={"patience": PATIENCE},
+        source={"kind": "lammps", "check_velocities": check},
+    )
     lammps = start(engine, folder, text, ranks=ranks)
     code, said = 0, ""
     try:
@@ -253,13 +257,26 @@ def test_a_lammps_that_is_gone_is_shown_and_its_frames_are_kept(
     assert [each.step for each in records_of(short_directory)] == list(range(4, 81, 4))
 
 
-def test_half_step_velocities_are_said_once_by_the_driver(
+HALF_STEPS = "as those of half steps are"
+
+
+def half_steps() -> str:
+    bath = "fix bath all langevin 300 300 100 4711 gjf vhalf\nfix integrate all nve"
+    return lj(steps=160).replace("fix integrate all nve", bath)
+
+
+def test_half_step_velocities_are_refused(engine, short_directory):
+    done = run(engine, short_directory, half_steps())
+    assert done.code == 65, done
+    assert HALF_STEPS in done.said
+    assert 'source.check_velocities = "warn"' in done.said
+    assert done.engine_code == 0  # the dynamics go on
+
+
+def test_half_step_velocities_that_are_wanted_are_said_once(
     engine, short_directory, caplog
 ):
-    """The spectrum is made all the same; who reads the log or the view knows."""
-    bath = "fix bath all langevin 300 300 100 4711 gjf vhalf\nfix integrate all nve"
-    text = lj(steps=160).replace("fix integrate all nve", bath)
-    done = run(engine, short_directory, text)
+    done = run(engine, short_directory, half_steps(), check="warn")
     assert (done.code, done.engine_code) == (0, 0), done
     said = [
         each.getMessage()
@@ -267,7 +284,8 @@ def test_half_step_velocities_are_said_once_by_the_driver(
         if getattr(each, "code", "") == "velocities"
     ]
     assert len(said) == 1
-    assert "fs earlier than the positions, as those of half steps are" in said[0]
+    assert HALF_STEPS in said[0]
+    assert len(records_of(short_directory)) == 40
 
 
 CHARGES = {8: -1.1128, 1: 0.5564}
