@@ -10,7 +10,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-FILES = {path.name: path for path in (REPOSITORY / "tests").rglob("*.py")}
+FILES: dict[str, list[Path]] = {}
+for _path in (REPOSITORY / "tests").rglob("*.py"):
+    FILES.setdefault(_path.name, []).append(_path)
 LISTS = sorted(path.name for path in DOCS.glob("tests-*.md"))
 NONE = "none"
 
@@ -30,10 +32,10 @@ def rows(text: str) -> list[list[str]]:
     return found
 
 
-def functions(path: Path) -> set[str]:
-    """Names of all functions of a file, also of those in classes."""
-    tree = ast.parse(path.read_text())
-    return {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
+def functions(paths: list[Path]) -> set[str]:
+    """Names of all functions of files of one name, also of those in classes."""
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
 def missing(cell: str) -> list[str]:
