@@ -130,10 +130,10 @@ def check_motion(before: Frame, after: Frame, interval: float) -> None:
         return
     mean = (before.velocities + after.velocities) / 2
     scale = float((mean**2).sum()) * interval
-    # Of one atom alone, or of a molecule at rest, the ratio says nothing.
-    if not (np.isfinite(scale) and scale > 0 and moved.any()):
+    # Of atoms at rest the ratio says nothing.
+    if not (np.isfinite(scale) and moved.any()):
         return
-    ratio = float((moved * mean).sum()) / scale
+    ratio = float((moved * mean).sum()) / scale if scale else math.inf
     if not _POSSIBLE[0] <= ratio <= _POSSIBLE[1]:
         raise FrameError(
             f"step {after.step}: in the {interval:g} fs since step {before.step} the "

@@ -158,7 +158,7 @@ def never_renew(patch):
 
 
 def connect_without_pause(patch):
-    """A new connection is made again and again within one call."""
+    """New connections are made again and again within one call, and none is heard."""
     connect = Window._connect
 
     def connected(self):
@@ -166,6 +166,7 @@ def connect_without_pause(patch):
         self._renew_at = -1.0
 
     patch.setattr(Window, "_connect", connected)
+    patch.setattr(Window, "_hear", lambda self: False)
 
 
 BUGS = [

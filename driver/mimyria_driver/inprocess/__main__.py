@@ -60,9 +60,9 @@ def _endpoints(
     Raises:
         HookError: there are several, and nothing says which.
     """
-    if chosen.system is not None:
-        endpoint = own_endpoint(chosen.endpoint, replica, chosen.system)
-        return [(chosen.system, endpoint)]
+    if chosen.place is not None:
+        endpoint = own_endpoint(chosen.endpoint, replica, chosen.place)
+        return [(chosen.place, endpoint)]
     if n_systems > 1 and PLACEHOLDER not in chosen.endpoint:
         raise HookError(
             f"The input has {n_systems} systems, but a driver serves one. Choose one "
@@ -104,6 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--system",
+        dest="place",
         type=int,
         help="the system to send, from 0; with replica exchange the ensemble, whatever "
         "system has it (default: all, with {replica} in the endpoint)",

@@ -78,7 +78,7 @@ class IpiEngine:
         return self._exchange is not None
 
     @property
-    def system(self) -> int:
+    def present(self) -> int:
         """Which of the systems it is now."""
         if self._exchange is None:
             return self._place
@@ -86,7 +86,7 @@ class IpiEngine:
 
     @property
     def _system(self) -> Any:  # noqa: ANN401
-        return self._systems[self.system]
+        return self._systems[self.present]
 
     def real(self, name: str) -> float:
         """One fs or one Å in atomic units, those of i-PI."""

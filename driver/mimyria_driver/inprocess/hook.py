@@ -33,7 +33,7 @@ class _Hook:
         self._is_over = False
         self._is_waiting = False
         self._before: dict[int, Any] = {}
-        self._system = engine.system
+        self._present = engine.present
         self._exchanged = False
 
     def sample(self, step: int) -> None:
@@ -43,8 +43,8 @@ class _Hook:
         system than those before, or to other momenta, and a missing frame is what ends
         a segment.
         """
-        self._exchanged = self._exchanged or self._system != self._engine.system
-        self._system = self._engine.system
+        self._exchanged = self._exchanged or self._present != self._engine.present
+        self._present = self._engine.present
         if self._is_over or step % self._stride:
             return
         exchanged, self._exchanged = self._exchanged, False

@@ -17,6 +17,7 @@ directory = "run"
 [source]
 kind = "lammps"
 endpoint = "{endpoint}"
+check_velocities = "warn"
 [models]
 apt = "python:analytic:make_model"
 pgt = "python:analytic:make_model"

@@ -136,7 +136,7 @@ def test_velocities_of_fast_vibrations_fit_their_motion(interval):
 
 @pytest.mark.parametrize("unit", [1e-3, 0.1, 10.0, 1e3, -1.0, 0.0])
 def test_velocities_in_another_unit_do_not_fit(unit):
-    with pytest.raises(FrameError, match=r"another unit than source\.units says"):
+    with pytest.raises(FrameError, match="times as far as their velocities say"):
         check_motion(swinging(0.0, unit), swinging(2.0, unit), 2.0)
 
 
