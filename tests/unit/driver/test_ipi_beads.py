@@ -88,7 +88,7 @@ def ask(
             assert event.description.n_beads == N_BEADS
             client.accept(-1)
     assert server.hear(12) == b"FORCEREADY".ljust(12)
-    server.hear(8 + 4 + 48 + 72 + 4 + 14)
+    server.hear_rest()
     return [*events, *client.receive()]
 
 
@@ -255,8 +255,8 @@ def test_a_full_disk_makes_ipi_wait_with_any_bead(
     client = new_client(folder)
     server.accept(client)
     steps_of(server, client, range(6))
-    assert client._beads is not None
-    spool = client._beads._spool
+    assert client._followed._beads is not None
+    spool = client._followed._beads._spool
     assert spool is not None
 
     def full(configuration: Configuration) -> None:
@@ -273,7 +273,7 @@ def test_a_full_disk_makes_ipi_wait_with_any_bead(
     assert server.peer is not None
     server.peer.settimeout(5.0)
     assert server.hear(12) == b"FORCEREADY".ljust(12)
-    server.hear(8 + 4 + 48 + 72 + 4 + 14)
+    server.hear_rest()
     events = [each for bead in (0, 3, 1) for each in ask(server, client, 6, bead)]
     events += steps_of(server, client, range(7, 10))
     client.close()
