@@ -382,7 +382,7 @@ def test_messages_of_many_parts_are_not_kept(started, folder) -> None:
 class OneAtom:
     """What the sender asks of an engine."""
 
-    rank, n_ranks, n_local, n_atoms = 0, 1, 1, 1
+    rank, n_ranks, n_local, n_atoms, n_beads = 0, 1, 1, 1, 0
     time_step, step = 2.0, 0
 
     def card(self, elements: tuple[str, ...], stride: int) -> RunCard:
