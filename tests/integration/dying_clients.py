@@ -77,7 +77,7 @@ def serve(folder: Path, death: str) -> None:
     )
     dying = DyingLine(f"unix:{folder}/driver", client._clock)
     dying.death, dying.request = death.removeprefix("bare-"), int(request or 1)
-    client._line = dying
+    client._conversation._line = dying
     parent = os.getppid()
     while os.getppid() == parent:
         select.select([client.pollable], [], [], 0.01)

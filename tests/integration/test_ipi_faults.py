@@ -115,21 +115,27 @@ class Late:
 
     def __init__(self, source: IpiClient, seconds: float) -> None:
         self.source, self.seconds = source, seconds
-        assert source._spool is not None
-        self._append, self._read = source._spool.append, source._line.read
+        assert source._series._spool is not None
+        self._append, self._read = (
+            source._series._spool.append,
+            source._conversation._line.read,
+        )
         self._until: float | None = None
 
     def asleep(self) -> None:
         """Stopped between READY and the positions, as by SIGSTOP."""
-        self.source._line.read = self._read_late  # type: ignore[method-assign]
+        self.source._conversation._line.read = self._read_late  # type: ignore[method-assign]
 
     def full(self) -> None:
         """Its disk takes nothing for a while."""
-        assert self.source._spool is not None
-        self.source._spool.append = self._append_late  # type: ignore[method-assign]
+        assert self.source._series._spool is not None
+        self.source._series._spool.append = self._append_late  # type: ignore[method-assign]
 
     def _read_late(self, *, under_way: bool) -> bytes | None:
-        if self._until is None and self.source._connection.state is State.READY:
+        if (
+            self._until is None
+            and self.source._conversation._connection.state is State.READY
+        ):
             self._until = time.monotonic() + self.seconds
             time.sleep(self.seconds)
         return self._read(under_way=under_way)

@@ -83,7 +83,7 @@ def test_two_clients_share_four_beads_and_follow_one_each(
         assert collected.started == 1
         steps = [each.frame.step for each in collected.frames]
         assert steps == list(range(1, STEPS))
-        own = source._first_rid  # the name that i-PI gave
+        own = source._followed.first_rid  # the name that i-PI gave
         assert own is not None
         for each in collected.frames:
             wanted = beads[own - 4][each.frame.step] * ANGSTROM_PER_IPI_BOHR
@@ -183,7 +183,7 @@ def inner_level(
     collect(source, collected)
     finish(process)
     source.close()
-    return collected, source._step + 1
+    return collected, source._series.step + 1
 
 
 def test_on_an_inner_level_of_mts_a_quarter_of_the_time_step_gives_the_velocities(

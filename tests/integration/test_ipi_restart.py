@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
-from mimyria_driver.ipi import client as client_module
+from mimyria_driver.ipi import folder as folder_module
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.ipi.memory import Memory
 from tests.integration.ipi_input import ipi_input
@@ -201,7 +201,7 @@ def test_a_checkpoint_older_than_the_memory_begins_anew_with_a_gap(
     ipi_program: str, short_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A memory of 16 steps in place of 65 536: nothing is taken for what it is not."""
-    monkeypatch.setattr(client_module, "Memory", partial(Memory, capacity=16))
+    monkeypatch.setattr(folder_module, "Memory", partial(Memory, capacity=16))
     lives = Lives(ipi_program, short_directory)
     lives.killed(at=48, from_step=20).close()
     (first, *rest) = lives.found[1].frames

@@ -39,7 +39,7 @@ from mimyria_driver.lammps.hook import (
     mimyria_newest,
     mimyria_start,
 )
-from mimyria_driver.lammps.sender import Networks
+from mimyria_driver.lammps.messages import Networks
 
 __all__ = [
     "mimyria_domain",

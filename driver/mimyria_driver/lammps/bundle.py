@@ -20,6 +20,8 @@ _MODULES: Final = (
     "lammps/spill",
     "lammps/stillness",
     "lammps/window",
+    "lammps/backlog",
+    "lammps/messages",
     "lammps/sender",
     "lammps/hook",
 )

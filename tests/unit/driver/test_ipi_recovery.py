@@ -129,8 +129,8 @@ def test_acknowledged_configurations_are_not_replayed(
     for step in range(30):
         ask(server, client, step)
     client.acknowledge(24)
-    assert client._spool is not None
-    assert [each.step for each in client._spool.kept] == list(range(24, 30))
+    assert client._series._spool is not None
+    assert [each.step for each in client._series._spool.kept] == list(range(24, 30))
     client.close()
 
 
@@ -358,13 +358,13 @@ def test_full_disk_makes_ipi_wait_and_no_more(
     found = {}
     for step in range(6):
         found |= frames(ask(server, client, step))
-    assert client._spool is not None
-    append = client._spool.append
+    assert client._series._spool is not None
+    append = client._series._spool.append
 
     def full(configuration: Configuration) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(client._spool, "append", full)
+    monkeypatch.setattr(client._series._spool, "append", full)
     server.say(client, header("STATUS"))
     server.say(client, header("INIT") + bytes(8) + header("STATUS"))
     server.hear(24)
@@ -376,7 +376,7 @@ def test_full_disk_makes_ipi_wait_and_no_more(
     with pytest.raises(BlockingIOError):
         server.peer.recv(1)
     server.peer.settimeout(5.0)
-    monkeypatch.setattr(client._spool, "append", append)
+    monkeypatch.setattr(client._series._spool, "append", append)
     found |= frames(client.receive())
     assert server.hear(12) == header("FORCEREADY")
     server.hear_rest()

@@ -229,9 +229,9 @@ def test_a_flood_of_greetings_leaves_the_stream_alone(
     flood.linger = 0
     flood.connect(f"ipc://{folder}/s")
     deadline = time.monotonic() + TIMEOUT
-    while stranger.sender._window is None and time.monotonic() < deadline:
+    while stranger.sender._backlog.window is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    window_of_stranger = stranger.sender._window
+    window_of_stranger = stranger.sender._backlog.window
     assert window_of_stranger is not None
     hello = window_of_stranger.stamped(window_of_stranger._hello)
     for _ in range(1000):

@@ -70,9 +70,13 @@ def test_a_stalled_driver_keeps_fewer_frames_of_a_large_system(folder: Path) -> 
     play.run(n_frames=1)
     before = rss()
     # It waits, with all that it may have under way.
-    wait_for(lambda: engine.sender._window and not engine.sender._window.has_room)
+    wait_for(
+        lambda: (
+            engine.sender._backlog.window and not engine.sender._backlog.window.has_room
+        )
+    )
     time.sleep(0.5)
-    waiting = engine.sender._window
+    waiting = engine.sender._backlog.window
     assert waiting is not None
     assert len(waiting) == 5
     assert waiting.credit_bytes == 64 << 20
@@ -97,7 +101,7 @@ def test_a_frame_that_is_larger_than_the_credit_goes_alone(
 
     def acknowledge(step: int) -> None:
         time.sleep(0.01)  # for the engine to send another one, if it may
-        waiting.append(len(engine.sender._window or ()))
+        waiting.append(len(engine.sender._backlog.window or ()))
         confirm(step)
 
     monkeypatch.setattr(receiver, "acknowledge", acknowledge)
@@ -261,7 +265,7 @@ def test_connections_beside_a_run_are_refused_counted_and_said_once(
     time.sleep(0.5)
     assert len(receiver._doorman.connections) <= 1 + doorman.MOST_STRANGERS
     # The run may renew its connection all the same.
-    again = Window(receiver.endpoint, engine.sender._window._hello, print)  # type: ignore[union-attr]
+    again = Window(receiver.endpoint, engine.sender._backlog.window._hello, print)  # type: ignore[union-attr]
     deadline = time.monotonic() + TIMEOUT
     while not again._welcomed:
         again.advance(0.02)

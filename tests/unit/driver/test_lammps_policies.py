@@ -102,8 +102,8 @@ def steps_up_to(n_frames: int) -> list[int]:
 def test_spilled_frames_reach_a_late_driver_in_their_order(endpoint: str) -> None:
     engine = Engine(endpoint, "policy=spill wait=0.1", n_frames=100)
     wait_for(lambda: engine.engine.step == 100 * STRIDE)  # MD has not waited
-    assert len(engine.sender._spill or ()) > 80
-    path = Path(engine.sender._spill.path)  # type: ignore[union-attr]
+    assert len(engine.sender._backlog.spill or ()) > 80
+    path = Path(engine.sender._backlog.spill.path)  # type: ignore[union-attr]
     assert path.stat().st_mode & 0o777 == 0o600
     receiver = LammpsReceiver(endpoint)
     found = frames_until_end(receiver)
@@ -118,8 +118,8 @@ def test_spilled_frames_reach_a_late_driver_in_their_order(endpoint: str) -> Non
 def test_a_full_spill_file_makes_the_engine_wait(endpoint: str) -> None:
     """The file has 1 MB, a frame of this engine 300 bytes: the limit is set below."""
     engine = Engine(endpoint, "policy=spill wait=0", n_frames=60, pause=0.005)
-    wait_for(lambda: engine.sender._spill is not None)
-    engine.sender._spill._limit = 5000  # type: ignore[union-attr]
+    wait_for(lambda: engine.sender._backlog.spill is not None)
+    engine.sender._backlog.spill._limit = 5000  # type: ignore[union-attr]
     wait_for(lambda: any("is full" in line for line in engine.lines))
     step = engine.engine.step
     time.sleep(0.3)
@@ -239,7 +239,7 @@ def test_a_hung_driver_gets_a_new_socket_and_all_again(
             else:
                 taken += 1
     wait_for(lambda: any("confirmed nothing for" in line for line in engine.lines))
-    assert engine.sender._window.n_sockets >= 2  # type: ignore[union-attr]
+    assert engine.sender._backlog.window.n_sockets >= 2  # type: ignore[union-attr]
     kill(receiver)
     receiver = LammpsReceiver(endpoint)
     found = frames_until_end(receiver)

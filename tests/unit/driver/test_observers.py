@@ -250,7 +250,7 @@ def test_a_step_longer_than_any_patience_is_no_reason_for_another_connection(
             dyn.run(4)
             stream = observer._stream
             assert stream is not None
-            assert stream._sender._window.n_sockets == 1  # type: ignore[union-attr]
+            assert stream._sender._backlog.window.n_sockets == 1  # type: ignore[union-attr]
         driver.join()
     assert driver.sent == [0, 1, 2, 3, 4]
     assert lines == []
