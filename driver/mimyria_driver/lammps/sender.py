@@ -23,7 +23,8 @@ from mimyria_driver.lammps.options import Options
 from mimyria_driver.lammps.spill import Spill, spill_path
 from mimyria_driver.lammps.stillness import Stillness
 from mimyria_driver.lammps.window import RefusedError, Window
-from mimyria_driver.wire import Kind, Message, pack_box, pack_card
+from mimyria_driver.runcard import pack_card
+from mimyria_driver.wire import Kind, Message, pack_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable
