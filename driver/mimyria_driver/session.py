@@ -27,10 +27,11 @@ from mimyria_driver.convergence import Progress
 from mimyria_driver.credit import bounded
 from mimyria_driver.enginemodels import check_engine_models, sample_of
 from mimyria_driver.grouping import build_grouping, describe_groups
+from mimyria_driver.identity import Identity
 from mimyria_driver.journal import Journal
 from mimyria_driver.kinematics import Kinematics
 from mimyria_driver.pipeline import Pipeline, kinetic_temperature
-from mimyria_driver.records import Identity, Record
+from mimyria_driver.records import Record
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
 from mimyria_driver.snapshot import Snapshot

@@ -8,9 +8,9 @@ from instant import fold_of, serve_here
 
 from mimyria.storage.writing import encode
 from mimyria_driver import session
+from mimyria_driver.identity import read_header
 from mimyria_driver.inspection import inspect_run
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header
 from mimyria_driver.snapshots import Snapshots
 
 KINDS = {

@@ -23,9 +23,9 @@ from mimyria.errors import DiskFullError, JournalError, OutputError
 from mimyria.storage import read_result
 from mimyria_driver import diskio, diskwait, session
 from mimyria_driver.durablemark import read_mark
+from mimyria_driver.identity import header_key, read_header
 from mimyria_driver.journal import read_journal
 from mimyria_driver.monitor import read_status
-from mimyria_driver.records import header_key, read_header
 from mimyria_driver.signals import StopRequest
 
 

@@ -21,10 +21,10 @@ from mimyria.units import BOLTZMANN
 from mimyria_driver import checks
 from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite, NotRepeated
+from mimyria_driver.identity import Identity, pack_header, read_header
 from mimyria_driver.journal import Journal
 from mimyria_driver.lammps.session import Session
 from mimyria_driver.quarantine import quarantine
-from mimyria_driver.records import Identity, pack_header, read_header
 from mimyria_driver.runcard import RunCard, pack_card, unpack_card
 from mimyria_driver.sequence import Place
 from mimyria_driver.session import Pending
