@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -34,7 +35,16 @@ from mimyria_driver.reading import check_records, read_journal
 from mimyria_driver.records import Record, pack_record
 from mimyria_driver.scanning import FRAME, ROLLBACK
 
-__all__ = ["Identity", "Journal", "Record", "lock_folder", "read_journal"]
+__all__ = [
+    "JOURNAL_NAME",
+    "Identity",
+    "Journal",
+    "Record",
+    "lock_folder",
+    "read_journal",
+]
+
+JOURNAL_NAME: Final = "journal"
 
 _log = logging.getLogger(__name__)
 
