@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from mimyria_driver.session import Pending
+from mimyria_driver.pending import Pending
 
 __all__ = ["take_batch"]
 

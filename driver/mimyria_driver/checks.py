@@ -18,7 +18,7 @@ from mimyria.errors import FrameError, IncompatibleError, ModelError
 from mimyria.frame import Frame
 from mimyria.ringpolymer import bead_frames
 from mimyria.units import SPEED_OF_LIGHT, nyquist_wavenumber
-from mimyria_driver.records import Identity
+from mimyria_driver.identity import Identity
 from mimyria_driver.sources import RunDescription
 
 __all__ = [

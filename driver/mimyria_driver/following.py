@@ -5,7 +5,7 @@ from __future__ import annotations
 from mimyria.partcorrelators import PartCorrelators
 from mimyria.selfcorrelators import SelfCorrelators
 from mimyria.velocityprobes import VelocityProbes
-from mimyria_driver.records import Identity
+from mimyria_driver.identity import Identity
 
 __all__ = ["part_correlators", "velocity_probes"]
 

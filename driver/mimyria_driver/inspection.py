@@ -17,10 +17,11 @@ from mimyria.correlation import Correlation
 from mimyria.errors import FormatError, JournalError, MimyriaError
 from mimyria.storage import RESULT_NAME, Result, read_result
 from mimyria_driver.durablemark import read_mark
+from mimyria_driver.identity import Identity, header_key, read_header
+from mimyria_driver.journal import JOURNAL_NAME
 from mimyria_driver.pipeline import Pipeline
-from mimyria_driver.records import Identity, header_key, live_records, read_header
+from mimyria_driver.reading import live_records
 from mimyria_driver.scanning import Scan, scan
-from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Findings", "differences", "inspect_run", "settings_of_result"]

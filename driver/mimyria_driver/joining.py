@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from mimyria.errors import IncompatibleError, MimyriaError, OutputError
-from mimyria.storage import read_result, write_result
+from mimyria.storage import RESULT_NAME, read_result, write_result
 from mimyria_driver.checks import check_identity
 from mimyria_driver.digests import Digests
 from mimyria_driver.durablemark import mark_path
-from mimyria_driver.journal import Journal, lock_folder
+from mimyria_driver.identity import Identity, read_header
+from mimyria_driver.journal import JOURNAL_NAME, Journal, lock_folder
 from mimyria_driver.pipeline import Pipeline, rebuild
-from mimyria_driver.records import Identity, Record, read_header, read_journal
+from mimyria_driver.reading import read_journal
+from mimyria_driver.records import Record
 from mimyria_driver.results import journal_provenance
-from mimyria_driver.session import JOURNAL_NAME, RESULT_NAME
 from mimyria_driver.settings import KEEP_UNCERTAIN, SpectrumSettings
 from mimyria_driver.uncertain import join_uncertain
 

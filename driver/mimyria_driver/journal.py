@@ -1,7 +1,7 @@
 """Journal: the append-only truth of a run, one checksummed record per frame.
 
 It knows records and fsync; it knows no socket, no network and no spectrum. The layout
-is in `records.py`, how disks fail in `diskio.py`.
+is in `identity.py` and `records.py`, how disks fail in `diskio.py`.
 
 A record that is in the file survives a kill; a record up to `durable_step` survives a
 power cut too. On opening, a torn tail is cut off; damage is an error that touches
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -28,20 +29,22 @@ from mimyria.errors import DiskFullError, JournalError, MimyriaError
 from mimyria.files import replace_file
 from mimyria_driver import diskio
 from mimyria_driver.durablemark import DurableMark
+from mimyria_driver.identity import Identity, header_key, pack_header, read_header
 from mimyria_driver.ownership import lock_folder
-from mimyria_driver.records import (
-    Identity,
-    Record,
-    check_records,
-    header_key,
-    pack_header,
-    pack_record,
-    read_header,
-    read_journal,
-)
+from mimyria_driver.reading import check_records, read_journal
+from mimyria_driver.records import Record, pack_record
 from mimyria_driver.scanning import FRAME, ROLLBACK
 
-__all__ = ["Identity", "Journal", "Record", "lock_folder", "read_journal"]
+__all__ = [
+    "JOURNAL_NAME",
+    "Identity",
+    "Journal",
+    "Record",
+    "lock_folder",
+    "read_journal",
+]
+
+JOURNAL_NAME: Final = "journal"
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from mimyria.contributions import Sample
 from mimyria.errors import DiskFullError, OutputError
 from mimyria_driver.diskwait import DiskWait
 from mimyria_driver.durations import Durations
-from mimyria_driver.session import Pending, Session
+from mimyria_driver.pending import Pending
+from mimyria_driver.session import Session
 
 __all__ = ["Keeper"]
 

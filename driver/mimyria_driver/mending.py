@@ -19,12 +19,12 @@ from mimyria.errors import FormatError, JournalError, SettingsError
 from mimyria.files import replacing
 from mimyria.storage import RESULT_NAME, read_result, write_result
 from mimyria_driver.durablemark import DurableMark, read_mark
+from mimyria_driver.identity import Identity, header_key, read_header
+from mimyria_driver.journal import JOURNAL_NAME
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.pipeline import Pipeline, rebuild
-from mimyria_driver.records import Identity, header_key, read_header
 from mimyria_driver.results import journal_provenance
 from mimyria_driver.scanning import FRAME, ROLLBACK, scan, sound_records
-from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = [

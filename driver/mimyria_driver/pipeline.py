@@ -34,7 +34,9 @@ from mimyria.units import (
 )
 from mimyria_driver.digests import Digests
 from mimyria_driver.following import part_correlators, velocity_probes
-from mimyria_driver.records import Identity, Record, live_records
+from mimyria_driver.identity import Identity
+from mimyria_driver.reading import live_records
+from mimyria_driver.records import Record
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["Pipeline", "kinetic_temperature", "rebuild"]

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import mimyria
-from mimyria_driver.records import Identity
+from mimyria_driver.identity import Identity
 
 __all__ = ["draw_plots", "journal_provenance", "make_exit_file", "try_plots"]
 

@@ -31,14 +31,14 @@ from mimyria_driver.evaluator import Evaluator, Networks
 from mimyria_driver.evaluator.view import about_networks, poller_of
 from mimyria_driver.folders import private_files
 from mimyria_driver.hardware import note_hardware, provenance
-from mimyria_driver.journal import Journal
+from mimyria_driver.journal import JOURNAL_NAME, Journal
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.operation import watched
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.results import make_exit_file, try_plots
 from mimyria_driver.runid import take_run_id
 from mimyria_driver.runstate import EXIT_NAME, RunState, check_patience, no_memory
-from mimyria_driver.session import JOURNAL_NAME, Session
+from mimyria_driver.session import Session
 from mimyria_driver.settings import Settings
 from mimyria_driver.sharing import Share, Sharing
 from mimyria_driver.signals import STOPPED, StopRequest

@@ -21,7 +21,8 @@ import numpy as np
 from mimyria.errors import MimyriaError
 from mimyria.files import replace_file
 from mimyria.frame import Beads, Frame
-from mimyria_driver.session import Pending, Session
+from mimyria_driver.pending import Pending
+from mimyria_driver.session import Session
 from mimyria_driver.sources import Arrived
 
 __all__ = ["SET_ASIDE_NAME", "SetAside"]

@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 import mimyria
 from mimyria.errors import MimyriaError
 from mimyria.files import make_folder, remove_partials, replace_file
+from mimyria_driver.identity import Identity, read_header
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline
-from mimyria_driver.records import Identity, first_rollback, live_records, read_header
+from mimyria_driver.reading import first_rollback, live_records
 from mimyria_driver.settings import SpectrumSettings
 
 __all__ = ["SNAPSHOTS_NAME", "Snapshots"]

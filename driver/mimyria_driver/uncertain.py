@@ -23,7 +23,7 @@ from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, read_extxyz
 from mimyria.io.extxyz import format_extxyz
 from mimyria.tensors import Tensors
-from mimyria_driver.records import live_records
+from mimyria_driver.reading import live_records
 
 __all__ = ["UNCERTAIN_NAME", "UncertainFrames", "join_uncertain"]
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from mimyria.frame import Frame
-from mimyria_driver.session import Pending
+from mimyria_driver.pending import Pending
 
 __all__ = ["Unchecked"]
 

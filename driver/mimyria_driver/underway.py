@@ -21,8 +21,9 @@ from mimyria.contributions import Sample
 from mimyria_driver.batching import take_batch
 from mimyria_driver.evaluator import Networks, PoisonFrame, Verdict
 from mimyria_driver.keeping import Keeper
+from mimyria_driver.pending import Pending
 from mimyria_driver.quarantine import quarantine
-from mimyria_driver.session import Pending, Session
+from mimyria_driver.session import Session
 from mimyria_driver.setaside import SetAside
 from mimyria_driver.settings import Settings
 from mimyria_driver.snapshot import Snapshot

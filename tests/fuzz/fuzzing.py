@@ -27,18 +27,16 @@ from mimyria.errors import FormatError, FrameError, UnitError
 from mimyria.io.dumpatoms import atoms_of
 from mimyria.io.lammpsbinary import DumpParser
 from mimyria_driver.ipi.protocol import Connection, IpiProtocolError
+from mimyria_driver.runcard import RunCard, pack_card, unpack_card
+from mimyria_driver.strictjson import unpack_json
 from mimyria_driver.wire import (
     Kind,
     Message,
-    RunCard,
     WireError,
     decode,
     encode,
     pack_box,
-    pack_card,
     unpack_box,
-    unpack_card,
-    unpack_json,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimyria_driver.records import live_records
+from mimyria_driver.reading import live_records
 from tests.integration.ipi_input import ipi_input
 from tests.integration.test_ipi_client import DT, finish, init_xyz, start_ipi
 from tests.soak.test_soak import MEMORY, STRIDE, check_usage, start

@@ -19,7 +19,7 @@ from mimyria.selfcorrelators import SELF_NAMES, SelfCorrelators
 from mimyria.spectra import compute_spectra
 from mimyria.storage import Result, read_result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT
-from mimyria_driver.session import _WINDOWS_PER_SIGN
+from mimyria_driver.acceptance import _WINDOWS_PER_SIGN
 
 N_LAGS = 202
 SETTINGS = {

@@ -26,9 +26,10 @@ from mimyria_driver.lammps import window as window_module
 from mimyria_driver.lammps.doorman import Doorman
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.window import Window
+from mimyria_driver.runcard import pack_card
 from mimyria_driver.sequence import Sequencer
 from mimyria_driver.sources import Arrived, Started
-from mimyria_driver.wire import Kind, Message, pack_box, pack_card
+from mimyria_driver.wire import Kind, Message, pack_box
 
 __all__ = ["FAULTS", "MODES", "N_FRAMES", "STRIDE", "World", "restore_modules"]
 

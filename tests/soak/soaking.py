@@ -99,7 +99,7 @@ class EightAtoms:
         self._positions = [(base + each).tobytes() for each in moving]
 
     def card(self, elements, stride):
-        from mimyria_driver.wire import RunCard
+        from mimyria_driver.runcard import RunCard
 
         return RunCard(
             "eight atoms", "real", elements, TIME_STEP, stride, 1.0, 1.0, (1, 1, 1)

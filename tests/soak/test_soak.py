@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from mimyria.storage import read_result
+from mimyria_driver.identity import read_header
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import live_records, read_header
+from mimyria_driver.reading import live_records
 from mimyria_driver.settings import SpectrumSettings
 
 HERE = Path(__file__).parent

@@ -19,8 +19,7 @@ from mimyria.frame import Array
 from mimyria.spectra import Spectrum, find_band
 from mimyria.spectra.elements import VelocitySpectra
 from mimyria.spectra.peaks import WATER_BANDS
-from mimyria.storage import Result, read_result
-from mimyria_driver.session import RESULT_NAME
+from mimyria.storage import RESULT_NAME, Result, read_result
 
 __all__ = ["report", "table", "top"]
 

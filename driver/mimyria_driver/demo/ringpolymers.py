@@ -14,10 +14,9 @@ from typing import Final
 
 from mimyria.comparison import first_moment
 from mimyria.spectra import Spectrum
-from mimyria.storage import read_result
+from mimyria.storage import RESULT_NAME, read_result
 from mimyria_driver.demo.engines import edit, export_models, prepare, run_ipi
 from mimyria_driver.demo.report import table
-from mimyria_driver.session import RESULT_NAME
 
 __all__ = ["compare", "run_ring_polymers"]
 

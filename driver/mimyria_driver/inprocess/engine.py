@@ -13,7 +13,7 @@ import numpy as np
 from mimyria.frame import Array
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.lammps.engine import HookError
-from mimyria_driver.wire import RunCard
+from mimyria_driver.runcard import RunCard
 
 __all__ = ["IpiEngine", "exchange_of"]
 

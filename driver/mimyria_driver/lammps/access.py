@@ -20,7 +20,8 @@ from typing import Any
 
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.ownfile import NotOwnError, read_own
-from mimyria_driver.wire import WireError, unpack_json
+from mimyria_driver.strictjson import unpack_json
+from mimyria_driver.wire import WireError
 
 __all__ = [
     "KEY_NAMES",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mimyria_driver.wire import RunCard
+from mimyria_driver.runcard import RunCard
 
 __all__ = ["AnyEngine", "moving"]
 

@@ -11,6 +11,8 @@ __all__ = ["bundle_hook"]
 # In the order of their imports.
 _MODULES: Final = (
     "wire",
+    "strictjson",
+    "runcard",
     "ownfile",
     "lammps/engine",
     "lammps/anyengine",

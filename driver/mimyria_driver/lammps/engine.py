@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-from mimyria_driver.wire import RunCard
+from mimyria_driver.runcard import RunCard
 
 __all__ = ["Engine", "HookError"]
 

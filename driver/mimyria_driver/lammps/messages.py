@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from mimyria_driver.lammps.anyengine import AnyEngine
-from mimyria_driver.wire import Kind, Message, pack_box, pack_card
+from mimyria_driver.runcard import pack_card
+from mimyria_driver.wire import Kind, Message, pack_box
 
 __all__ = ["Networks", "frame_message", "hello_message"]
 

@@ -21,7 +21,8 @@ from zmq.utils import z85
 from mimyria.errors import AccessError, SettingsError
 from mimyria.files import replace_file
 from mimyria_driver.lammps.access import ENDPOINT_VERSION, ForeignError, read_own_file
-from mimyria_driver.wire import WireError, unpack_json
+from mimyria_driver.strictjson import unpack_json
+from mimyria_driver.wire import WireError
 
 __all__ = [
     "ENDPOINT_NAME",

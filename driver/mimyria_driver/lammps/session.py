@@ -18,8 +18,9 @@ from mimyria.frame import Array, Beads, Frame
 from mimyria.ringpolymer import ring_polymer
 from mimyria_driver.lammps.elements import numbers_of
 from mimyria_driver.lammps.summing import engine_models, joined_sums
+from mimyria_driver.runcard import RunCard, unpack_card
 from mimyria_driver.sources import Arrived, RunDescription
-from mimyria_driver.wire import Kind, Message, RunCard, unpack_box, unpack_card
+from mimyria_driver.wire import Kind, Message, unpack_box
 
 __all__ = ["Session"]
 

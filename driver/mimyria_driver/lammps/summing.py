@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mimyria.domainsums import WIDTH, DomainSums
 from mimyria.errors import FrameError
 from mimyria.frame import Array
+from mimyria_driver.runcard import RunCard
 from mimyria_driver.sources import EngineModels, Summed
-from mimyria_driver.wire import RunCard
 
 __all__ = ["engine_models", "joined_sums", "pack_sums"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mimyria.errors import FrameError
 from mimyria.frame import Array, Frame
 from mimyria_driver.lammps.elements import MASS_TOLERANCE
-from mimyria_driver.wire import RunCard
+from mimyria_driver.runcard import RunCard
 
 __all__ = ["PythonEngine", "symbols_of"]
 

@@ -12,17 +12,18 @@ from typing import Final
 
 from mimyria.errors import FormatError, MimyriaError
 from mimyria.storage import RESULT_NAME, Result, read_result
+from mimyria_driver.identity import read_header
 from mimyria_driver.inspection import (
     Findings,
     differences,
     inspect_run,
     settings_of_result,
 )
+from mimyria_driver.journal import JOURNAL_NAME
 from mimyria_driver.labels import replica_folder, replica_folders
 from mimyria_driver.pipeline import Pipeline
-from mimyria_driver.records import live_records, read_header
+from mimyria_driver.reading import live_records
 from mimyria_driver.replicas.pooling import lean, pool, records_of
-from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.sharing import journal_result
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mimyria.errors import JournalError
 from mimyria.storage import RESULT_NAME, Result, write_result
+from mimyria_driver.journal import JOURNAL_NAME
 from mimyria_driver.labels import replica_folders
 from mimyria_driver.mending import fold_journal, renew_result
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.replicas.pooling import lean, pool
-from mimyria_driver.session import JOURNAL_NAME
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.sharing import journal_result
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mimyria_driver.records import read_header, read_journal
+from mimyria_driver.identity import read_header
+from mimyria_driver.reading import read_journal
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

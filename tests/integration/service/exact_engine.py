@@ -18,7 +18,7 @@ import numpy as np
 from analytic import MASSES, NUMBERS, STRIDE, TIME_STEP, trajectory
 
 from mimyria_driver.lammps.sender import Sender
-from mimyria_driver.wire import RunCard
+from mimyria_driver.runcard import RunCard
 
 BACK = 40
 """Frames between the last one sent and the checkpoint; more than any window."""

@@ -14,9 +14,9 @@ import analytic
 import numpy as np
 
 from mimyria.storage import read_result
+from mimyria_driver.identity import read_header
 from mimyria_driver.journal import read_journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header
 
 TIMEOUT = 240.0
 

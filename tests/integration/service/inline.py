@@ -13,7 +13,7 @@ from analytic import ScriptedSource, arrivals, description, make_settings, traje
 from instant import serve_here
 
 from mimyria.errors import MimyriaError
-from mimyria_driver.records import read_header
+from mimyria_driver.identity import read_header
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 

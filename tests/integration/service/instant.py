@@ -20,9 +20,9 @@ from mimyria.tensors import Tensors
 from mimyria_driver.durations import Durations
 from mimyria_driver.evaluator import Verdict
 from mimyria_driver.evaluator.gpustate import GpuState
+from mimyria_driver.identity import read_header
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header
 from mimyria_driver.service import Service
 from mimyria_driver.signals import StopRequest
 

@@ -23,9 +23,10 @@ from mimyria.currents import currents
 from mimyria.errors import JournalError
 from mimyria.storage import read_result
 from mimyria.tensors import Tensors
+from mimyria_driver.identity import read_header
 from mimyria_driver.monitor import Monitor
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import live_records, read_header
+from mimyria_driver.reading import live_records
 from mimyria_driver.service import Service
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started

@@ -7,10 +7,10 @@ from inline import whole_run as whole
 from instant import fold_of, serve_here
 
 from mimyria.storage.writing import encode
-from mimyria_driver import session
+from mimyria_driver import cadence
+from mimyria_driver.identity import read_header
 from mimyria_driver.inspection import inspect_run
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header
 from mimyria_driver.snapshots import Snapshots
 
 KINDS = {
@@ -43,7 +43,7 @@ def test_cadence_of_writing_changes_no_bit(
         return saved[-1]
 
     monkeypatch.setattr(Snapshots, "save", save)
-    monkeypatch.setattr(session, "_SYNC_RECORDS", sync)
+    monkeypatch.setattr(cadence, "_SYNC_RECORDS", sync)
     settings = quiet_settings(
         tmp_path,
         run={"snapshot": snapshot, "credit": credit},
@@ -63,7 +63,7 @@ def test_run_that_goes_on_from_a_snapshot_has_the_same_bits(
     kind, tmp_path, monkeypatch
 ):
     """Everything that a fold may hold: parts, self terms, velocities, sum rules."""
-    monkeypatch.setattr(session, "_WORTH_SAVING", 1)
+    monkeypatch.setattr(cadence, "_WORTH_SAVING", 1)
     settings = quiet_settings(tmp_path / "parts", groups=KINDS[kind])
     used = []
     for n_frames in (37, 61, N_FRAMES):

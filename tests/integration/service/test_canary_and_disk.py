@@ -13,7 +13,7 @@ from mimyria.contributions import Sample
 from mimyria.currents import Currents
 from mimyria_driver import diskwait
 from mimyria_driver.inspection import inspect_run
-from mimyria_driver.records import first_rollback
+from mimyria_driver.reading import first_rollback
 from mimyria_driver.signals import StopRequest
 
 CANARY = 10

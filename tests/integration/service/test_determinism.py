@@ -11,7 +11,7 @@ from mimyria.frame import Frame
 from mimyria.io.extxyz import LabelledFrame, write_extxyz
 from mimyria.storage import read_result
 from mimyria.tensors import Tensors
-from mimyria_driver import session
+from mimyria_driver import cadence, session
 from mimyria_driver.replay import ReplaySource
 
 
@@ -47,11 +47,11 @@ def test_how_often_it_is_synced_makes_no_difference(
 
     def with_other_cadence(self, *given):
         made(self, *given)
-        self._sync_records = records
+        self._cadence._sync_records = records
 
     monkeypatch.setattr(session.Session, "__init__", with_other_cadence)
-    monkeypatch.setattr(session, "_SYNC_SECONDS", seconds)
-    monkeypatch.setattr(session, "_IDLE_SECONDS", seconds)
+    monkeypatch.setattr(cadence, "_SYNC_SECONDS", seconds)
+    monkeypatch.setattr(cadence, "_IDLE_SECONDS", seconds)
     events = [START, *arrivals(analytic.trajectory(N_FRAMES)), END]
     source, _ = serve(tmp_path / "run", events)
     acknowledged = len(set(source.acknowledged))

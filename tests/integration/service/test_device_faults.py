@@ -34,9 +34,10 @@ from mimyria.io import read_extxyz
 from mimyria.storage import read_result
 from mimyria_driver.evaluator import Evaluator
 from mimyria_driver.evaluator.deaths import Deaths
+from mimyria_driver.identity import read_header
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import live_records, read_header, read_journal
+from mimyria_driver.reading import live_records, read_journal
 from mimyria_driver.session import Session
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started

@@ -15,8 +15,9 @@ from analytic import (
 )
 
 from mimyria.storage import read_result
+from mimyria_driver.identity import read_header
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header, read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.sources import Arrived, Ended, Started
 
 N_FRAMES, DIED, BACK = 90, 60, 40

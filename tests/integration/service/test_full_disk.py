@@ -21,11 +21,11 @@ from instant import fold_of, serve_here
 
 from mimyria.errors import DiskFullError, JournalError, OutputError
 from mimyria.storage import read_result
-from mimyria_driver import diskio, diskwait, session
+from mimyria_driver import account, diskio, diskwait, session
 from mimyria_driver.durablemark import read_mark
+from mimyria_driver.identity import header_key, read_header
 from mimyria_driver.journal import read_journal
 from mimyria_driver.monitor import read_status
-from mimyria_driver.records import header_key, read_header
 from mimyria_driver.signals import StopRequest
 
 
@@ -247,7 +247,7 @@ def test_slow_disk_changes_nothing_and_is_shown(tmp_path, monkeypatch, undisturb
         real(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", slow)
-    monkeypatch.setattr(session, "_SLOW_SYNC", 0.04)
+    monkeypatch.setattr(account, "_SLOW_SYNC", 0.04)
     source = ScriptedSource(whole_run())
     shown = []
     show = session.Session.show

@@ -31,7 +31,7 @@ from mimyria.models import load_model, resolve_model
 from mimyria.models.modelfile import read_model
 from mimyria_driver.evaluator.determinism import prepare_torch
 from mimyria_driver.monitor import read_status
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.sources import Ended, Started
 
 MODEL = "water-compact-joint"

@@ -25,9 +25,10 @@ from mimyria.groups import group_atoms
 from mimyria.spectra.raman import anisotropic_correlation, isotropic_correlation
 from mimyria.storage import read_result
 from mimyria.tensors import Tensors
+from mimyria_driver.identity import Identity, read_header
 from mimyria_driver.journal import Journal, read_journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import Identity, Record, read_header
+from mimyria_driver.records import Record
 from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Ended, Started
 

@@ -17,7 +17,7 @@ from instant import fold_of, serve_here
 from mimyria.errors import FrameError, IncompatibleError
 from mimyria.storage import read_result
 from mimyria_driver.inspection import inspect_run
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.sources import Ended, Started
 
 N = 40

@@ -13,7 +13,8 @@ import pytest
 from instant import fold_of
 
 from mimyria import errors
-from mimyria_driver.records import read_header, read_journal
+from mimyria_driver.identity import read_header
+from mimyria_driver.reading import read_journal
 
 HERE = Path(__file__).parent
 INPUTS = HERE.parents[2] / "inputs"

@@ -34,7 +34,7 @@ from hammer import (
     wait_for_step,
 )
 
-from mimyria_driver.records import read_header
+from mimyria_driver.identity import read_header
 from tests.integration.ipi_input import ipi_input
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]

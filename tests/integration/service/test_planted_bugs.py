@@ -14,6 +14,7 @@ from mimyria.errors import MimyriaError
 from mimyria_driver import checks, journal, session
 from mimyria_driver.journal import Journal
 from mimyria_driver.sequence import Place, Sequencer
+from mimyria_driver.snapshots import Snapshots
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +67,10 @@ def keep_the_old_branch(patch):
         keep(self, pending, sample)
 
     patch.setattr(session.Session, "keep", kept)
-    if hasattr(session, "rebuild"):
-        patch.setattr(session, "rebuild", lambda *_: present[0])
-    else:  # where snapshots do it
-        fold = session.Snapshots.fold
-        patch.setattr(
-            session.Snapshots,
-            "fold",
-            lambda *given: present[0] if present else fold(*given),
-        )
+    fold = Snapshots.fold
+    patch.setattr(
+        Snapshots, "fold", lambda *given: present[0] if present else fold(*given)
+    )
 
 
 def keep_torn_tails(patch):

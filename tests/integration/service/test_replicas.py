@@ -27,7 +27,7 @@ from mimyria_driver.cli import main
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import Pipeline
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.signals import STOPPED, StopRequest
 from mimyria_driver.sources import Ended, Started
 

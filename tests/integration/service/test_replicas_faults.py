@@ -20,9 +20,10 @@ from mimyria.errors import DeviceLostError, FrameError, IncompatibleError
 from mimyria.storage import read_result
 from mimyria_driver.cli import main
 from mimyria_driver.evaluator import Evaluator
+from mimyria_driver.identity import read_header
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
-from mimyria_driver.records import live_records, read_header
+from mimyria_driver.reading import live_records
 from mimyria_driver.sources import Started
 
 

@@ -33,10 +33,12 @@ from mimyria.io.extxyz import LabelledFrame, write_extxyz
 from mimyria.storage import read_result
 from mimyria.tensors import Tensors
 from mimyria_driver.assembly import build_source
+from mimyria_driver.identity import read_header
 from mimyria_driver.journal import lock_folder
 from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import RECORD, read_header, read_journal
+from mimyria_driver.reading import read_journal
+from mimyria_driver.records import RECORD
 from mimyria_driver.service import Service
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started

@@ -18,7 +18,7 @@ from instant import InstantEvaluator, fold_of, serve_here
 from mimyria.storage import read_result
 from mimyria_driver import cli
 from mimyria_driver.monitor import read_status
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.signals import StopRequest, held_back
 from mimyria_driver.sources import Ended, Started
 

@@ -27,7 +27,7 @@ from mimyria.training import (
     finish,
     join_members,
 )
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from mimyria_driver.sources import Ended, Started
 
 N_FRAMES = 24

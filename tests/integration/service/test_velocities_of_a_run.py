@@ -28,10 +28,11 @@ from mimyria.tensorsources import ConvertedSource
 from mimyria_driver.checks import frame_digest
 from mimyria_driver.evaluator.evaluation import Evaluation
 from mimyria_driver.grouping import build_grouping
+from mimyria_driver.identity import Identity, read_header
 from mimyria_driver.joining import join_runs
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import Identity, Record, read_header
+from mimyria_driver.records import Record
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.sources import Ended, Started
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hammer import Driver, Engine
 
+from mimyria_driver.identity import read_header
 from mimyria_driver.lammps.bundle import bundle_hook
-from mimyria_driver.records import read_header
 
 __all__ = ["Lammps", "driver_of", "expected", "wait_for_records"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mimyria.currents import Currents
+from mimyria_driver.identity import Identity
 from mimyria_driver.journal import Journal
-from mimyria_driver.records import RECORD, Identity, Record
+from mimyria_driver.records import RECORD, Record
 
 SIZE = RECORD.itemsize
 IDENTITY = Identity(

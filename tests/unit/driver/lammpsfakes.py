@@ -10,8 +10,8 @@ import zmq
 
 from mimyria_driver.lammps.engine import HookError
 from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.runcard import RunCard
 from mimyria_driver.sources import Arrived, Ended, Started
-from mimyria_driver.wire import RunCard
 
 TIMEOUT = 30.0
 STRIDE = 4

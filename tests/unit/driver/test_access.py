@@ -26,8 +26,9 @@ from mimyria_driver.lammps.listening import listen
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.security import load_keys
 from mimyria_driver.lammps.sender import Sender
+from mimyria_driver.runcard import RunCard
 from mimyria_driver.sources import Arrived, Started
-from mimyria_driver.wire import Kind, Message, RunCard, decode, encode
+from mimyria_driver.wire import Kind, Message, decode, encode
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534

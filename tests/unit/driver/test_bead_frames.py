@@ -21,24 +21,22 @@ from mimyria.units import BOLTZMANN
 from mimyria_driver import checks
 from mimyria_driver.evaluator import messages
 from mimyria_driver.evaluator.evaluation import Evaluation, NotFinite, NotRepeated
+from mimyria_driver.identity import Identity, pack_header, read_header
 from mimyria_driver.journal import Journal
 from mimyria_driver.lammps.session import Session
+from mimyria_driver.pending import Pending
 from mimyria_driver.quarantine import quarantine
-from mimyria_driver.records import Identity, pack_header, read_header
+from mimyria_driver.runcard import RunCard, pack_card, unpack_card
 from mimyria_driver.sequence import Place
-from mimyria_driver.session import Pending
 from mimyria_driver.setaside import SetAside
 from mimyria_driver.sources import RunDescription
 from mimyria_driver.wire import (
     Kind,
     Message,
-    RunCard,
     WireError,
     decode,
     encode,
     pack_box,
-    pack_card,
-    unpack_card,
 )
 
 NUMBERS = np.array([8, 1, 1, 8, 1, 1])

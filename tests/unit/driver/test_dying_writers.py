@@ -10,7 +10,7 @@ import pytest
 
 from mimyria.storage import read_result
 from mimyria_driver.inspection import inspect_run
-from mimyria_driver.records import read_journal
+from mimyria_driver.reading import read_journal
 from tests.unit.driver import dying
 
 DYING = Path(dying.__file__)

@@ -16,7 +16,8 @@ from mimyria.tensors import Tensors
 from mimyria_driver.enginemodels import sample_of
 from mimyria_driver.lammps.session import Session
 from mimyria_driver.lammps.summing import joined_sums, pack_sums
-from mimyria_driver.wire import Kind, Message, RunCard, pack_box, pack_card
+from mimyria_driver.runcard import RunCard, pack_card
+from mimyria_driver.wire import Kind, Message, pack_box
 
 MODELS = {
     target: {"sha256": letter * 64, "shares": None}

@@ -25,9 +25,9 @@ from mimyria_driver.evaluator.faults import (
     wanted_memory,
 )
 from mimyria_driver.evaluator.rangecheck import RangeCheck
+from mimyria_driver.pending import Pending
 from mimyria_driver.quarantine import quarantine
 from mimyria_driver.sequence import Place
-from mimyria_driver.session import Pending
 from mimyria_driver.settings import ModelsSettings
 from mimyria_driver.unchecked import Unchecked
 

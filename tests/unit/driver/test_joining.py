@@ -11,10 +11,11 @@ from mimyria.frame import Frame
 from mimyria.io import read_extxyz
 from mimyria.storage import read_result
 from mimyria_driver import cli, joining
+from mimyria_driver.identity import Identity, read_header
 from mimyria_driver.joining import join_runs
 from mimyria_driver.journal import Journal, read_journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import Identity, Record, read_header
+from mimyria_driver.records import Record
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.uncertain import UNCERTAIN_NAME, UncertainFrames
 

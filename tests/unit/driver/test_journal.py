@@ -11,9 +11,11 @@ import pytest
 from mimyria.currents import Currents
 from mimyria.errors import DiskFullError, IncompatibleError, JournalError, LockedError
 from mimyria_driver.checks import check_identity
+from mimyria_driver.identity import Identity, read_header
 from mimyria_driver.journal import Journal, lock_folder, read_journal
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import Identity, Record, live_records, read_header
+from mimyria_driver.reading import live_records
+from mimyria_driver.records import Record
 from mimyria_driver.settings import SpectrumSettings
 from tests.unit.driver.journals import IDENTITY, SIZE, record, written
 

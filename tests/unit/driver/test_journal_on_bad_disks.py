@@ -9,8 +9,8 @@ import pytest
 from mimyria.errors import DiskFullError, JournalError
 from mimyria_driver import diskio
 from mimyria_driver.durablemark import read_mark
+from mimyria_driver.identity import header_key, read_header
 from mimyria_driver.journal import Journal, read_journal
-from mimyria_driver.records import header_key, read_header
 from tests.unit.driver.journals import IDENTITY, SIZE, record, written
 
 

@@ -11,8 +11,9 @@ import random
 
 import pytest
 
+from mimyria_driver.identity import read_header
 from mimyria_driver.journal import Journal
-from mimyria_driver.records import check_records, read_header
+from mimyria_driver.reading import check_records
 from mimyria_driver.scanning import sound_records
 from tests.unit.driver.journals import IDENTITY, SIZE, record
 

@@ -23,7 +23,8 @@ from mimyria_driver import credit
 from mimyria_driver.lammps import callers, doorman, presence, replies, window
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.window import Window
-from mimyria_driver.wire import Kind, Message, decode, encode, pack_card
+from mimyria_driver.runcard import pack_card
+from mimyria_driver.wire import Kind, Message, decode, encode
 
 HERE = Path(__file__).parent
 

@@ -16,16 +16,9 @@ import zmq
 
 from mimyria.errors import EngineError, FrameError, SettingsError
 from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.runcard import RunCard, pack_card
 from mimyria_driver.sources import Arrived, Ended, Event, Started
-from mimyria_driver.wire import (
-    Kind,
-    Message,
-    RunCard,
-    decode,
-    encode,
-    pack_box,
-    pack_card,
-)
+from mimyria_driver.wire import Kind, Message, decode, encode, pack_box
 
 CARD = RunCard("LAMMPS 1", "metal", ("O", "H"), 0.5, 4, 1.0, 1e-3, (1, 1, 1))
 BOX = pack_box([9.0, 0, 0, 1.0, 8.0, 0, 0.5, 0.25, 7.0], [0.0, 0.0, 0.0])

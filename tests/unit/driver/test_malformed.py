@@ -27,18 +27,16 @@ from mimyria_driver.checks import check_frame
 from mimyria_driver.ipi.client import IpiClient
 from mimyria_driver.ipi.protocol import Connection, IpiProtocolError, State
 from mimyria_driver.lammps.receiver import LammpsReceiver
+from mimyria_driver.runcard import RunCard, pack_card, unpack_card
 from mimyria_driver.sources import Arrived, Event, RunDescription, Started
+from mimyria_driver.strictjson import unpack_json
 from mimyria_driver.wire import (
     Kind,
     Message,
-    RunCard,
     WireError,
     decode,
     encode,
     pack_box,
-    pack_card,
-    unpack_card,
-    unpack_json,
 )
 
 CARD = RunCard("LAMMPS 1", "metal", ("O", "H"), 0.5, 4, 1.0, 1e-3, (1, 1, 1))

@@ -4,8 +4,8 @@ import pytest
 from mimyria.errors import OutputError
 from mimyria.frame import Frame
 from mimyria_driver import setaside
+from mimyria_driver.pending import Pending
 from mimyria_driver.sequence import Place
-from mimyria_driver.session import Pending
 from mimyria_driver.setaside import SET_ASIDE_NAME, SetAside
 
 

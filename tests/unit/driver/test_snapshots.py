@@ -9,9 +9,9 @@ import pytest
 
 from mimyria.storage.writing import encode
 from mimyria_driver import snapshots as module
+from mimyria_driver.identity import read_header
 from mimyria_driver.journal import Journal
 from mimyria_driver.pipeline import Pipeline, rebuild
-from mimyria_driver.records import read_header
 from mimyria_driver.settings import SpectrumSettings
 from mimyria_driver.snapshots import Snapshots
 from tests.unit.driver.journals import IDENTITY, record

@@ -13,9 +13,9 @@ from mimyria.contributions import Sample
 from mimyria.currents import Currents
 from mimyria.frame import Frame
 from mimyria.io import read_extxyz
-from mimyria_driver.journal import Journal, read_journal
+from mimyria_driver.journal import JOURNAL_NAME, Journal, read_journal
 from mimyria_driver.pipeline import Pipeline
-from mimyria_driver.session import JOURNAL_NAME, Session
+from mimyria_driver.session import Session
 from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Arrived, RunDescription
 from mimyria_driver.uncertain import UNCERTAIN_NAME, UncertainFrames

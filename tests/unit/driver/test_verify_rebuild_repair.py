@@ -9,12 +9,12 @@ import pytest
 from mimyria.errors import JournalError
 from mimyria.storage import read_result, write_result
 from mimyria_driver import cli
+from mimyria_driver.identity import read_header
 from mimyria_driver.inspection import inspect_run
 from mimyria_driver.journal import Journal, read_journal
 from mimyria_driver.mending import rebuild_result, repair_journal
 from mimyria_driver.ownership import Ownership
 from mimyria_driver.pipeline import rebuild
-from mimyria_driver.records import read_header
 from mimyria_driver.settings import SpectrumSettings
 from tests.unit.driver.journals import IDENTITY, SIZE, record, written
 

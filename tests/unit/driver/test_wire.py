@@ -12,17 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimyria_driver.runcard import RunCard, pack_card, unpack_card
 from mimyria_driver.wire import (
     Kind,
     Message,
-    RunCard,
     WireError,
     decode,
     encode,
     pack_box,
-    pack_card,
     unpack_box,
-    unpack_card,
 )
 
 CARD = RunCard("LAMMPS 1", "real", ("O", "H"), 0.5, 4, 1.0, 1.0, (1, 1, 0))
