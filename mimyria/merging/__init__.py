@@ -10,12 +10,15 @@ that was continued in its own folder is not merged but goes on, to the bit.
 from mimyria.merging.oneblock import in_one_block
 from mimyria.merging.results import Merged, merge_results
 from mimyria.merging.states import RunSummary
+from mimyria.merging.temperatures import compare_temperatures, measured_temperatures
 from mimyria.pooling import merge_correlations
 
 __all__ = [
     "Merged",
     "RunSummary",
+    "compare_temperatures",
     "in_one_block",
+    "measured_temperatures",
     "merge_correlations",
     "merge_results",
 ]

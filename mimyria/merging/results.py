@@ -13,6 +13,7 @@ from mimyria.merging.correlations import merge_where_known, merged_velocities
 from mimyria.merging.identity import check_identity
 from mimyria.merging.parts import merged_parts
 from mimyria.merging.states import RunSummary, mean_of, spread_notices, summary_of
+from mimyria.merging.temperatures import compare_temperatures, measured_temperatures
 from mimyria.spectra import compute_spectra, finest_resolution
 from mimyria.spectra.elements import element_spectra
 from mimyria.storage import Result
@@ -75,6 +76,10 @@ def merge_results(
         temperature = mean_of(runs, lambda run: run.temperature)
     volume = mean_of(runs, lambda run: run.volume)
     notices += spread_notices(runs)
+    measured = compare_temperatures(measured_temperatures(results, names))
+    if measured is not None and measured.verdict != "ok":
+        said = measured.sentence.rstrip(".")
+        notices.append(f"the runs may be of several temperatures ({said})")
     window = window or str(results[0].provenance.get("window", _WINDOW))
     chosen = _resolution(results, correlations, resolution, window, notices)
     spectra = compute_spectra(
@@ -103,7 +108,7 @@ def merge_results(
         interval=results[0].interval,
         provenance=_provenance(results, names, window),
         parts=merged_parts(results, names, correlations, notices),
-        diagnostics=_diagnostics(results, names),
+        diagnostics=_diagnostics(results, names, measured),
         velocities=velocities,
     )
     return Merged(result, runs, tuple(notices))
@@ -135,10 +140,11 @@ def _end(results: Sequence[Result]) -> float:
 
 
 def _diagnostics(
-    results: Sequence[Result], names: Sequence[str]
+    results: Sequence[Result], names: Sequence[str], measured: Diagnostic | None
 ) -> tuple[Diagnostic, ...]:
-    """Those of every run, each with the name of its run."""
-    return tuple(
+    """Those of every run, each with the name of its run, and that of all of them."""
+    of_all = () if measured is None else (measured,)
+    return of_all + tuple(
         replace(diagnostic, name=f"{name}: {diagnostic.name}")
         for name, result in zip(names, results, strict=True)
         for diagnostic in result.diagnostics
