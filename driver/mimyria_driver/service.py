@@ -20,11 +20,7 @@ from typing import Any, Final
 import zmq
 
 from mimyria.diagnostics import report
-from mimyria.errors import (
-    JournalError,
-    LockedError,
-    MimyriaError,
-)
+from mimyria.errors import JournalError, LockedError, MimyriaError
 from mimyria.storage import Result
 from mimyria_driver.assembly import build_source
 from mimyria_driver.evaluator import Evaluator, Networks
@@ -173,7 +169,7 @@ class Service:
     def _load(self) -> None:
         """Until the networks are there; no engine is spoken to before."""
         while self._evaluator.ready is None and not self._state.stopping():
-            self._poll(listen=False, timeout=_TICK)
+            self._poll(listen=False)
             self._work.advance(None, hurry=False)
             self._monitor.tick(self._snapshot)
         self._last_arrival = time.monotonic()
@@ -190,8 +186,7 @@ class Service:
         """Until the run is over or has to end."""
         state = self._state
         while state.name in ("waiting", "running") and not state.stopping():
-            quiet = self._journal is None or not self._journal.unsynced
-            self._poll(listen=self._work.has_room, timeout=_TICK if quiet else _SHORT)
+            self._poll(listen=self._work.has_room)
             arrived = self._work.has_room and self._receive()
             self._advance(idle=not arrived)
             self._check_patience()
@@ -207,12 +202,14 @@ class Service:
             if late or (work.only_needs_room and self._state.end_wanted()):
                 work.say_unfinished()
                 break
-            self._poll(listen=False, timeout=_SHORT)
+            self._poll(listen=False)
             self._advance(idle=False)
 
-    def _poll(self, *, listen: bool, timeout: float) -> None:
-        """Wait until something can be done, at most `timeout` seconds."""
+    def _poll(self, *, listen: bool) -> None:
+        """Wait until something can be done, shortly where records wait for a sync."""
         self._ownership.renew()
+        unsynced = self._journal is not None and self._journal.unsynced
+        timeout = _SHORT if unsynced else _TICK
         poller = poller_of(self._evaluator)
         pollable = self._source.pollable if listen else None
         if pollable is not None:

@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import mimyria
 from mimyria.diagnostics import Diagnostic, worst
-from mimyria.merging import in_one_block, merge_results
+from mimyria.errors import IncompatibleError
+from mimyria.merging import (
+    compare_temperatures,
+    in_one_block,
+    measured_temperatures,
+    merge_results,
+)
 from mimyria.spectra.jackknife import LEAST_BLOCKS
 from mimyria.storage import Result
 from mimyria_driver.labels import label
@@ -52,7 +58,8 @@ def pool(
         provenance: what else the result says of itself.
 
     Raises:
-        IncompatibleError: they are not of one system, or two are the same run.
+        IncompatibleError: they are not of one system or temperature, or two are the
+            same run.
     """
     numbers = sorted(results)
     alike = [_without_names(results[number]) for number in numbers]
@@ -60,15 +67,18 @@ def pool(
     if len(alike) == 1:
         pooled = alike[0]
     else:
+        names = [f"replica {label(number)}" for number in numbers]
+        temperatures = _require_one_temperature(alike, names)
         merged = merge_results(
             alike,
-            [f"replica {label(number)}" for number in numbers],
+            names,
             resolution=settings.resolution,
             window=settings.window,
             temperature=settings.temperature,
         )
         pooled, notices = merged.result, merged.notices
-        pooled = replace(pooled, diagnostics=_diagnostics(alike, numbers))
+        checks = _diagnostics(alike, numbers) + temperatures
+        pooled = replace(pooled, diagnostics=checks)
     found = _provenance(pooled, [results[number] for number in numbers], numbers)
     return replace(pooled, provenance={**found, **provenance}), notices
 
@@ -78,6 +88,20 @@ def records_of(result: Result) -> dict[int, int]:
     words = str(result.provenance.get(RECORDS, "")).split()
     pairs = (word.split(":") for word in words)
     return {int(number): int(n_records) for number, n_records in pairs}
+
+
+def _require_one_temperature(
+    results: Sequence[Result], names: Sequence[str]
+) -> tuple[Diagnostic, ...]:
+    """The check of the temperatures, if they are known, unless it is wrong."""
+    found = compare_temperatures(measured_temperatures(results, names))
+    if found is not None and found.verdict == "wrong":
+        raise IncompatibleError(
+            f"the replicas are not of one temperature ({found.sentence.rstrip('.')}). "
+            "Each has its own result in its folder. Run a driver for each temperature, "
+            "with its own run.directory and spectrum.temperature."
+        )
+    return () if found is None else (found,)
 
 
 def _without_names(result: Result) -> Result:

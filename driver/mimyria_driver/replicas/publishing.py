@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from mimyria.diagnostics import Diagnostic, report, summary
-from mimyria.errors import IncompatibleError, OutputError
+from mimyria.errors import IncompatibleError, OutputError, one_line
 from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver.convergence import Progress
 from mimyria_driver.replicas.gathering import Gathering
@@ -64,6 +64,7 @@ class Publishing:
         self._begun: float | None = None  # when the present round began
         self._next = time.monotonic() + settings.spectrum.refresh
         self._n_samples = 0
+        self._refused = ""  # why there is no result of all, for people
         self._said: set[str] = set()
 
     def share_of(self, replica: int) -> Share:
@@ -122,6 +123,8 @@ class Publishing:
 
     def show(self, snapshot: Snapshot) -> Snapshot:
         """The same with what is known of the common result."""
+        if self._refused:
+            snapshot = replace(snapshot, message=self._refused)
         progress = self._progress
         if progress is None:
             return snapshot
@@ -139,8 +142,10 @@ class Publishing:
     def _try_to_write(self) -> None:
         try:
             self._write("running")
+            self._refused = ""
         except (OutputError, IncompatibleError) as error:
-            self._warn(f"there is no new result of all replicas: {error}")
+            self._refused = f"there is no new result of all replicas: {one_line(error)}"
+            self._warn(self._refused)
 
     def _write(self, status: str) -> bool:
         """Pool and write what there is; whether there was anything."""

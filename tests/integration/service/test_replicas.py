@@ -29,6 +29,7 @@ from mimyria_driver.monitor import read_status
 from mimyria_driver.pipeline import Pipeline
 from mimyria_driver.reading import read_journal
 from mimyria_driver.signals import STOPPED, StopRequest
+from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.sources import Ended, Started
 
 N = 16
@@ -77,6 +78,13 @@ def test_sixteen_replicas_at_once_are_exactly_the_sum_of_single_runs(together, s
     np.testing.assert_array_equal(
         found.spectra["ir"].intensity, merged.spectra["ir"].intensity
     )
+
+
+def test_replicas_of_one_temperature_are_compared_in_the_result_of_all(together):
+    checks = read_result(together / "spectrum.h5").diagnostics
+    found = next(each for each in checks if each.name == "temperature of the runs")
+    assert found.verdict != "wrong"
+    assert found.value > 0
 
 
 def test_status_of_all_adds_up(together):
@@ -269,6 +277,45 @@ def test_the_same_trajectory_twice_is_no_second_replica(tmp_path):
     with pytest.raises(IncompatibleError, match="replica 000 and replica 001 hold the"):
         ensemble(settings_for(tmp_path, 2), engines).run()
     assert len(list(read_journal(replica_folder(tmp_path, 1) / "journal"))) == 40
+
+
+def hotter(replica, factor):
+    """The same with larger amplitudes: `factor` squared times the temperature."""
+    frames = frames_of(replica)
+    rest = frames[0].positions
+    return [
+        replace(
+            frame,
+            positions=rest + factor * (frame.positions - rest),
+            velocities=factor * frame.velocities,
+        )
+        for frame in frames
+    ]
+
+
+def test_replicas_of_two_temperatures_have_results_of_their_own_and_none_of_all(
+    tmp_path, capsys
+):
+    """The settings give one temperature; those of exchanged replicas are several."""
+    settings = settings_for(tmp_path, 4, spectrum={"temperature": 30.0})
+    engines = Engines(lambda k: hotter(k, 5.0 if k == 3 else 1.0))
+    run = ensemble(settings, engines)
+    text = "the replicas are not of one temperature \\(replica 003 has had .* K and"
+    with pytest.raises(IncompatibleError, match=text):
+        run.run()
+    status = read_status(tmp_path)
+    assert status["state"] == "failed"
+    assert "Run a driver for each temperature, with its own" in status["message"]
+    assert status["replicas"]["states"] == {"ended": 4}
+    run._publishing._try_to_write()  # as while they run
+    while_running = run._publishing.show(Snapshot()).message
+    assert while_running.startswith("there is no new result of all replicas: the rep")
+    assert not (tmp_path / "spectrum.h5").exists()
+    for number in range(4):
+        own = read_result(replica_folder(tmp_path, number) / "spectrum.h5")
+        assert own.provenance["frames"] == 60 + number
+    assert main(["rebuild", str(tmp_path)]) == 65
+    assert "the replicas are not of one temperature" in capsys.readouterr().err
 
 
 def test_number_of_replicas_may_grow_and_not_shrink(tmp_path, singles):
