@@ -87,8 +87,8 @@ def require_same_settings(run: RunFolder, settings: Settings) -> None:
         IncompatibleError: names the first that differs.
     """
     state = run.state()
-    if state is None:
-        return
+    if state is None or not state["steps"]:
+        return  # nothing is done that other settings could contradict
     before, now = state["settings"], json.loads(json.dumps(fixed_settings(settings)))
     for section in sorted({*before, *now}):
         said, new = before.get(section, {}), now.get(section, {})

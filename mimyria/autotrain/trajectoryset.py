@@ -119,7 +119,7 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
     """Read all files; what each holds, and the atomic numbers of the system.
 
     Raises:
-        FrameError: a file has fewer than two frames, or one without velocities.
+        FrameError: a file has fewer than two frames, or one without velocities or cell.
         IncompatibleError: the files are of different systems.
     """
     facts, numbers = [], np.zeros(0, np.int64)
@@ -133,6 +133,12 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
                     f"{path}, step {frame.step}: the atoms are others than those of "
                     f"the first frame of {frames.paths[0].name}. Run autotrain for "
                     "each system."
+                )
+            if not frame.volume > 0:
+                raise FrameError(
+                    f"{path}, step {frame.step}: there is no cell, and spectra are per "
+                    "volume. Give a molecule or a droplet a cell of vacuum, as "
+                    'Lattice="20 0 0 0 20 0 0 0 20" with pbc="F F F".'
                 )
             steps.append(frame.step)
             temperatures.append(kinetic_temperature(frame))

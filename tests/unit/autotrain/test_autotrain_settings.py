@@ -103,10 +103,19 @@ def test_ir_alone_learns_the_apt_and_separate_models_learn_one_each(load):
     assert both.autotrain.learned == ("apt", "pgt")
 
 
+def finish_survey(run):
+    """A first step that is done: before, nothing could contradict other settings."""
+    assert run.begin("survey", "inputs")
+    run.finish("survey", "inputs", [], {"line": "a line"})
+
+
 def test_settings_that_count_cannot_be_changed_and_limits_can(load, tmp_path):
     settings = load()
     run = RunFolder(tmp_path / "run")
     with run.lock():
+        run.write_state(fixed_settings(settings), "")
+        require_same_settings(run, load(change=("timestep = 0.5", "timestep = 1.0")))
+        finish_survey(run)
         run.write_state(fixed_settings(settings), "")
     more = "max_cycles = 99\nhours = 5.0\npool = ['x']\n[dynamics]"
     free = load(
@@ -127,6 +136,7 @@ def test_a_run_that_an_older_program_began_knows_no_later_setting(load, tmp_path
     del before["spectra"]["min_wavenumber"]
     run = RunFolder(tmp_path / "run")
     with run.lock():
+        finish_survey(run)
         run.write_state(before, "")
     require_same_settings(run, load())
     other = load(change=("[code]", "[spectra]\nmin_wavenumber = 7.0\n[code]"))

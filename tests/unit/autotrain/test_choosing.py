@@ -39,12 +39,12 @@ method = "GFN1-xTB"
 """
 
 
-def frame(rng, step, numbers=(8, 1, 1), scale=0.3, velocities=True):
+def frame(rng, step, numbers=(8, 1, 1), scale=0.3, velocities=True, cell=10.0):
     rest = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])[: len(numbers)]
     return Frame(
         np.array(numbers),
         5 + rest + rng.uniform(-scale, scale, rest.shape),
-        10 * np.eye(3),
+        cell * np.eye(3),
         1e-2 * rng.normal(size=rest.shape) if velocities else None,
         step,
     )
@@ -115,6 +115,11 @@ def test_temperature_is_twice_the_kinetic_energy_over_its_degrees_of_freedom(rng
             lambda rng: [frame(rng, k, velocities=False) for k in range(3)],
             FrameError,
             "there are no velocities",
+        ),
+        (
+            lambda rng: [frame(rng, k, cell=0.0) for k in range(3)],
+            FrameError,
+            "step 0: there is no cell, and spectra are per volume",
         ),
     ],
 )
