@@ -3,7 +3,7 @@
     python make_trajectories.py [NUMBER]
 
 A droplet in vacuum, since tight binding has no homogeneous field in a periodic cell.
-Each trajectory (two, if no number is given) begins from another configuration: 2 ps with
+Each trajectory (two without a number) begins from another configuration: 2 ps with
 a thermostat at 250 K, then 6 ps without it, a frame every 2 fs.
 """
 
