@@ -187,7 +187,15 @@ def test_ring_polymers_go_back_with_all_beads(ipi_program, short_directory):
     n_steps, folder = 110, short_directory / "killed"
     ipi = Ipi(ipi_program, folder, n_steps, 2e-3, n_beads=4)
     driver = driver_of(folder, "ipi-beads")
-    restarted(ipi, driver, folder, [68])
+
+    def until_the_socket_is_removed():
+        # Else a quick i-PI finds that of the killed one, and ends with an error.
+        deadline = time.monotonic() + 30.0
+        while (folder / "driver").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    restarted(ipi, driver, folder, [68], until_the_socket_is_removed)
     assert driver.log.count("i-PI went back from step") == 1
     assert steps(folder) == expected(n_steps)
     check_rebuild(folder)
