@@ -217,6 +217,67 @@ def test_the_ipi_input_streams_water(
 
 
 @pytest.mark.slow
+def test_the_input_with_all_beads_streams_ring_polymers(
+    lammps_program: str, engine_environment: dict[str, str], short_directory: Path
+) -> None:
+    shutil.copytree(INPUTS, short_directory / "inputs")
+    folder = short_directory / "inputs" / "ipi" / "water-beads"
+    name = f"mim-{uuid.uuid4().hex[:12]}"
+    text = (folder / "input.xml").read_text()
+    begin = "<file mode='xyz'> ../water/init.xyz </file>"
+    begin += "<velocities mode='thermal' units='kelvin'> 300 </velocities>"
+    for old, new in (
+        ("mimyria-beads-lammps", name),
+        (">12000<", ">40<"),
+        ("<file mode='chk'> ../water-trpmd/equilibrated.chk </file>", begin),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "input.xml").write_text(text)
+    (folder / "spectrum").mkdir()
+    receiver = LammpsReceiver(f"ipc://{folder}/spectrum/engine")
+    words = ["--endpoint", receiver.endpoint, "--stride", "8", "--beads", "all"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mimyria_driver.inprocess", "input.xml", *words],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+    ]
+    socket_path = Path(f"/tmp/ipi_{name}")
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not socket_path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lammps = [lammps_program, "-in", "../water-trpmd/in.lammps", "-var", "address"]
+        processes.append(
+            subprocess.Popen(
+                [*lammps, name, "-screen", "none"],
+                cwd=folder,
+                env=engine_environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        frames = collect(receiver, lambda: processes[0].poll() is None)
+        assert processes[0].wait(timeout=TIMEOUT) == 0
+    finally:
+        receiver.close()
+        for process in processes:
+            process.kill()
+            process.wait(timeout=TIMEOUT)
+        socket_path.unlink(missing_ok=True)
+    assert [each.frame.step for each in frames] == list(range(0, 41, 8))
+    check_water(frames)
+    beads = frames[-1].frame.beads
+    assert beads is not None
+    assert beads.positions.shape == (8, 192, 3)
+    mean = beads.positions.mean(axis=0)
+    np.testing.assert_allclose(mean, frames[-1].frame.positions, atol=1e-9)
+    assert np.std(beads.positions, axis=0).max() > 0.01  # they have spread
+
+
+@pytest.mark.slow
 def test_the_driven_input_gains_the_work_of_its_field(
     ipi_program: str,
     lammps_program: str,
@@ -291,7 +352,7 @@ def check_work(folder: Path) -> None:
     assert np.abs(gain - work).max() < 0.05 * np.ptp(work)
 
 
-@pytest.mark.parametrize("folder", ["water", "driven"])
+@pytest.mark.parametrize("folder", ["water", "driven", "water-trpmd", "water-beads"])
 def test_the_run_script_of_ipi_is_executable_shell(folder: str) -> None:
     script = INPUTS / "ipi" / folder / "run.sh"
     assert os.access(script, os.X_OK)
