@@ -10,6 +10,7 @@ import struct
 import subprocess
 import time
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +296,15 @@ def test_a_script_that_ends_without_a_word_loses_nothing(
     assert said == ([] if end else ["end of the run"])
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who was started in the background ignores SIGINT, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_lammps_at_once_and_the_next_one_is_served(

@@ -389,6 +389,7 @@ def test_common_result_decides_when_all_are_good_enough(tmp_path, monkeypatch):
     settings = settings_for(
         tmp_path / "run",
         10,
+        source={"check_velocities": "warn"},  # these are noise
         spectrum={"resolution": 1250.0, "refresh": 0.2},
         convergence={"ir": 0.2, "raman": 0.4, "stop": True, "exit_file": str(sign)},
     )

@@ -71,12 +71,6 @@ def server(folder: Path) -> Iterator[Server]:
     made.close()
 
 
-def hear_reply(server: Server) -> None:
-    """The rest of a reply about two atoms: zeros, and what the driver says."""
-    assert server.hear(8 + 4 + 48 + 72)[12:] == bytes(120)
-    server.hear(int.from_bytes(server.hear(4), "little"))
-
-
 def ask(
     server: Server, client: IpiClient, step: int, bead: int, branch: float = 0.0
 ) -> list:
@@ -94,7 +88,7 @@ def ask(
             assert event.description.n_beads == N_BEADS
             client.accept(-1)
     assert server.hear(12) == b"FORCEREADY".ljust(12)
-    hear_reply(server)
+    server.hear_rest()
     return [*events, *client.receive()]
 
 
@@ -261,8 +255,8 @@ def test_a_full_disk_makes_ipi_wait_with_any_bead(
     client = new_client(folder)
     server.accept(client)
     steps_of(server, client, range(6))
-    assert client._beads is not None
-    spool = client._beads._spool
+    assert client._followed._beads is not None
+    spool = client._followed._beads._spool
     assert spool is not None
 
     def full(configuration: Configuration) -> None:
@@ -279,7 +273,7 @@ def test_a_full_disk_makes_ipi_wait_with_any_bead(
     assert server.peer is not None
     server.peer.settimeout(5.0)
     assert server.hear(12) == b"FORCEREADY".ljust(12)
-    hear_reply(server)
+    server.hear_rest()
     events = [each for bead in (0, 3, 1) for each in ask(server, client, 6, bead)]
     events += steps_of(server, client, range(7, 10))
     client.close()
