@@ -67,6 +67,7 @@ def test_the_demo_with_lammps_leaves_spectra_and_says_where_the_bands_are(
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_the_demo_with_ipi_runs_three_programs(
     short_directory, lammps_program, ipi_program
 ):
