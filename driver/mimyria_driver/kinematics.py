@@ -21,7 +21,7 @@ import numpy as np
 from mimyria.errors import FrameError
 from mimyria.frame import Array, Frame
 
-__all__ = ["Kinematics", "check_motion"]
+__all__ = ["Kinematics", "check_clock", "check_motion"]
 
 _PAIRS: Final = 20
 _LEAST_SHARE: Final = 0.85
@@ -29,6 +29,8 @@ _ERRORS: Final = 5.0
 """Standard errors beyond which a deviation is one."""
 _POSSIBLE: Final = (0.2, 5.0)
 """Shares of two frames: vibrations seen every 4 fs reach 3, wrong units begin at 10."""
+_CLOCK: Final = 1e-6
+"""How far the time between two frames may be off, relative."""
 _SAME_CELL: Final = 0.01
 """Relative change beyond which two cells are not those of one motion (they flip)."""
 
@@ -110,6 +112,32 @@ class Kinematics:
                 "full steps"
             )
         return None
+
+
+def check_clock(
+    step: int, apart: int, passed: float, now: float, time_step: float, advice: str
+) -> None:
+    """Hold the clock of an engine against its steps.
+
+    Args:
+        step: of the present frame.
+        apart: steps since the frame before.
+        passed: time since then by the engine, fs.
+        now: time of the present frame by the engine, fs.
+        time_step: as the settings have it, fs.
+        advice: what to do, a sentence.
+
+    Raises:
+        FrameError: steps and time do not agree.
+    """
+    expected = apart * time_step
+    # Times are sums of many steps: they are rounded as the largest of them is.
+    if not abs(passed - expected) <= _CLOCK * abs(expected) + 1e-12 * abs(now):
+        raise FrameError(
+            f"step {step}: {apart} steps take {passed:g} fs, but with "
+            f"source.time_step = {time_step:g} fs they must take {expected:g} fs. "
+            f"{advice}"
+        )
 
 
 def check_motion(before: Frame, after: Frame, interval: float) -> None:

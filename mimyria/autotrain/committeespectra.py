@@ -18,7 +18,7 @@ from mimyria.correlation import Correlation
 from mimyria.correlators import Correlator
 from mimyria.errors import SettingsError, ShapeError
 from mimyria.frame import Array
-from mimyria.spectra.grid import grid_for
+from mimyria.spectra.grid import Grid, grid_for
 from mimyria.spectra.replicates import with_errors
 from mimyria.spectra.scattering import N_ANISOTROPIC, N_ISOTROPIC
 from mimyria.spectra.spectrum import Spectrum
@@ -207,13 +207,7 @@ def _kind_spectra(
     n_members: int,
     limits: tuple[float, float],
 ) -> KindSpectra:
-    grid = grid_for(
-        correlation,
-        window,
-        spacing=grid_spacing(window.resolution),
-        low=limits[0],
-        high=limits[1],
-    )
+    grid = _grid(correlation, window, limits)
     matrix = np.empty((n_members, n_members, len(grid.wavenumbers)))
     for u, v in correlation.pairs:
         matrix[u, v] = matrix[v, u] = grid.cosine(correlation.column(u, v))
@@ -237,6 +231,14 @@ def _kind_spectra(
     )
 
 
+def _grid(
+    correlation: Correlation, window: LagWindow, limits: tuple[float, float]
+) -> Grid:
+    low, high = limits
+    spacing = grid_spacing(window.resolution)
+    return grid_for(correlation, window, spacing=spacing, low=low, high=high)
+
+
 def _statistical_error(
     kind: str,
     correlation: Correlation,
@@ -246,13 +248,7 @@ def _statistical_error(
     """Error of the spectrum of the mean, and where it comes from."""
 
     def compute(part: Correlation) -> dict[str, Spectrum]:
-        grid = grid_for(
-            part,
-            window,
-            spacing=grid_spacing(window.resolution),
-            low=limits[0],
-            high=limits[1],
-        )
+        grid = _grid(part, window, limits)
         weights = np.array([1.0 if u == v else 2.0 for u, v in part.pairs])
         n_members = sum(u == v for u, v in part.pairs)
         intensity = grid.cosine(part.values @ weights / n_members**2)

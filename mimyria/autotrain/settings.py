@@ -7,7 +7,6 @@ A path is relative to the file that names it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -21,23 +20,15 @@ from mimyria.autotrain.sections import (
     SpectraSettings,
 )
 from mimyria.autotrain.targetsettings import TargetSettings
-from mimyria.errors import FormatError, SettingsError
-from mimyria.files import read_plain
+from mimyria.errors import SettingsError
+from mimyria.reference.campaign.document import document_text, read_document
 from mimyria.reference.campaign.settings import CampaignSettings, FieldsSettings
 from mimyria.reference.campaign.settings import Settings as CampaignFile
 from mimyria.reference.clustersettings import ClusterSettings
-from mimyria.reference.codes import Code, code_from_table, settings_class
+from mimyria.reference.codes import Code, code_from_table
 from mimyria.reference.execution import ExecutionSettings
-from mimyria.settings.reader import read_section, reference_text, unknown_name
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Settings", "defaults_of", "load_settings", "settings_text"]
-
-_LARGEST: Final = 1 << 20  # bytes of a settings file
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +132,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "compute": ExecutionSettings,
     "clusters": ClusterSettings,
 }
+_OPTIONAL: Final = ("clusters",)
 
 
 def defaults_of(section: str) -> dict[str, Any]:
@@ -159,13 +151,7 @@ def settings_text(kind: str) -> str:
     Raises:
         SettingsError: the kind is unknown.
     """
-    sections = [*_SECTIONS.items()]
-    names = [name for name, _ in sections]
-    sections.insert(names.index("fields"), ("code", settings_class(kind)))
-    text = reference_text(sections)
-    heading = next(line for line in text.splitlines() if line.startswith("[code]"))
-    text = text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
-    text = text.replace("[clusters]", "# [clusters]", 1)  # empty, it would cut them
+    text = document_text(_SECTIONS, _OPTIONAL, kind, before="fields")
     trained = "Where trainings and evaluations run; as [execution]."
     old = f"[compute]  # {(ExecutionSettings.__doc__ or '').strip()}"
     return text.replace(old, f"[compute]  # {trained}")
@@ -180,25 +166,4 @@ def load_settings(path: Path) -> Settings:
         FileNotFoundError: it is not there.
     """
     path = path.absolute()
-    try:
-        table = tomllib.loads(read_plain(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not readable as TOML: {error}.") from error
-    known = (*_SECTIONS, "code")
-    for name, section in table.items():
-        if name not in known:
-            raise SettingsError(f"{path}: {unknown_name('section', name, known)}")
-        if not isinstance(section, dict):
-            raise SettingsError(
-                f"{path}: '{name}' must be a section [{name}], but is {section!r}."
-            )
-    if "code" not in table:
-        raise SettingsError(
-            f'{path}: the section [code] is missing; begin it with kind = "cp2k".'
-        )
-    read: dict[str, Any] = {
-        name: read_section(cls, name, table.get(name, {}), path.parent)
-        for name, cls in _SECTIONS.items()
-        if name != "clusters" or name in table
-    }
-    return Settings(path=path, code_table=table["code"], **{"clusters": None, **read})
+    return Settings(path=path, **read_document(path, _SECTIONS, _OPTIONAL))

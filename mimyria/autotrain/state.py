@@ -16,7 +16,6 @@ depends on when or where the work was done.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import time
@@ -27,6 +26,7 @@ from typing import Any, Final
 
 from mimyria.errors import FormatError, LockedError
 from mimyria.files import make_folder, replace_file
+from mimyria.lockfile import hold_lock, is_locked
 
 __all__ = ["LAST_STEPS", "Mark", "RunFolder", "file_digest"]
 
@@ -101,26 +101,17 @@ class RunFolder:
             LockedError: another process works in it.
         """
         make_folder(self.root)
-        with (self.root / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with hold_lock(self.root / "lock") as is_ours:
+            if not is_ours:
                 raise LockedError(
                     f"another mimyria autotrain works in {self.root}. Wait for it, or "
                     "end it; mimyria autotrain --status says how far it is."
-                ) from None
+                )
             yield
 
     def is_at_work(self) -> bool:
         """Whether a process works in it now."""
-        try:
-            with (self.root / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self.root / "lock")
 
     def folder(self, step: str) -> Path:
         """Folder of a step."""

@@ -8,6 +8,7 @@ from typing import Any
 from mimyria.autotrain.context import cycle_name
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
 from mimyria.errors import FormatError
+from mimyria.timetext import duration
 
 __all__ = ["status_lines"]
 
@@ -78,14 +79,3 @@ def _table(
         .rstrip()
         for row in rows
     ]  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that a person would choose."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mimyria.errors import SettingsError
+from mimyria_driver.redialling import Redialling
 
 __all__ = ["Line", "parse_address"]
 
@@ -19,8 +20,6 @@ _log = logging.getLogger(__name__)
 _CHUNK_BYTES: Final = 1 << 16
 _CONNECT_TIMEOUT: Final = 1.0  # s
 _SEND_TIMEOUT: Final = 1.0  # s; messages of a client have 8 bytes
-_FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
-_LAST_PAUSE: Final = 2.0  # ... up to this
 _COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about an engine that is away
 _LAST_PORT: Final = 65535
 
@@ -41,8 +40,8 @@ def parse_address(text: str) -> tuple[str, int]:
     )
 
 
-class Line:
-    """One connection at a time, with growing pauses between two attempts."""
+class Line(Redialling):
+    """The line to a server of IMD."""
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:
         """Nothing is opened before `connect`.
@@ -54,43 +53,24 @@ class Line:
         Raises:
             SettingsError: the address is none.
         """
+        super().__init__(clock)
         self.address = address
         self._target = parse_address(address)
-        self._clock = clock
-        self._socket: socket.socket | None = None
-        self.was_open = False  # at any time
-        # Never readable: stands in for the socket while there is none.
-        self._idle, self._idle_end = socket.socketpair()
-        self._pause = _FIRST_PAUSE
-        self._try_at = self._complain_at = -float("inf")
-
-    @property
-    def pollable(self) -> socket.socket:
-        """The socket; while there is none, one that never has anything."""
-        return self._idle if self._socket is None else self._socket
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._socket is not None
+        self._complain_at = -float("inf")
 
     def connect(self) -> bool:
         """Whether there is a new connection; tries only when the pause is over."""
-        now = self._clock()
-        if now < self._try_at:
+        if not self._is_due():
             return False
-        self._pause = min(2 * self._pause, _LAST_PAUSE)
         try:
             found = socket.create_connection(self._target, _CONNECT_TIMEOUT)
         except OSError as error:
-            self._try_at = self._clock() + self._pause
+            self.disconnect()
             self._complain(error)
             return False
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         found.setblocking(False)
-        self._socket = found
-        self.was_open = True
-        self._pause = _FIRST_PAUSE
+        self._opened(found)
         self._complain_at = -float("inf")
         _log.info("connected to the IMD server at %s", self.address)
         return True
@@ -118,19 +98,6 @@ class Line:
         except OSError as error:
             _log.debug("the IMD server does not listen: %s", error)
             self._socket.setblocking(False)
-
-    def disconnect(self) -> None:
-        """Let go of the connection."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        self._try_at = self._clock() + self._pause
-
-    def close(self) -> None:
-        """Close for good."""
-        self.disconnect()
-        self._idle.close()
-        self._idle_end.close()
 
     def _complain(self, error: OSError) -> None:
         now = self._clock()

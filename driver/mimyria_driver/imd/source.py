@@ -29,14 +29,17 @@ from mimyria_driver.imd.protocol import (
     message,
 )
 from mimyria_driver.imd.units import UNITS
-from mimyria_driver.kinematics import check_motion
+from mimyria_driver.kinematics import check_clock, check_motion
 from mimyria_driver.sources import Arrived, Ended, Event, RunDescription, Started
 
 __all__ = ["ImdSource"]
 
 _log = logging.getLogger(__name__)
 
-_CLOCK: Final = 1e-6  # how far the time between two frames may be off, relative
+_OTHER_CLOCK: Final = (
+    "Set source.units and source.time_step to those of the engine, whose time step "
+    "must not change."
+)
 
 
 class ImdSource:
@@ -238,7 +241,14 @@ class ImdSource:
             before, then = self._last
             if self._first is not None:
                 self._compare(before, frame)
-            self._check_clock(frame.step, frame.step - before.step, now - then, now)
+            check_clock(
+                frame.step,
+                frame.step - before.step,
+                now - then,
+                now,
+                self._description.time_step,
+                _OTHER_CLOCK,
+            )
             if self._first is not None:
                 self._begin(self._first)
             self._queue.append(Arrived(frame, before.step))
@@ -257,17 +267,6 @@ class ImdSource:
         # What is wrong with a single frame is named by the check of every frame.
         if _is_sound(before) and _is_sound(frame):
             check_motion(before, frame, self._description.interval)
-
-    def _check_clock(self, step: int, apart: int, passed: float, now: float) -> None:
-        expected = apart * self._description.time_step
-        # Times are sums of many steps: they are rounded as the largest of them is.
-        if not abs(passed - expected) <= _CLOCK * abs(expected) + 1e-12 * abs(now):
-            raise FrameError(
-                f"step {step}: {apart} steps take {passed:g} fs, but with "
-                f"source.time_step = {self._description.time_step:g} fs they must take "
-                f"{expected:g} fs. Set source.units and source.time_step to those of "
-                "the engine, whose time step must not change."
-            )
 
     def _require_offer(self) -> None:
         if not self._offered:

@@ -8,27 +8,25 @@ from __future__ import annotations
 import logging
 import os
 import select
-import socket
 from collections.abc import Callable
 from typing import Final
 
 from mimyria_driver.ipi.keeper import guard, release
 from mimyria_driver.ipi.transport import connect, parse_address, remove_stale_socket
+from mimyria_driver.redialling import Redialling
 
 __all__ = ["Line"]
 
 _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1 << 18
-_FIRST_PAUSE: Final = 0.05  # s between two attempts to connect; doubles ...
-_LAST_PAUSE: Final = 2.0  # ... up to this
 _SEND_TIMEOUT: Final = 10.0  # s
 _REST_TIMEOUT: Final = 0.05  # s to wait for the rest of a request that has begun
 _STALE_SECONDS: Final = 3.0  # of refusal, after which a socket is nobody's
 
 
-class Line:
-    """One connection at a time, with growing pauses between two attempts."""
+class Line(Redialling):
+    """The line to i-PI."""
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:
         """Nothing is opened before `connect`.
@@ -37,54 +35,28 @@ class Line:
             address: see `parse_address`.
             clock: seconds that only grow.
         """
+        super().__init__(clock)
         self._address = parse_address(address)
-        self._clock = clock
-        self._socket: socket.socket | None = None
-        self.was_open = False  # at any time
         self.is_absent = False  # the latest attempt to connect found nobody
-        # Never readable: stands in for the socket while there is none, so that a
-        # poller sleeps until its timeout instead of spinning.
-        self._idle, self._idle_end = socket.socketpair()
-        self._pause = _FIRST_PAUSE
-        self._try_at = -float("inf")
         self._refused_since: float | None = None
         self._keeper: tuple[int, int] | None = None
         self._ended_keepers: list[int] = []
 
-    @property
-    def pollable(self) -> socket.socket:
-        """The socket; while there is none, one that never has anything."""
-        return self._idle if self._socket is None else self._socket
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._socket is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it was closed for good."""
-        return self._idle.fileno() < 0
-
     def connect(self) -> bool:
         """Whether there is a new connection; tries only when the pause is over."""
-        now = self._clock()
-        if now < self._try_at:
+        if not self._is_due():
             return False
-        self._try_at = now + self._pause
-        self._pause = min(2 * self._pause, _LAST_PAUSE)
         try:
             self._socket = connect(self._address)
             self._keeper = guard(self._socket)
         except OSError as error:
             _log.debug("i-PI is not there: %s", error)
-            self._tidy(error, now)
+            self._tidy(error)
             self.disconnect()
             self.is_absent = True
             return False
         self._refused_since = None
-        self.was_open = True
-        self._pause = _FIRST_PAUSE
+        self._opened(self._socket)
         _log.info("connected to i-PI at %s", self._address.path or self._address)
         return True
 
@@ -128,9 +100,7 @@ class Line:
 
     def disconnect(self) -> None:
         """Let go of the connection; the keeper closes it."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        super().disconnect()
         if self._keeper is not None:
             release(self._keeper)
             self._ended_keepers.append(self._keeper[0])
@@ -140,17 +110,11 @@ class Line:
             for each in self._ended_keepers
             if os.waitpid(each, os.WNOHANG) == (0, 0)
         ]
-        self._try_at = self._clock() + self._pause
         self.is_absent = False
 
-    def close(self) -> None:
-        """Close for good."""
-        self.disconnect()
-        self._idle.close()
-        self._idle_end.close()
-
-    def _tidy(self, error: OSError, now: float) -> None:
+    def _tidy(self, error: OSError) -> None:
         """Remove the socket of an i-PI that was killed: the next one needs its name."""
+        now = self._clock()
         if not isinstance(error, ConnectionRefusedError):
             self._refused_since = None
         elif self._refused_since is None:

@@ -15,6 +15,7 @@ from mimyria.errors import FormatError, FrameError, SettingsError
 from mimyria.frame import Frame
 from mimyria.io.dumpatoms import Atoms, atoms_of, factors_of
 from mimyria.io.lammpsbinary import Snapshot
+from mimyria_driver.kinematics import check_clock
 from mimyria_driver.lammps.elements import numbers_of
 from mimyria_driver.sources import Arrived, Event, RunDescription, Started
 
@@ -22,7 +23,6 @@ __all__ = ["DumpStream"]
 
 _EARLY: Final = 2
 """Frames in which an error of the input shows; nothing is lost by then."""
-_CLOCK: Final = 1e-6  # how far the time between two frames may be off, relative
 
 
 class DumpStream:
@@ -163,17 +163,14 @@ class DumpStream:
             return
         assert self.units is not None
         femtosecond = factors_of(self.units)[1]
-        passed = (snapshot.time - self._time) / femtosecond
-        expected = apart * self._time_step
-        # Times are sums of many steps: they are rounded as the largest of them is.
-        rounding = 1e-12 * abs(snapshot.time) / femtosecond
-        if not abs(passed - expected) <= _CLOCK * abs(expected) + rounding:
-            raise FrameError(
-                f"step {snapshot.step}: {apart} steps take {passed:g} fs, but with "
-                f"source.time_step = {self._time_step:g} fs they must take "
-                f"{expected:g} fs. Set it to the time step of LAMMPS, which must not "
-                "change."
-            )
+        check_clock(
+            snapshot.step,
+            apart,
+            (snapshot.time - self._time) / femtosecond,
+            snapshot.time / femtosecond,
+            self._time_step,
+            "Set it to the time step of LAMMPS, which must not change.",
+        )
 
 
 def _check_velocities(before: Atoms, now: Atoms) -> None:

@@ -302,7 +302,8 @@ class Sender:
         if self.n_sent < EARLY:
             passed = (step - previous) * time_step
             self._stillness.check(ids, *motion, passed=passed)
-        self._last_frame = motion
+        if self.rewinds:
+            self._last_frame = motion
         return frame_message(
             engine, (ids, *motion), (step, previous), time_step, self.networks
         )

@@ -1,4 +1,4 @@
-"""What the steps of `mimyria reference` share: argument, bar, times for people."""
+"""What the steps of `mimyria reference` share: argument and bar."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mimyria.timetext import duration
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mimyria.reference.campaign import CampaignStatus, Plan, RunEvent, Settings
 
-__all__ = ["add_campaign_argument", "duration", "finish_campaign", "open_campaign"]
+__all__ = ["add_campaign_argument", "finish_campaign", "open_campaign"]
 
 
 def add_campaign_argument(parser: argparse.ArgumentParser) -> None:
@@ -32,19 +34,6 @@ def open_campaign(path: Path) -> tuple[Settings, Plan]:
     plan = Plan.load(settings.directory)
     plan.require_same_code(settings.code())
     return settings, plan
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that a person would choose."""
-    if math.isnan(seconds):
-        return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 def finish_campaign(plan: Plan, settings: Settings, *, again: bool) -> CampaignStatus:

@@ -7,7 +7,8 @@ import json
 import math
 
 from mimyria.cli.parsing import Subparsers
-from mimyria.cli.reference.common import add_campaign_argument, duration
+from mimyria.cli.reference.common import add_campaign_argument
+from mimyria.timetext import duration
 
 __all__ = ["add_parser"]
 

@@ -6,27 +6,23 @@ use them; here they are only gathered. A path is relative to the file that names
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mimyria.errors import FormatError, SettingsError
-from mimyria.files import read_plain
 from mimyria.frame import Array
+from mimyria.reference.campaign.document import (
+    document_text,
+    read_code_table,
+    read_document,
+)
 from mimyria.reference.clustersettings import ClusterSettings
-from mimyria.reference.codes import Code, code_from_table, settings_class
+from mimyria.reference.codes import Code, code_from_table
 from mimyria.reference.execution import ExecutionSettings
 from mimyria.reference.selection import SelectionSettings
 from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
 from mimyria.settings.fields import about, choice, require, setting
-from mimyria.settings.reader import read_section, reference_text, unknown_name
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = [
     "CampaignSettings",
@@ -36,8 +32,6 @@ __all__ = [
     "load_code",
     "settings_text",
 ]
-
-_LARGEST: Final = 1 << 20  # bytes of a campaign.toml
 
 STENCILS: Final = ("apt", "pgt")
 
@@ -153,15 +147,7 @@ def settings_text(kind: str) -> str:
     Raises:
         SettingsError: the kind is unknown.
     """
-    code = settings_class(kind)
-    sections = [*_SECTIONS.items()]
-    sections.insert(1, ("code", code))
-    text = reference_text(sections)
-    heading = next(line for line in text.splitlines() if line.startswith("[code]"))
-    text = text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
-    for name in _OPTIONAL:  # an empty section would switch on what it is about
-        text = text.replace(f"[{name}]", f"# [{name}]", 1)
-    return text
+    return document_text(_SECTIONS, _OPTIONAL, kind, before="fields")
 
 
 def load_campaign_settings(path: Path) -> Settings:
@@ -172,27 +158,7 @@ def load_campaign_settings(path: Path) -> Settings:
         SettingsError: a section or key is unknown, missing or has a wrong value.
         FileNotFoundError: it is not there.
     """
-    table = _read_table(path)
-    known = (*_SECTIONS, "code")
-    for name, section in table.items():
-        if name not in known:
-            raise SettingsError(f"{path}: {unknown_name('section', name, known)}")
-        if not isinstance(section, dict):
-            raise SettingsError(
-                f"{path}: '{name}' must be a section [{name}], but is {section!r}."
-            )
-    if "code" not in table:
-        raise SettingsError(
-            f'{path}: the section [code] is missing; begin it with kind = "cp2k".'
-        )
-    folder = path.parent
-    read: dict[str, Any] = {}
-    for name, cls in _SECTIONS.items():
-        if name in table or name not in _OPTIONAL:
-            read[name] = read_section(cls, name, table.get(name, {}), folder)
-        else:
-            read[name] = None
-    return Settings(path=path, code_table=table["code"], **read)
+    return Settings(path=path, **read_document(path, _SECTIONS, _OPTIONAL))
 
 
 def load_code(path: Path) -> Code:
@@ -203,16 +169,4 @@ def load_code(path: Path) -> Code:
         SettingsError: the section is missing or cannot be used.
         FileNotFoundError: the file is not there.
     """
-    section = _read_table(path).get("code")
-    if not isinstance(section, dict):
-        raise SettingsError(
-            f'{path}: the section [code] is missing; begin it with kind = "cp2k".'
-        )
-    return code_from_table(section, path.parent)
-
-
-def _read_table(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_plain(path, _LARGEST).decode())
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not readable as TOML: {error}.") from error
+    return code_from_table(read_code_table(path), path.parent)

@@ -13,11 +13,8 @@ when all its points are.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -29,6 +26,7 @@ from mimyria.files import replace_file
 from mimyria.frame import Array
 from mimyria.io.extxyz import read_extxyz, write_extxyz
 from mimyria.io.labelled import LabelledFrame
+from mimyria.lockfile import hold_lock, is_locked
 from mimyria.reference.codes.protocol import SinglePoint
 from mimyria.reference.npz import packed, unpacked
 
@@ -36,7 +34,6 @@ __all__ = ["StoredPoint", "Task", "TaskState"]
 
 SCHEMA_VERSION: Final = 1
 STATES: Final = ("planned", "running", "done", "failed")
-_GLANCES: Final = 20  # at a lock that `is_at_work` may hold for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,35 +135,13 @@ class Task:
             replace(state, state="failed", failures=state.failures + 1, reason=reason)
         )
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Whether the task is ours as long as the block lasts.
-
-        The lock goes with the process that holds it, however that ends. Whoever only
-        looks, as `status` does, holds it for an instant, so one look is not enough.
-        """
-        with (self.folder / "lock").open("w") as file:
-            for glance in range(_GLANCES):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(0.01 if glance < _GLANCES - 1 else 0)
-            else:
-                yield False
-                return
-            yield True
+    def lock(self) -> AbstractContextManager[bool]:
+        """Whether the task is ours as long as the block lasts."""
+        return hold_lock(self.folder / "lock")
 
     def is_at_work(self) -> bool:
         """Whether a process works on it now."""
-        try:
-            with (self.folder / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self.folder / "lock")
 
     def point_folder(self, index: int) -> Path:
         """Folder of one point."""
