@@ -175,7 +175,6 @@ class Session:
                 frame.step,
                 extra=_event("gap", before=before, step=frame.step),
             )
-        self._check_velocities(frame, place)
         sample = sample_of(
             arrived,
             self.description.models,
@@ -200,7 +199,7 @@ class Session:
         Raises:
             DiskFullError: there is no room; nothing was changed, call it again.
             JournalError: it cannot be written.
-            FrameError: the velocities are in a wrong unit.
+            FrameError: the velocities are in a wrong unit, or of other positions.
         """
         frame, place = pending.frame, pending.place
         assert frame.velocities is not None
@@ -224,6 +223,9 @@ class Session:
             self._reached = frame.step
         if self.pipeline.n_frames == _TEMPERATURE_FRAMES:
             self._check_temperature()
+        # Where frames are kept, and not where they come, so that which of the two
+        # checks speaks does not depend on how fast the networks are.
+        self._check_velocities(frame, place)
         if self.progress.due(self.pipeline.n_frames):
             self.progress.look(self.pipeline.result({}))
 
