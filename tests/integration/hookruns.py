@@ -192,6 +192,25 @@ def output(process: subprocess.Popen[str]) -> str:
     return text
 
 
+def run_through(
+    engine: Engine,
+    directory: Path,
+    receiver: LammpsReceiver,
+    text: str,
+    *,
+    triclinic: bool = False,
+    ranks: int = 1,
+) -> tuple[Collected, str]:
+    """A run that ends well: what came, and what LAMMPS said; closes the receiver."""
+    process = start(engine, directory, text, triclinic=triclinic, ranks=ranks)
+    collected = Collected()
+    collect(receiver, process, collected)
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    return collected, log
+
+
 def read_dump(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Of each step: type and x (n, 3) and v (n, 3), sorted by id, and the cell."""
     frames = {}

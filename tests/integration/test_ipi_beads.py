@@ -6,7 +6,6 @@ i-PI prints every bead; by hand, dM/dt is the mean over them of what a formula g
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tests.integration.test_ipi_client import (
     collect,
     finish,
     init_xyz,
+    launch_ipi,
     read_bin,
 )
 from tests.integration.test_ipi_ensembles import SPREAD
@@ -119,16 +119,6 @@ def write_input(
     (folder / "init.xyz").write_text(init_xyz("False", SPREAD))
 
 
-def start(ipi: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [ipi, "-S", f"{folder}/", "input.xml"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize(
     ("kind", "accuracy"),
     [("rpmd", 4e-3), pytest.param("trpmd", 0.3, marks=pytest.mark.slow)],
@@ -137,7 +127,7 @@ def test_the_socket_gives_all_beads_as_well_as_the_table_says(
     ipi_program: str, short_directory: Path, kind: str, accuracy: float
 ) -> None:
     write_input(short_directory, kind, "{dt_fs: 0.5, nbeads: 4}")
-    process = start(ipi_program, short_directory)
+    process = launch_ipi(ipi_program, short_directory)
     source, collected = client(short_directory, n_beads=N_BEADS), Collected()
     collect(source, collected)
     finish(process)
@@ -213,7 +203,7 @@ def test_another_number_of_beads_is_refused(
 ) -> None:
     """Said otherwise on the two sides, not said, or said wrongly on both."""
     write_input(short_directory, "rpmd", parameters)
-    process = start(ipi_program, short_directory)
+    process = launch_ipi(ipi_program, short_directory)
     source = client(short_directory, n_beads=n_beads)
     with pytest.raises((FrameError, SettingsError), match=message):
         collect(source, Collected())

@@ -65,6 +65,13 @@ def start_ipi(
     """Begin with this input, or go on from a file that i-PI has left."""
     (directory / "input.xml").write_text(text)
     (directory / "init.xyz").write_text(atoms)
+    return launch_ipi(ipi, directory, begin)
+
+
+def launch_ipi(
+    ipi: str, directory: Path, begin: str = "input.xml"
+) -> subprocess.Popen[str]:
+    """i-PI with what lies there, its sockets there, too."""
     return subprocess.Popen(
         [ipi, "-S", f"{directory}/", begin],
         cwd=directory,

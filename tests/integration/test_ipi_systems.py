@@ -22,6 +22,7 @@ from tests.integration.test_ipi_client import (
     collect,
     finish,
     init_xyz,
+    launch_ipi,
 )
 from tests.integration.test_ipi_ensembles import SPREAD
 
@@ -38,13 +39,7 @@ def start_ipi(ipi: str, folder: Path, text: str) -> subprocess.Popen[str]:
     for number in range(2):
         path = folder / f"init{number}.xyz"
         path.write_text(init_xyz("False", SPREAD * (1 + 0.1 * number)))
-    return subprocess.Popen(
-        [ipi, "-S", f"{folder}/", "input.xml"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return launch_ipi(ipi, folder)
 
 
 def split(text: str) -> tuple[str, str, str, str, str]:

@@ -21,6 +21,7 @@ from tests.integration.hookruns import (
     die,
     output,
     read_dump,
+    run_through,
     script,
     start,
     with_options,
@@ -194,12 +195,7 @@ def test_a_step_counter_set_back_goes_on_in_a_new_segment(
     text = script(receiver.endpoint).replace(
         f"run {STEPS}", f"run {STEPS}\nundump check\nreset_timestep 0\nrun {STEPS}"
     )
-    process = start(engine, short_directory, text)
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 0, log
+    collected, log = run_through(engine, short_directory, receiver, text)
     assert len(collected.started) == 2
     assert len(collected.ended) == 1
     first = list(range(STRIDE, STEPS + 1, STRIDE))
@@ -368,12 +364,7 @@ def test_a_frame_before_the_run_and_a_box_that_flips(
         "python mimyria_frame input 1 SELF format p exists\n"
         "python mimyria_frame invoke\nrun 0\nrun 400",
     )
-    process = start(engine, short_directory, text, triclinic=True)
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 0, log
+    collected, _ = run_through(engine, short_directory, receiver, text, triclinic=True)
     assert collected.steps == list(range(0, 401, STRIDE))
     cells = np.array([each.frame.cell for each in collected.frames])
     assert (np.diff(cells[:, 1, 0]) < -10.0).any()  # it has flipped

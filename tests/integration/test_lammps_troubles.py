@@ -30,6 +30,7 @@ from tests.integration.hookruns import (
     collect,
     output,
     read_dump,
+    run_through,
     script,
     start,
 )
@@ -267,12 +268,7 @@ def test_a_second_hook_of_another_interval_sends_nothing_twice(
         f"fix second all python/invoke {other} end_of_step mimyria_frame\ndump check",
         1,
     )
-    process = start(engine, short_directory, text)
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 0, log
+    collected, _ = run_through(engine, short_directory, receiver, text)
     assert collected.steps == EXPECTED
 
 
@@ -432,12 +428,9 @@ def test_a_socket_that_a_killed_driver_has_left_is_taken_over(
         left.bind(str(path))
     assert path.is_socket()
     receiver = LammpsReceiver(f"ipc://{path}")
-    process = start(engine, short_directory, script(receiver.endpoint))
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 0, log
+    collected, _ = run_through(
+        engine, short_directory, receiver, script(receiver.endpoint)
+    )
     assert collected.steps == EXPECTED
 
 

@@ -19,6 +19,7 @@ from tests.integration.hookruns import (
     Engine,
     collect,
     output,
+    run_through,
     script,
     start,
 )
@@ -57,12 +58,7 @@ def test_half_step_velocities_are_told_from_full_ones(
     receiver = LammpsReceiver(f"ipc://{short_directory}/s")
     text = script(receiver.endpoint, steps=84, extra="run 200")
     text = text.replace("fix integrate all nve", integrator)
-    process = start(engine, short_directory, text)
-    collected = Collected()
-    collect(receiver, process, collected)
-    log = output(process)
-    receiver.close()
-    assert process.returncode == 0, log
+    collected, _ = run_through(engine, short_directory, receiver, text)
     kinematics, said = looked_at(collected)
     found, error = kinematics.delay
     assert found == pytest.approx(delay, abs=max(4 * error, 0.1))

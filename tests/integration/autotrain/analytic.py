@@ -6,10 +6,8 @@ user would write it; as a trajectory it vibrates and turns, with exact velocitie
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,8 +15,7 @@ from scipy.spatial.transform import Rotation
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, write_extxyz
 from mimyria.tensors import Tensors
-
-REPOSITORY = Path(__file__).parents[3]
+from tests.integration.childenvironment import environment
 
 TEACHER = """
 import numpy as np
@@ -136,18 +133,6 @@ def write_run(folder, settings=SETTINGS, n_frames=150, fails=0.0):
     path = folder / "run.toml"
     path.write_text(settings)
     return path
-
-
-def environment():
-    """One thread, whatever the machine; this checkout, whatever is installed."""
-    paths = [str(REPOSITORY), str(REPOSITORY / "driver")]
-    paths += filter(None, [os.environ.get("PYTHONPATH")])
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "200",
-    }
 
 
 def start(folder, *arguments):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,21 +14,9 @@ from mimyria.frame import Frame
 from mimyria.io.extxyz import write_extxyz
 from mimyria.io.labelled import LabelledFrame
 from mimyria.tensors import Tensors
+from tests.conftest import REPOSITORY
+from tests.integration.childenvironment import environment
 from tests.integration.conftest import missing
-
-REPOSITORY = Path(__file__).parents[3]
-
-
-def environment():
-    """One thread, whatever the machine; this checkout, whatever is installed."""
-    paths = [str(REPOSITORY), str(REPOSITORY / "driver")]
-    paths += filter(None, [os.environ.get("PYTHONPATH")])
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "200",
-    }
 
 
 class Command:

@@ -28,9 +28,9 @@ from mimyria.reference.displacement import (
 )
 from mimyria.reference.stencils import apt_stencil, pgt_stencil, with_zero_field
 from mimyria.tensors import Tensors
+from tests.integration.childenvironment import environment
 from tests.integration.reference.conftest import (
     Command,
-    environment,
     water_molecules,
     write_campaign,
 )

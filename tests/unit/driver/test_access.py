@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,12 +41,6 @@ FOREIGN = f"""
 import os, socket, sys, zmq
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import json
 import socket
 import struct
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,12 +89,6 @@ class Server:
     def close(self):
         self.peer.close()
         self.listener.close()
-
-
-@pytest.fixture
-def folder():
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,19 +23,6 @@ from mimyria_driver.velocities import CentralDifference, Sample
 START = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
 DRIFT = np.array([[0.01, 0.0, -0.02], [0.0, 0.03, 0.0]])
 LINGER_NONE = struct.pack("ii", 1, 0)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    made = Server(folder / "driver")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -58,19 +58,6 @@ def _everything_is_there_at_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    made = Server(folder / "driver")
-    yield made
-    made.close()
-
-
 def ask(
     server: Server, client: IpiClient, step: int, bead: int, branch: float = 0.0
 ) -> list:

@@ -6,9 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,19 +31,6 @@ def positions(step: int, branch: float = 0.0) -> np.ndarray:
     """Two atoms that swing, with no common period."""
     phase = np.array([[0.11, 0.23, 0.31], [0.07, 0.17, 0.29]]) * step
     return np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]) + 0.1 * np.sin(phase) + branch
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    made = Server(folder / "driver")
-    yield made
-    made.close()
 
 
 def new_client(folder: Path) -> IpiClient:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import resource
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +19,6 @@ from mimyria_driver.lammps.sender import Sender
 from mimyria_driver.sources import Arrived, Ended, Started
 
 TIMEOUT = 120.0
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import logging
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,12 +26,6 @@ from mimyria_driver.runcard import pack_card
 from mimyria_driver.wire import Kind, Message, decode, encode
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mim-") as name:
-        yield Path(name)
 
 
 @pytest.fixture
