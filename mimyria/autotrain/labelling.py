@@ -13,7 +13,7 @@ from typing import Final
 
 from mimyria.autotrain.settings import Settings
 from mimyria.errors import CalculationError
-from mimyria.io.extxyz import read_extxyz, write_extxyz
+from mimyria.io.extxyz import write_extxyz
 from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.campaign import (
     Plan,
@@ -105,8 +105,3 @@ def _collected(settings: Settings, plan: Plan, charge: int, folder: Path) -> Lab
     sheet = data_sheet(frames, settings.autotrain.title or settings.path.stem)
     files = write_reference_set(folder / LABELS, frames, sheet)
     return Labelled((*files, folder / COMPUTED), len(frames), harvest.failed)
-
-
-def computed_frames(folder: Path) -> list[LabelledFrame]:
-    """The frames that a step has given to the code."""
-    return list(read_extxyz(folder / COMPUTED))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from ase.data import atomic_masses
@@ -190,8 +190,3 @@ def _require_one_system(facts: Sequence[FileFacts]) -> None:
                 f"{each.name} has a cell of {each.volume:.1f} Å³ and {first.name} of "
                 f"{first.volume:.1f} Å³: give files of one density."
             )
-
-
-def facts_from(values: Sequence[Mapping[str, Any]]) -> list[FileFacts]:
-    """Inverse of `asdict` for each file."""
-    return [FileFacts(**each) for each in values]

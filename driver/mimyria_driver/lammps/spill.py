@@ -33,11 +33,6 @@ class Spill:
         """Frames in the file."""
         return len(self._entries)
 
-    @property
-    def first_step(self) -> int:
-        """Step of the oldest frame."""
-        return self._entries[0][0]
-
     def push(self, step: int, parts: list[bytes]) -> bool:
         """Keep a frame; False where there is no room for it."""
         sizes = tuple(len(part) for part in parts)
