@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
+from mimyria_driver.inprocess.__main__ import main
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
 from tests.integration.driven_input import init_xyz
@@ -241,6 +242,15 @@ def test_policies_of_the_hook_hold_in_ipi(short_directory: Path, policy: str) ->
     else:
         assert step == []  # 0, at which the driver was missed
         assert "The run stops at step 0." in log
+
+
+@pytest.mark.usefixtures("ipi_program")
+def test_a_missing_input_is_one_line_and_66(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nosuch.xml"
+    assert main([str(path), "--endpoint", "x"]) == 66
+    assert capsys.readouterr().err == f"error: There is no file '{path}'.\n"
 
 
 @pytest.mark.usefixtures("ipi_program")

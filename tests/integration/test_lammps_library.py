@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from mimyria.units import BOLTZMANN
+from mimyria_driver.lammps.library import main
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
 
@@ -202,3 +203,12 @@ def test_a_replica_without_a_number_is_said_before_anything_runs(
     assert done.returncode == 78
     assert "needs the number of this replica: give the option replica=K" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_script_is_one_line_and_66(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nosuch.lammps"
+    words = ["--endpoint", "x", "--elements", "O", "--stride", "4", "--steps", "4"]
+    assert main([str(path), *words]) == 66
+    assert capsys.readouterr().err == f"error: There is no file '{path}'.\n"

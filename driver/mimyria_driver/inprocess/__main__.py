@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from mimyria.cli.errors import run_command
 from mimyria.cli.parsing import Parser
 from mimyria.errors import SettingsError
 from mimyria_driver.inprocess.engine import IpiEngine
@@ -24,7 +25,10 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of this module."""
-    chosen = _parse(arguments)
+    return run_command(_run, _parse(arguments), debug=False)
+
+
+def _run(chosen: argparse.Namespace) -> int:
     from ipi.engine.simulation import Simulation
     from ipi.utils.softexit import softexit
 

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mimyria.cli.errors import run_command
 from mimyria.cli.parsing import Parser
 from mimyria.errors import EngineError, SettingsError
 from mimyria.frame import Array
@@ -176,7 +177,10 @@ def stream(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of this module."""
-    options = _parse(arguments)
+    return run_command(_run, _parse(arguments), debug=False)
+
+
+def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="lammps: %(message)s")
     lmp = open_lammps(options.log)
     try:
@@ -191,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = VelocityRecord()
     input_file = options.input.resolve()
     try:
+        input_file.open().close()  # LAMMPS' own words are a traceback
         before = Path.cwd()
         # Paths inside an input script are relative to it.
         os.chdir(input_file.parent)
