@@ -28,7 +28,6 @@ from mimyria.spectra.windows import lags_for_resolution, window_for_resolution
 from mimyria.storage import Result
 from mimyria.sumrules import SumRules
 from mimyria.units import (
-    BOLTZMANN,
     DIPOLE_CORRELATION_UNIT,
     POLARIZABILITY_CORRELATION_UNIT,
 )
@@ -39,7 +38,7 @@ from mimyria_driver.reading import live_records
 from mimyria_driver.records import Record
 from mimyria_driver.settings import SpectrumSettings
 
-__all__ = ["Pipeline", "kinetic_temperature", "rebuild"]
+__all__ = ["Pipeline", "rebuild"]
 
 _CHANNELS: Final = {"apt": ("dipole", 3), "pgt": ("polarizability", 6)}
 _UNITS: Final = {
@@ -358,19 +357,6 @@ def rebuild(path: Path, identity: Identity, settings: SpectrumSettings) -> Pipel
 def _row(sample: Array | None, size: int) -> Array:
     """One sample as a row; NaN where there is none."""
     return np.full((1, size), math.nan) if sample is None else sample[np.newaxis]
-
-
-def kinetic_temperature(masses: Array, velocities: Array) -> float:
-    """T = Σ m v² / ((3 N − 3) k_B), in K.
-
-    Args:
-        masses: (n_atoms,) amu.
-        velocities: (n_atoms, 3) Å/fs.
-
-    Source: docs/theory.md, eq. (83); the total momentum is taken as conserved.
-    """
-    doubled = float(np.einsum("i,ia,ia->", masses, velocities, velocities))
-    return doubled / (max(3 * len(masses) - 3, 1) * BOLTZMANN)
 
 
 def _number_of_lags(settings: SpectrumSettings, interval: float) -> int:

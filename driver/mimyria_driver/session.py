@@ -17,6 +17,7 @@ from mimyria.diagnostics import Diagnostic
 from mimyria.errors import FrameError
 from mimyria.frame import Frame
 from mimyria.groups import Grouping
+from mimyria.kinetics import kinetic_temperature
 from mimyria.ringpolymer import bead_frames
 from mimyria.storage import RESULT_NAME, Result, write_result
 from mimyria_driver import checks
@@ -29,7 +30,7 @@ from mimyria_driver.enginemodels import sample_of
 from mimyria_driver.journal import Journal
 from mimyria_driver.kinematics import Kinematics
 from mimyria_driver.pending import Pending
-from mimyria_driver.pipeline import Pipeline, kinetic_temperature
+from mimyria_driver.pipeline import Pipeline
 from mimyria_driver.sequence import Place, Sequencer
 from mimyria_driver.settings import Settings
 from mimyria_driver.snapshot import Snapshot

@@ -20,7 +20,7 @@ from ase.data import atomic_masses
 from mimyria.errors import FrameError, IncompatibleError
 from mimyria.frame import Frame
 from mimyria.io.trajectory import Trajectory, parse_elements
-from mimyria.units import BOLTZMANN
+from mimyria.kinetics import kinetic_temperature
 
 __all__ = ["FileFacts", "TrajectorySet", "quick_digest", "survey"]
 
@@ -141,7 +141,9 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
                     'Lattice="20 0 0 0 20 0 0 0 20" with pbc="F F F".'
                 )
             steps.append(frame.step)
-            temperatures.append(kinetic_temperature(frame))
+            assert frame.velocities is not None  # `of_file` sees to that
+            masses = atomic_masses[frame.numbers]
+            temperatures.append(kinetic_temperature(masses, frame.velocities))
             volumes.append(frame.volume)
         if len(steps) < 2:
             raise FrameError(
@@ -163,13 +165,6 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
         )
     _require_one_system(facts)
     return facts, numbers.tolist()
-
-
-def kinetic_temperature(frame: Frame) -> float:
-    """Σ m v² / ((3N − 3) kB), K; the momentum of the whole counts as conserved."""
-    assert frame.velocities is not None
-    twice = atomic_masses[frame.numbers] @ (frame.velocities**2).sum(axis=1)
-    return float(twice / (max(1, 3 * frame.n_atoms - 3) * BOLTZMANN))
 
 
 def _require_one_system(facts: Sequence[FileFacts]) -> None:

@@ -8,10 +8,10 @@ import pytest
 from scipy.special import ndtri
 
 from mimyria.diagnostics import Diagnostic
+from mimyria.kinetics import kinetic_temperature
 from mimyria.merging import compare_temperatures, measured_temperatures, merge_results
 from mimyria.merging.temperatures import Measured
 from mimyria.units import BOLTZMANN
-from mimyria_driver.pipeline import kinetic_temperature
 from tests.unit.test_merging import result
 
 T = 300.0
