@@ -60,8 +60,10 @@ class Claim:
 
     Attributes:
         level: part of such claims that should hold.
-        epsilon: calibrated ε on the trajectories, the best estimate.
-        epsilon_upper: the same, at the level.
+        epsilon: calibrated ε on the trajectories, the best estimate, but not less than
+            held-out frames show at the level.
+        epsilon_upper: the same, at the level; not less than ε of the held-out frames.
+        scatter: standard error of `epsilon`, as a part of it.
         score: claimed score, at the level.
         bound: the most that the score can be if ε is `epsilon_upper`, at any phase.
         wavenumbers: (n,) cm⁻¹.
@@ -73,6 +75,7 @@ class Claim:
     level: float
     epsilon: float
     epsilon_upper: float
+    scatter: float
     score: float
     bound: float
     wavenumbers: Array
@@ -125,6 +128,7 @@ def claim_error(
         level,
         _root(best, total),
         _root(power, total),
+        _part(errors.epsilon_error, errors.epsilon),
         _score(claimed(1.0), mean),
         _score(bound, mean),
         spectra.wavenumbers,
@@ -146,11 +150,24 @@ def _powers(
     best = errors.hidden * mean + errors.seen * apart
     # What members get wrong alike need not stand where the lines stand.
     wide = np.maximum(mean, _running_mean(mean, spectra))
-    power = errors.hidden * wide + errors.seen * apart
     factor = errors.factor if math.isfinite(errors.factor) else 0.0
-    scatter = errors.epsilon_error / errors.epsilon if errors.epsilon > 0 else 0.0
+    scatter = _part(errors.epsilon_error, errors.epsilon)
+    loose = math.hypot(scatter, _part(errors.factor_error, factor))
     from_above = (1 + quantile * scatter) ** 2
-    return best, from_above * np.maximum(power, factor * apart)
+    seen = (1 + quantile * loose) ** 2 * errors.seen
+    power = np.maximum(
+        from_above * errors.hidden * wide + seen * apart, from_above * factor * apart
+    )
+    shown = errors.epsilon * max(1 - quantile * scatter, 0.0)
+    return _at_least(shown, best, mean), _at_least(errors.epsilon, power, mean)
+
+
+def _at_least(epsilon: float, power: Array, mean: Array) -> Array:
+    """The power of an error, scaled up where its ε would be less than is known."""
+    found, wanted = float(power.sum()), epsilon**2 * float(mean.sum())
+    if found >= wanted:
+        return power
+    return power * (wanted / found) if found > 0 else epsilon**2 * mean
 
 
 def _phase_share(spectra: KindSpectra) -> Array:
@@ -209,6 +226,11 @@ def _score(difference: Array, mean: Array) -> float:
 
 def _root(power: Array, total: float) -> float:
     return math.sqrt(float(power.sum()) / total) if total > 0 else math.inf
+
+
+def _part(error: float, value: float) -> float:
+    """An error as a part of the value; 0 where there is none."""
+    return error / value if value > 0 and math.isfinite(error) else 0.0
 
 
 def _running_mean(values: Array, spectra: KindSpectra) -> Array:

@@ -1,7 +1,7 @@
-"""Conditions: what must hold in a cycle before a training may end.
+"""Conditions: what must hold in two cycles before a training may end.
 
 What is wanted, what a cycle knows, and what each of the three conditions finds in it.
-It knows one cycle and the one before; that two in a row are needed is `judging`'s.
+How two successive cycles are put together is `judging`'s.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from mimyria.autotrain.testerrors import TestErrors
 from mimyria.comparison import bray_curtis
 from mimyria.errors import SettingsError
 
-__all__ = ["Condition", "CycleEvidence", "Targets", "claim_of", "conditions_of"]
+__all__ = [
+    "Condition",
+    "CycleEvidence",
+    "Targets",
+    "claim_of",
+    "conditions_of",
+    "nearly_good",
+]
 
 _DEFAULT: Final[Mapping[str, float]] = MappingProxyType({"ir": 0.05, "raman": 0.07})
 
@@ -164,6 +171,20 @@ def conditions_of(
             f"claimed error of the spectrum ({claim.level:.0%})",
         ),
     )
+
+
+def nearly_good(claim: Claim, observable: str, targets: Targets) -> bool:
+    """Whether a cycle may be the first of the two that a training ends with.
+
+    Its ε may be above the tolerance by as much as held-out frames leave open: if it
+    was good enough in truth and seemed worse by chance, the next cycle tells, and
+    another one would be wasted.
+
+    Source: docs/theory.md, eq. (109).
+    """
+    tolerance = targets.tolerance[observable] * (1 + claim.scatter)
+    limit = targets.statistical_share * claim.statistical
+    return claim.epsilon <= tolerance and claim.score <= limit
 
 
 def _condition(name: str, value: float, limit: float, what: str) -> Condition:

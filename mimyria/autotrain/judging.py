@@ -1,8 +1,8 @@
 """Judging: how good a committee of networks is, and whether more data are worth while.
 
-Three conditions, on two successive additions of configurations: the error of the model
-is small enough, the spectrum no longer changes, and what the model is off by is small
-beside the statistical error of the trajectories. Numbers in, a judgement out; it trains
+Three conditions, in two successive cycles: the error of the model is small enough, the
+spectrum does not change between the two, and what the model is off by is small beside
+the statistical error of the trajectories. Numbers in, a judgement out; it trains
 nothing, reads nothing and has no memory of its own.
 """
 
@@ -20,6 +20,7 @@ from mimyria.autotrain.conditions import (
     Targets,
     claim_of,
     conditions_of,
+    nearly_good,
 )
 from mimyria.autotrain.learningcurve import (
     LearningCurve,
@@ -30,6 +31,7 @@ from mimyria.autotrain.testerrors import TestErrors, measure_test_errors
 from mimyria.errors import IncompatibleError, SettingsError
 
 __all__ = [
+    "RULE",
     "Band",
     "BandClaim",
     "Claim",
@@ -47,7 +49,8 @@ __all__ = [
 ]
 
 
-_LOOKS: Final = 2
+RULE: Final = 2
+"""Version of the rule and of the claims: verdicts of another one are made anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +66,8 @@ class Judgement:
         change: score to the spectrum of the cycle before; NaN for the first one.
         statistical: Δ of the trajectories.
         conditions: of the last cycle.
-        passed: cycles up to the last one that met all conditions, in a row.
+        passed: successive cycles, up to the last one, that speak for the end: 0, 1 if
+            the last one is good enough by itself, 2 if the one before bears it out.
         curve: the learning curve of ε.
         more: what it says of the tolerance.
         stop: whether to stop.
@@ -102,18 +106,16 @@ def judge(history: Sequence[CycleEvidence], targets: Targets) -> Judgement:
     last = history[-1]
     kind = targets.kind(last.observable)
     claims = [claim_of(cycle, kind, targets) for cycle in history]
-    found = [
-        conditions_of(history[max(0, k - 1) : k + 1], claims[k], kind, targets)
-        for k in range(len(history))
-    ]
-    passed = 0
-    while passed < len(found) and all(c.met for c in found[-1 - passed]):
-        passed += 1
+    found = conditions_of(history[-2:], claims[-1], kind, targets)
+    error, change, statistics = found
+    passed = int(error.met and statistics.met)
+    if passed and change.met and nearly_good(claims[-2], last.observable, targets):
+        passed = 2
     curve = fit_learning_curve(
         [cycle.n_configurations for cycle in history], [c.epsilon for c in claims]
     )
     more = curve.needed(targets.tolerance[last.observable])
-    stop = passed >= _LOOKS
+    stop = passed == 2
     return Judgement(
         last.observable,
         kind,
@@ -123,14 +125,14 @@ def judge(history: Sequence[CycleEvidence], targets: Targets) -> Judgement:
             name: claims[-1] if name == kind else claim_of(last, name, targets)
             for name in last.spectra.kinds
         },
-        found[-1][1].value,
+        change.value,
         claims[-1].statistical,
-        found[-1],
+        found,
         passed,
         curve,
         more,
         stop,
-        _reasons(found[-1], passed, stop, more),
+        _reasons(found, passed, more),
     )
 
 
@@ -151,13 +153,14 @@ def _check(history: Sequence[CycleEvidence], targets: Targets) -> None:
 
 
 def _reasons(
-    conditions: Sequence[Condition], passed: int, stop: bool, more: MoreNeeded
+    conditions: Sequence[Condition], passed: int, more: MoreNeeded
 ) -> tuple[str, ...]:
-    if stop:
-        head = f"all three conditions are met on {passed} successive additions"
-        return (head, *(condition.text for condition in conditions))
     if passed:
-        head = "all three conditions are met once; two successive additions must"
+        head = (
+            "all three conditions are met, and the cycle before bears it out"
+            if passed == 2
+            else "good enough once; another cycle must bear it out"
+        )
         return (head, *(condition.text for condition in conditions))
     doubts = [condition.text for condition in conditions if not condition.met]
     return (*doubts, more.text)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mimyria.autotrain.context import Context, Outcome, cycle_name
+from mimyria.autotrain.judging import RULE
 from mimyria.autotrain.settings import Settings, defaults_of
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
 from mimyria.autotrain.steps import choose, look_around, make_reference, make_test_set
@@ -158,7 +159,7 @@ def _cycle(
     for step, needs, work in steps:
         extra: Mapping[str, Any] = {}
         if step == "judge":
-            extra = context.settings.section("targets")
+            extra = {**context.settings.section("targets"), "rule": RULE}
             if number > 1:
                 needs = (*needs, f"{cycle_name(number - 1)}/judge")
         mark = _do(

@@ -61,7 +61,7 @@ def judge_cycle(context: Context, number: int) -> Outcome:
 def _missing(judgement: Judgement) -> str:
     """What an observable still lacks."""
     if judgement.passed:
-        return "met once, and must be twice in a row"
+        return "good enough once; another cycle must bear it out"
     return ", ".join(each.name for each in judgement.conditions if not each.met)
 
 
