@@ -7,8 +7,9 @@ configuration, chosen by their disagreement; docs/autotrain-judging.md explains 
 rule was found with the teacher `bonds` and the seeds from 0 on; other seeds (FIRST is
 the first one) and the teacher `pairs` are a test of it. For each observable a table of
 the cycles (medians over the seeds), the part of all cycles whose true score is within
-the claimed one, by how much claims are too large, and when the rule stopped. `rough` students go wild in configurations that they have not seen, so
-that few held-out frames do not know the largest errors: the hard case.
+the claimed one, by how much claims are too large, and when the rule stopped. `rough`
+students go wild in configurations that they have not seen, so that few held-out frames
+do not know the largest errors: the hard case.
 """
 
 import sys

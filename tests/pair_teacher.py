@@ -140,7 +140,7 @@ class InducedDipoles:
         pair.add(pgt, derivative)
 
 
-def dipole(positions, transfer):
+def pair_dipole(positions, transfer):
     """Moment of one frame, (3,), from the same functions."""
     frame = positions[np.newaxis]
     own, far, across = bonds(frame), contacts(frame, (1, 2)), hydrogens(frame)
@@ -152,7 +152,7 @@ def dipole(positions, transfer):
     return sum((size[..., np.newaxis] * d).sum(axis=(0, 1)) for size, d in parts)
 
 
-def polarizability(positions, size):
+def pair_polarizability(positions, size):
     """Polarizability of one frame, (3, 3), from the same functions."""
     frame = positions[np.newaxis]
     own, far, across = bonds(frame), contacts(frame, (0,)), hydrogens(frame)

@@ -173,7 +173,7 @@ def conditions_of(
     )
 
 
-def nearly_good(claim: Claim, observable: str, targets: Targets) -> bool:
+def nearly_good(claim: Claim, tolerance: float, targets: Targets) -> bool:
     """Whether a cycle may be the first of the two that a training ends with.
 
     Its ε may be above the tolerance by as much as held-out frames leave open: if it
@@ -182,9 +182,8 @@ def nearly_good(claim: Claim, observable: str, targets: Targets) -> bool:
 
     Source: docs/theory.md, eq. (109).
     """
-    tolerance = targets.tolerance[observable] * (1 + claim.scatter)
     limit = targets.statistical_share * claim.statistical
-    return claim.epsilon <= tolerance and claim.score <= limit
+    return claim.epsilon <= tolerance * (1 + claim.scatter) and claim.score <= limit
 
 
 def _condition(name: str, value: float, limit: float, what: str) -> Condition:

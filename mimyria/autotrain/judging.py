@@ -2,7 +2,8 @@
 
 Three conditions, in two successive cycles: the error of the model is small enough, the
 spectrum does not change between the two, and what the model is off by is small beside
-the statistical error of the trajectories. Numbers in, a judgement out; it trains
+the statistical error of the trajectories. One cycle is enough where the error is small
+enough for certain. Numbers in, a judgement out; it trains
 nothing, reads nothing and has no memory of its own.
 """
 
@@ -66,8 +67,8 @@ class Judgement:
         change: score to the spectrum of the cycle before; NaN for the first one.
         statistical: Δ of the trajectories.
         conditions: of the last cycle.
-        passed: successive cycles, up to the last one, that speak for the end: 0, 1 if
-            the last one is good enough by itself, 2 if the one before bears it out.
+        passed: 0; 1 if the last cycle is good enough; 2 if the one before bears it out,
+            or there is no need for that.
         curve: the learning curve of ε.
         more: what it says of the tolerance.
         stop: whether to stop.
@@ -107,10 +108,7 @@ def judge(history: Sequence[CycleEvidence], targets: Targets) -> Judgement:
     kind = targets.kind(last.observable)
     claims = [claim_of(cycle, kind, targets) for cycle in history]
     found = conditions_of(history[-2:], claims[-1], kind, targets)
-    error, change, statistics = found
-    passed = int(error.met and statistics.met)
-    if passed and change.met and nearly_good(claims[-2], last.observable, targets):
-        passed = 2
+    passed, head = _passed(found, claims, targets.tolerance[last.observable], targets)
     curve = fit_learning_curve(
         [cycle.n_configurations for cycle in history], [c.epsilon for c in claims]
     )
@@ -125,14 +123,14 @@ def judge(history: Sequence[CycleEvidence], targets: Targets) -> Judgement:
             name: claims[-1] if name == kind else claim_of(last, name, targets)
             for name in last.spectra.kinds
         },
-        change.value,
+        found[1].value,
         claims[-1].statistical,
         found,
         passed,
         curve,
         more,
         stop,
-        _reasons(found, passed, more),
+        _reasons(found, head, more),
     )
 
 
@@ -152,15 +150,31 @@ def _check(history: Sequence[CycleEvidence], targets: Targets) -> None:
         )
 
 
-def _reasons(
-    conditions: Sequence[Condition], passed: int, more: MoreNeeded
-) -> tuple[str, ...]:
-    if passed:
-        head = (
-            "all three conditions are met, and the cycle before bears it out"
-            if passed == 2
-            else "good enough once; another cycle must bear it out"
+def _passed(
+    conditions: Sequence[Condition],
+    claims: Sequence[Claim],
+    tolerance: float,
+    targets: Targets,
+) -> tuple[int, str]:
+    """`Judgement.passed`, and the same in words; empty where nothing passed."""
+    error, change, statistics = conditions
+    if not (error.met and statistics.met):
+        return 0, ""
+    upper = claims[-1].epsilon_upper
+    if len(claims) > 1 and upper <= tolerance:
+        return (
+            2,
+            f"good enough for certain: at {targets.level:.0%} ε is within {upper:.2%}",
         )
+    if change.met and nearly_good(claims[-2], tolerance, targets):
+        return 2, "all three conditions are met, and the cycle before bears it out"
+    return 1, "good enough once; another cycle must bear it out"
+
+
+def _reasons(
+    conditions: Sequence[Condition], head: str, more: MoreNeeded
+) -> tuple[str, ...]:
+    if head:
         return (head, *(condition.text for condition in conditions))
     doubts = [condition.text for condition in conditions if not condition.met]
     return (*doubts, more.text)

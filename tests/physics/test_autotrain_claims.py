@@ -1,7 +1,8 @@
 """Claims of spectral errors against an analytic teacher, and when training stops.
 
-The teacher's tensors are exact, so that the true spectral error of each committee is
-known. docs/autotrain-judging.md has the table of benchmarks/autotrain_coverage.py.
+The teachers' tensors are exact, so that the true spectral error of each committee is
+known. Nothing was tuned with the teacher of pairs, nor with seeds from 1000 on.
+docs/autotrain-judging.md has the tables of benchmarks/autotrain_coverage.py.
 """
 
 import numpy as np
@@ -17,7 +18,21 @@ from tests.analytic_teacher import (
     random_liquid,
     thermal_motion,
 )
-from tests.teacher_cycles import bands_covered, course, over_coverage, points_covered
+from tests.pair_teacher import (
+    InducedDipoles,
+    MeckeCharges,
+    pair_dipole,
+    pair_polarizability,
+)
+from tests.teacher_cycles import (
+    TEACHERS,
+    bands_covered,
+    course,
+    delays,
+    over_coverage,
+    points_covered,
+    sweep,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +45,9 @@ def liquid():
 def courses():
     return {
         "ir": [course("ir", seed) for seed in range(3)],
-        "raman": [course("raman", seed) for seed in range(1)],
+        "raman": [course("raman", 0)],
+        "ir of pairs": [course("ir", 2000, teacher="pairs")],
+        "raman of pairs": [course("raman", 2000, teacher="pairs")],
     }
 
 
@@ -55,10 +72,15 @@ def polarizability(positions, surroundings):
 
 
 @pytest.mark.parametrize(
-    ("teacher", "moment"),
-    [(FlowingCharges(0.3), dipole), (PolarizableBonds(0.3), polarizability)],
+    ("teacher", "moment", "strength"),
+    [
+        (FlowingCharges(0.3), dipole, 0.3),
+        (PolarizableBonds(0.3), polarizability, 0.3),
+        (MeckeCharges(0.1), pair_dipole, 0.1),
+        (InducedDipoles(1.0), pair_polarizability, 1.0),
+    ],
 )
-def test_the_tensors_of_the_teacher_are_derivatives(liquid, teacher, moment):
+def test_the_tensors_of_a_teacher_are_derivatives(liquid, teacher, moment, strength):
     positions = liquid.positions[7]
     tensors = teacher.tensors(positions[np.newaxis])[0]
     step = 1e-5
@@ -66,7 +88,7 @@ def test_the_tensors_of_the_teacher_are_derivatives(liquid, teacher, moment):
         moved = [positions.copy(), positions.copy()]
         moved[0][molecule, atom, axis] += step
         moved[1][molecule, atom, axis] -= step
-        plus, minus = (moment(each, teacher.surroundings) for each in moved)
+        plus, minus = (moment(each, strength) for each in moved)
         np.testing.assert_allclose(
             tensors[molecule, atom][..., axis], (plus - minus) / (2 * step), atol=1e-7
         )
@@ -85,7 +107,7 @@ def test_the_liquid_is_in_equilibrium_and_its_velocities_belong_to_its_positions
 
 
 def test_the_claimed_error_covers_the_true_one_in_every_cycle(courses):
-    ratios = over_coverage([*courses["ir"], *courses["raman"]])
+    ratios = over_coverage([each for own in courses.values() for each in own])
     assert set(ratios) == {"ir", "raman_iso", "raman_vv", "raman_aniso"}
     for kind, ratio in ratios.items():
         assert ratio.min() >= 1, (kind, ratio)
@@ -101,9 +123,10 @@ def test_the_claimed_error_is_worth_more_than_the_bound(courses):
 
 
 def test_training_stops_within_one_cycle_of_the_first_that_is_good_enough(courses):
-    for each in (*courses["ir"], *courses["raman"]):
-        assert each.first is not None
-        assert abs(each.stop - each.first) <= 1
+    for name, own in courses.items():
+        for late in delays(own):
+            assert late is not None, name
+            assert abs(late) <= 1, name
 
 
 def test_the_calibrated_error_is_that_of_the_trajectories(courses):
@@ -116,10 +139,14 @@ def test_the_calibrated_error_is_that_of_the_trajectories(courses):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("observable", ["ir", "raman"])
-def test_claims_hold_in_twenty_four_seeds(observable):
-    courses = [course(observable, seed) for seed in range(24)]
+@pytest.mark.parametrize(("teacher", "seed"), [("bonds", 1000), ("pairs", 2000)])
+def test_claims_hold_in_twenty_four_seeds_that_nothing_was_tuned_with(
+    observable, teacher, seed
+):
+    assert set(TEACHERS) == {"bonds", "pairs"}
+    courses = [course(observable, seed + k, teacher=teacher) for k in range(24)]
     for kind, ratio in over_coverage(courses).items():
         assert (ratio >= 1).mean() >= 0.95, kind
     # Of VV, most of which is isotropic, the bands of its smaller part are less sure.
@@ -128,5 +155,8 @@ def test_claims_hold_in_twenty_four_seeds(observable):
     assert points_covered(courses)[judged] >= 0.95
     assert min(bands_covered(courses).values()) >= 0.85
     assert min(points_covered(courses).values()) >= 0.85
-    late = [each.stop - each.first for each in courses]
-    assert np.mean(np.abs(late) <= 1) >= 0.95
+    at_other_tolerances = delays(sweep(courses))
+    assert len(at_other_tolerances) > 24
+    for late in (delays(courses), at_other_tolerances):
+        near = [each is not None and abs(each) <= 1 for each in late]
+        assert np.mean(near) >= 0.8
