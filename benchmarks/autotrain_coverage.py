@@ -28,6 +28,7 @@ from tests.teacher_cycles import (
     delays,
     over_coverage,
     points_covered,
+    share_in_time,
     sweep,
 )
 
@@ -71,22 +72,17 @@ def show(name, courses):
 
 def show_stops(courses):
     show_delays(f"at {courses[0].tolerance:.1%}", delays(courses))
-    everywhere = [
-        None if c.first_everywhere is None or c.stop is None
-        else c.stop - c.first_everywhere
-        for c in courses
-    ]  # fmt: skip
+    everywhere = delays(courses, "first_everywhere")
     show_delays("the same, errors beyond the spectrum counted", everywhere)
     show_delays("at tolerances from half to four times as much", delays(sweep(courses)))
 
 
 def show_delays(what, found):
     """Stop minus the first cycle that truly meets the target."""
-    near = sum(each is not None and abs(each) <= 1 for each in found)
-    counts = Counter("never" if each is None else f"{each:+d}" for each in found)
+    counts = Counter(x if isinstance(x, str) else f"{x:+d}" for x in found)
+    near = round(share_in_time(found) * len(found))
     print(
-        f"\nStop {what}: {dict(sorted(counts.items()))}; "
-        f"within one cycle {near} of {len(found)}"
+        f"\nStop {what}: {dict(sorted(counts.items()))}; in time {near} of {len(found)}"
     )
 
 

@@ -269,12 +269,26 @@ def sweep(courses):
     return found
 
 
-def delays(courses):
-    """Stop minus the first cycle that truly meets the target; None: one is missing."""
-    return [
-        None if each.first is None or each.stop is None else each.stop - each.first
-        for each in courses
-    ]
+def delays(courses, first="first"):
+    """Stop minus the first cycle that truly meets the target, or what is missing.
+
+    A training whose target is never met and that never stops is as it should be.
+    """
+    found = []
+    for each in courses:
+        true, stop = getattr(each, first), each.stop
+        if true is not None and stop is not None:
+            found.append(stop - true)
+        elif true is None:
+            found.append("neither" if stop is None else "never met")
+        else:
+            found.append("no stop")
+    return found
+
+
+def share_in_time(found):
+    """Part of `delays` that are within one cycle, or neither."""
+    return np.mean([x == "neither" or x in (-1, 0, 1) for x in found])
 
 
 def over_coverage(courses, what="score"):

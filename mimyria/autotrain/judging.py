@@ -162,10 +162,8 @@ def _passed(
         return 0, ""
     upper = claims[-1].epsilon_upper
     if len(claims) > 1 and upper <= tolerance:
-        return (
-            2,
-            f"good enough for certain: at {targets.level:.0%} ε is within {upper:.2%}",
-        )
+        sure = f"ε is at most {upper:.2%} ({targets.level:.0%})"
+        return 2, f"{sure}, so that one cycle is enough"
     if change.met and nearly_good(claims[-2], tolerance, targets):
         return 2, "all three conditions are met, and the cycle before bears it out"
     return 1, "good enough once; another cycle must bear it out"
