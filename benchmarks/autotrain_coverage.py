@@ -1,11 +1,12 @@
 """How well claims of spectral errors hold where the truth is known.
 
-    OMP_NUM_THREADS=1 python benchmarks/autotrain_coverage.py [SEEDS [TEACHER [FIRST]]]
+    OMP_NUM_THREADS=1 python benchmarks/autotrain_coverage.py [SEEDS [TEACHER [FIRST [strangers]]]]
 
 Committees of students learn the exact tensors of an analytic teacher, configuration by
 configuration, chosen by their disagreement; docs/autotrain-judging.md explains it. The
 rule was found with the teacher `bonds` and the seeds from 0 on; other seeds (FIRST is
-the first one) and the teacher `pairs` are a test of it. For each observable a table of
+the first one) and the teacher `pairs` are a test of it. With `strangers` held-out frames
+and those to choose from are not of the trajectories. For each observable a table of
 the cycles (medians over the seeds), the part of all cycles whose true score is within
 the claimed one, by how much claims are too large, and when the rule stopped. `rough`
 students go wild in configurations that they have not seen, so that few held-out frames
@@ -91,9 +92,10 @@ def main():
     teacher = sys.argv[2] if len(sys.argv) > 2 else "bonds"
     first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     seeds = range(first, first + n_seeds)
+    more = {"teacher": teacher, "strangers": "strangers" in sys.argv[4:]}
     print(f"teacher: {teacher}, seeds from {first}, tolerances: {TOLERANCE[teacher]}")
     for name, settings in CASES.items():
-        show(name, [course(seed=k, teacher=teacher, **settings) for k in seeds])
+        show(name, [course(seed=k, **more, **settings) for k in seeds])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tests.analytic_teacher import (
     MASSES,
     NUMBERS,
     FlowingCharges,
+    Motion,
     PolarizableBonds,
     Student,
     random_liquid,
@@ -54,7 +55,7 @@ class School:
 
     def __init__(
         self, teacher, seed, *, n_molecules=4, n_members=4, n_samples=1000,
-        n_trajectories=2, n_pool=120, n_test=24, **students,
+        n_trajectories=2, n_pool=120, n_test=24, strangers=False, **students,
     ):  # fmt: skip
         """Make all that is there before the first cycle.
 
@@ -67,6 +68,9 @@ class School:
             n_trajectories: on which spectra are compared.
             n_pool: configurations to choose from.
             n_test: held-out configurations.
+            strangers: whether the last two are of another motion than the trajectories,
+                whose modes have other energies: what no user of autotrain should do,
+                which draws them from the trajectories.
             students: settings of each `Student`.
         """
         self.teacher, self.seed = teacher, seed
@@ -78,11 +82,14 @@ class School:
         def motion(times):
             return thermal_motion(self.rng, sites, rotations, times)
 
-        times = INTERVAL * np.arange(n_samples)
-        self.trajectories = [motion(times) for _ in range(n_trajectories)]
-        self.pool = motion(5e3 * np.arange(n_pool)).positions
+        if strangers:
+            times = INTERVAL * np.arange(n_samples)
+            self.trajectories = [motion(times) for _ in range(n_trajectories)]
+            self.pool = motion(5e3 * np.arange(n_pool)).positions
+            self.test = motion(5e3 * np.arange(n_test)).positions
+        else:
+            self._one_motion(motion, n_samples, n_trajectories, n_pool, n_test)
         self.pool_labels = teacher.tensors(self.pool)
-        self.test = motion(5e3 * np.arange(n_test)).positions
         self.test_labels = teacher.tensors(self.test).reshape(
             n_test, -1, teacher.n_components
         )
@@ -94,6 +101,21 @@ class School:
             for member in self.members
         ]
         self.exact = [self._exact(t) for t in self.trajectories]
+
+    def _one_motion(self, motion, n_samples, n_trajectories, n_pool, n_test):
+        """All from the same trajectories, the single frames 5 ps apart."""
+        n_single = -(-(n_pool + n_test) // n_trajectories)
+        times = np.concatenate(
+            [INTERVAL * np.arange(n_samples), 5e3 * (1 + np.arange(n_single))]
+        )
+        whole = [motion(times) for _ in range(n_trajectories)]
+        self.trajectories = [
+            Motion(each.positions[:n_samples], each.velocities[:n_samples])
+            for each in whole
+        ]
+        single = np.concatenate([each.positions[n_samples:] for each in whole])
+        single = self.rng.permutation(single)
+        self.test, self.pool = single[:n_test], single[n_test : n_test + n_pool]
 
     def cycles(self, counts):
         """Evidence and truth of each cycle, with so many configurations."""

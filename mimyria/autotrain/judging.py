@@ -101,7 +101,7 @@ def judge(history: Sequence[CycleEvidence], targets: Targets) -> Judgement:
         SettingsError: there is no cycle, or no tolerance for the observable.
         IncompatibleError: cycles of different observables.
 
-    Source: docs/theory.md, eq. (109).
+    Source: docs/theory.md, eq. (109) and docs/theory.md, eq. (111).
     """
     _check(history, targets)
     last = history[-1]
