@@ -35,7 +35,15 @@ from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.campaign import RunEvent
 from mimyria.reference.campaign.plan import identity_digest
 
-__all__ = ["choose", "look_around", "make_reference", "make_test_set", "training_data"]
+__all__ = [
+    "choose",
+    "keep_pool",
+    "kept_pool",
+    "look_around",
+    "make_reference",
+    "make_test_set",
+    "training_data",
+]
 
 
 def look_around(context: Context) -> Outcome:
@@ -85,10 +93,8 @@ def make_test_set(context: Context) -> Outcome:
 def choose(context: Context, number: int) -> Outcome:
     """Choose the configurations of a cycle."""
     folder = context.path(number, "choose")
-    pool = folder / POOL
-    if number > 1:
-        pool = context.path(number - 1, "evaluate", "pool", POOL)
-    elif not pool.is_file():
+    pool = kept_pool(context, number)
+    if number == 1 and not pool.is_file():
         keep_pool(context, pool)
     candidates = Candidates(
         context.frames,
@@ -171,6 +177,13 @@ def _taken(context: Context, number: int) -> list[LabelledFrame]:
 def _known(context: Context) -> list[Frame]:
     paths = context.settings.files(context.settings.autotrain.known)
     return [each.frame for path in paths for each in read_extxyz(path)]
+
+
+def kept_pool(context: Context, number: int) -> Path:
+    """The pool that a cycle chooses from; the cycle before has evaluated it."""
+    if number > 1:
+        return context.path(number - 1, "evaluate", "pool", POOL)
+    return context.path(number, "choose", POOL)
 
 
 def keep_pool(context: Context, path: Path) -> int:

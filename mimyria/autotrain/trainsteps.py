@@ -177,6 +177,7 @@ def _evaluation(
         types=list(settings.autotrain.types),
         velocities_unit=settings.dynamics.velocities_unit,
         n_frames=n_frames,
+        charge=context.charge,
         currents=moving,
         device=settings.training.device,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from ase.data import atomic_masses
 
-from mimyria.errors import FrameError, IncompatibleError
+from mimyria.errors import FormatError, FrameError, IncompatibleError, UnitError
 from mimyria.frame import Frame
 from mimyria.io.trajectory import Trajectory, parse_elements
 from mimyria.kinetics import kinetic_temperature
@@ -26,6 +26,12 @@ __all__ = ["FileFacts", "TrajectorySet", "quick_digest", "survey"]
 
 _SAME_VOLUME: Final = 1e-3
 _ENDS: Final = 1 << 20  # bytes at either end of a file that its quick digest is of
+
+_SETTING_OF: Final = {
+    "velocities_unit": "velocities_unit in the section [dynamics]",
+    "(elements,": "types in the section [autotrain]",
+}
+"""Where a user gives what a reader of files asks for as an argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,14 @@ class TrajectorySet:
 
         Raises:
             FrameError: a frame has no velocities.
+            UnitError: nobody says their unit.
         """
         trajectory = Trajectory(
             self.paths[number],
             velocities_unit=self.velocities_unit or None,
             elements=parse_elements(self.types),
         )
-        for place, frame in enumerate(trajectory):
+        for place, frame in enumerate(_asking_for_settings(trajectory)):
             if frame.velocities is None:
                 raise FrameError(
                     f"{self.paths[number]}, frame {place}: there are no velocities, "
@@ -77,6 +84,19 @@ class TrajectorySet:
             if place >= last:
                 break
         return found
+
+
+def _asking_for_settings(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames; an error that asks for an argument names the setting as well."""
+    try:
+        yield from frames
+    except (UnitError, FormatError) as error:
+        for argument, place in _SETTING_OF.items():
+            if argument in str(error):
+                raise type(error)(
+                    f"{error} In the settings of autotrain this is {place}."
+                ) from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)

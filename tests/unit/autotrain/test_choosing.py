@@ -17,7 +17,13 @@ from mimyria.autotrain.trajectoryset import (
     quick_digest,
     survey,
 )
-from mimyria.errors import FrameError, IncompatibleError, SettingsError
+from mimyria.errors import (
+    FormatError,
+    FrameError,
+    IncompatibleError,
+    SettingsError,
+    UnitError,
+)
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, write_extxyz
 from mimyria.kinetics import kinetic_temperature
@@ -130,6 +136,40 @@ def test_files_of_another_kind_are_refused(settings, rng, frames, error, text):
     write(second, frames(rng))
     with pytest.raises(error, match=text):
         survey(TrajectorySet((first, second)))
+
+
+DUMP = """\
+ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0 2
+0 2
+0 2
+ITEM: ATOMS id type x y z vx vy vz
+1 1 0 0 0 1 2 3
+"""
+
+
+def test_a_unit_or_an_element_that_is_missing_is_asked_for_by_its_setting(tmp_path):
+    dump, extended = tmp_path / "a.dump", tmp_path / "a.extxyz"
+    dump.write_text(DUMP)
+    extended.write_text(
+        '1\nProperties=species:S:1:pos:R:3:velocities:R:3 Lattice="2 0 0 0 2 0 0 0 2"\n'
+        "H 0 0 0 1 2 3\n"
+    )
+    unit = "this is velocities_unit in the section [dynamics]."
+    for path, advice in ((dump, "dump_modify ... units yes"), (extended, "Add veloci")):
+        with pytest.raises(UnitError) as error:
+            survey(TrajectorySet((path,), types=("1=H",)))
+        assert str(path) in str(error.value)
+        assert advice in str(error.value)
+        assert str(error.value).endswith(f"In the settings of autotrain {unit}")
+    with pytest.raises(
+        FormatError, match=r"this is types in the section \[autotrain\]"
+    ):
+        survey(TrajectorySet((dump,), velocities_unit="Angstrom/fs"))
 
 
 def test_test_frames_are_random_repeatable_and_named(settings, candidates):
