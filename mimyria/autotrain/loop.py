@@ -17,6 +17,7 @@ from typing import Any, Final
 from mimyria.autotrain.context import Context, Outcome, cycle_name
 from mimyria.autotrain.renewal import renew_pool
 from mimyria.autotrain.settings import Settings, defaults_of
+from mimyria.autotrain.starting import require_start
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
 from mimyria.autotrain.steps import choose, look_around, make_reference, make_test_set
 from mimyria.autotrain.trainsteps import evaluate, make_spectra, train
@@ -129,6 +130,8 @@ def run_loop(
     run.write_state(fixed_settings(settings), "")
     for mark in run.marks().values():
         run.verify(mark)
+    if settings.training.start and run.mark("survey") is None:
+        require_start(settings, next(iter(context.frames)).numbers.tolist())
     _do(context, "survey", (), {}, lambda: look_around(context))
     context.require_same_trajectories()
     _do(context, "test", ("survey",), {}, lambda: make_test_set(context))

@@ -25,6 +25,7 @@ from mimyria.autotrain.choosing import (
     read_pool,
 )
 from mimyria.autotrain.context import Context, Outcome
+from mimyria.autotrain.cyclespectra import require_length
 from mimyria.autotrain.labelling import COMPUTED, LABELS, label
 from mimyria.autotrain.trajectoryset import survey
 from mimyria.errors import IncompatibleError
@@ -52,6 +53,8 @@ def look_around(context: Context) -> Outcome:
     facts, numbers = survey(context.frames)
     dynamics = settings.dynamics
     interval = dynamics.interval or dynamics.timestep * facts[0].stride
+    # Later neither the one nor the other can be changed.
+    require_length(max(each.longest for each in facts), interval, settings.spectra)
     n_frames = sum(each.n_frames for each in facts)
     measured = sum(each.temperature * each.n_frames for each in facts) / n_frames
     formula = Formula(str(Symbols(numbers))).format("hill")

@@ -112,6 +112,8 @@ class FileFacts:
         gaps: how often the difference is another one.
         temperature: mean kinetic temperature, K.
         volume: mean, Å³.
+        longest: frames of the longest stretch without a gap; 0: not known, of a run
+            that an older program began.
     """
 
     name: str
@@ -122,6 +124,7 @@ class FileFacts:
     gaps: int
     temperature: float
     volume: float
+    longest: int = 0
 
 
 def quick_digest(path: Path) -> str:
@@ -169,8 +172,9 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
             raise FrameError(
                 f"{path} has {len(steps)} frames; a spectrum needs a trajectory."
             )
-        differences = Counter(np.diff(steps).tolist())
-        stride, count = differences.most_common(1)[0]
+        differences = np.diff(steps)
+        stride, count = Counter(differences.tolist()).most_common(1)[0]
+        ends = [-1, *np.flatnonzero(differences != stride).tolist(), len(steps) - 1]
         facts.append(
             FileFacts(
                 path.name,
@@ -181,6 +185,7 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
                 len(steps) - 1 - count,
                 float(np.mean(temperatures)),
                 float(np.mean(volumes)),
+                int(np.diff(ends).max()),
             )
         )
     _require_one_system(facts)
