@@ -18,7 +18,7 @@ from tests.integration.autotrain.analytic import (
 STOPPED = 75
 EXHAUSTED = "ended: there are no other frames to choose from"
 # Test frames and those of the first cycle leave no frame that is far enough from them.
-APART = "[choice]\napart = 60.0\n\n[dynamics]"
+APART = "[choice]\napart = 60.0\nseparation = 0.0\n\n[dynamics]"
 
 
 def strange(number):
@@ -32,7 +32,10 @@ def strange(number):
 @pytest.mark.timeout(1500)
 def test_the_same_command_goes_on_after_the_pool_grew(tmp_path):
     text = SETTINGS.replace("[dynamics]", APART)
-    write_run(tmp_path, text.replace("max_cycles = 2", "max_cycles = 9"))
+    for old, new in (("max_cycles = 2", "max_cycles = 9"), ("cycle = 2", "cycle = 3")):
+        assert old in text
+        text = text.replace(old, new)
+    write_run(tmp_path, text)
     pool = tmp_path / "uncertain.extxyz"
     said = finish(start(tmp_path, "run.toml"), STOPPED, 900)
     assert EXHAUSTED in said
@@ -47,7 +50,7 @@ def test_the_same_command_goes_on_after_the_pool_grew(tmp_path):
     said = finish(start(tmp_path, "run.toml"), STOPPED, 900)
     assert "the pool has 3 new frames: going on" in said
     assert "cycle-001/evaluate: 150 frames and 3 of the pool" in said
-    assert "cycle-002/choose: 2 configurations, 2 of them from the pool" in said
+    assert "cycle-002/choose: 3 configurations, 3 of them from the pool" in said
     assert EXHAUSTED in said
     after = run.marks()
     for mark in after.values():
@@ -55,8 +58,7 @@ def test_the_same_command_goes_on_after_the_pool_grew(tmp_path):
     # What was computed before is as it was.
     for name in ("test", "cycle-001/reference", "cycle-001/train"):
         assert after[name] == before[name]
-    labels = read_extxyz(run.root / "cycle-002/reference/labels.extxyz")
-    assert len({each.info["id"] for each in labels}) == 2
-    # The third frame was one too many for that cycle, and was chosen in the next.
-    assert after["cycle-003/choose"].facts["from_pool"] == 1
-    assert after["cycle-004/choose"].facts["count"] == 0
+    labels = list(read_extxyz(run.root / "cycle-002/reference/labels.extxyz"))
+    found = {each.frame.positions.tobytes() for each in labels}
+    assert found == {strange(k).frame.positions.tobytes() for k in range(3)}
+    assert after["cycle-003/choose"].facts["count"] == 0

@@ -247,3 +247,22 @@ def test_a_series_is_cut_at_gaps():
     steps = np.array([0, 4, 8, 16, 20, 0, 4])
     parts = list(Evaluation(steps, {}, {}).segments(4))
     assert parts == [slice(0, 3), slice(3, 5), slice(5, 7)]
+
+
+def test_near_in_time_ends_with_a_file(settings, candidates, rng):
+    """Neither the next trajectory nor the pool is near to the last frame of one."""
+    assert candidates.around(38, 30.0) == range(35, 40)
+    assert candidates.around(41, 30.0) == range(40, 45)
+    assert candidates.around(69, 30.0) == range(66, 70)
+    assert candidates.around(70, 30.0) == range(70, 71)
+    pool = [frame(rng, k, scale=0.6) for k in range(2)]
+    taken = [
+        LabelledFrame(frame(rng, 0), Tensors(), {"place": place}) for place in (39, 69)
+    ]
+    scores = np.array([0.1] * 70 + [3.0, 2.0])
+    scores[[40, 68]] = 5.0
+    now = Candidates(
+        candidates.frames, candidates.facts, 10.0, pool, taken, scores=scores
+    )
+    assert now.excluded(30.0) == {*range(36, 40), *range(66, 70)}
+    assert places(choose_frames(now, settings, 2))[:3] == [40, -1, -1]
