@@ -175,7 +175,7 @@ Columns = Mapping[str, tuple[str, ...]]
 
 
 def _numbers(columns: Columns, elements: Mapping[str, str] | None) -> NDArray[np.int64]:
-    if "element" in columns and elements is None:
+    if "element" in columns and (elements is None or "type" not in columns):
         symbols = columns["element"]
     elif "type" in columns and elements is not None:
         absent = sorted(set(columns["type"]) - elements.keys())
