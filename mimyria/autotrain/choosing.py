@@ -73,18 +73,33 @@ class Candidates:
         Args:
             apart: fs.
         """
-        reach = int(apart / self.interval)
         places: set[int] = set()
         for each in self.taken:
             place = int(each.info.get("place", -1))
             if place >= 0:
-                places.update(range(place - reach, place + reach + 1))
+                places.update(self.around(place, apart))
         digests = {frame_digest(each.frame) for each in self.taken}
         digests |= {frame_digest(frame) for frame in self.labelled}
         for number, frame in enumerate(self.pool):
             if frame_digest(frame) in digests:
                 places.add(self.n_frames + number)
         return places
+
+    def around(self, place: int, apart: float) -> range:
+        """Places of the same file that are near in time to one, itself among them.
+
+        Args:
+            place: of a frame; one of the pool has no others around it.
+            apart: fs.
+        """
+        if place >= self.n_frames:
+            return range(place, place + 1)
+        reach, end = int(apart / self.interval), 0
+        for each in self.facts:
+            begin, end = end, end + each.n_frames
+            if place < end:
+                break
+        return range(max(begin, place - reach), min(end, place + reach + 1))
 
     def __iter__(self) -> Iterator[Frame]:
         """All frames, those of the pool last."""
@@ -155,11 +170,10 @@ def choose_frames(
         chosen=[*taken, *candidates.labelled],
         exclude=candidates.excluded(rules.apart),
     )
-    reach = int(rules.apart / candidates.interval)
     chosen: list[tuple[int, Frame]] = []
     for place, frame in found:
-        near = any(abs(place - other) <= reach for other, _ in chosen)
-        if not near or place >= candidates.n_frames:
+        near = candidates.around(place, rules.apart)
+        if not any(other in near for other, _ in chosen):
             chosen.append((place, frame))
     prefix = f"c{number:03d}"
     return [

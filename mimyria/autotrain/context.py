@@ -15,6 +15,7 @@ from mimyria.autotrain.state import RunFolder
 from mimyria.autotrain.trajectoryset import FileFacts, TrajectorySet
 from mimyria.errors import IncompatibleError
 from mimyria.frame import Array
+from mimyria.molecules import molecule_formulas, whole_molecules
 
 __all__ = ["Context", "Outcome", "Teller", "cycle_name"]
 
@@ -90,6 +91,22 @@ class Context:
     def interval(self) -> float:
         """Time between two frames, fs."""
         return float(self.survey["interval"])
+
+    @property
+    def charge(self) -> float:
+        """Total charge of a frame, e, for networks that keep the sum rule.
+
+        That of the code, or where it computes clusters, of all molecules.
+        """
+        clusters = self.settings.clusters
+        if clusters is None:
+            return float(self.settings.code().charge)
+        if not clusters.charges:
+            return 0.0
+        frame = next(iter(self.frames))
+        molecule, _ = whole_molecules(frame, clusters.bond_factor)
+        formulas = molecule_formulas(frame.numbers, molecule)
+        return float(sum(clusters.charge_of.get(each, 0) for each in formulas))
 
     def path(self, *parts: str | int) -> Path:
         """A file of the run; a whole number stands for a cycle."""

@@ -26,7 +26,13 @@ from mimyria.spectra import compute_spectra, lags_for_resolution
 from mimyria.storage import Result, write_result
 from mimyria.units import DIPOLE_CORRELATION_UNIT, POLARIZABILITY_CORRELATION_UNIT
 
-__all__ = ["SPECTRUM", "committee_file", "read_committee", "write_spectra"]
+__all__ = [
+    "SPECTRUM",
+    "committee_file",
+    "read_committee",
+    "require_length",
+    "write_spectra",
+]
 
 SPECTRUM: Final = "spectrum.h5"
 _CORRELATIONS: Final = {
@@ -80,7 +86,7 @@ def write_spectra(
         series = _series(evaluations, target, stride)
         if not series:
             continue
-        _require_length(series, n_lags, interval, settings)
+        require_length(max(part.shape[1] for part in series), interval, settings)
         spectra = committee_spectra(
             observable,
             series,
@@ -129,10 +135,18 @@ def _series(evaluations: Sequence[Evaluation], target: str, stride: int) -> list
     return found
 
 
-def _require_length(
-    series: Sequence[Array], n_lags: int, interval: float, settings: SpectraSettings
-) -> None:
-    longest = max(part.shape[1] for part in series)
+def require_length(longest: int, interval: float, settings: SpectraSettings) -> None:
+    """Refuse trajectories that are too short for the resolution.
+
+    Args:
+        longest: frames of the longest stretch without a gap.
+        interval: time between two of them, fs.
+        settings: window and resolution.
+
+    Raises:
+        SettingsError: says how long they must be.
+    """
+    n_lags = lags_for_resolution(settings.window, settings.resolution, interval)
     if longest <= n_lags:
         raise SettingsError(
             f"spectra.resolution = {settings.resolution:g} cm⁻¹ takes {n_lags} frames "

@@ -41,7 +41,8 @@ def evaluate_frames(
     Args:
         folder: of the task.
         task: `models`: files; `trajectory`: a file, with `types`, `velocities_unit` and
-            `n_frames`; `device`; `currents`: whether frames have velocities.
+            `n_frames`; `charge` of each, e; `device`; `currents`: whether frames have
+            velocities.
         progress: hears how far it is.
     """
     models = [load_model(folder / name, task["device"]) for name in task["models"]]
@@ -52,7 +53,9 @@ def evaluate_frames(
         chunk = list(islice(frames, min(_CHUNK, n_frames - start)))
         names.append(f"chunk-{start:08d}.npz")
         if not (folder / names[-1]).is_file():
-            arrays = _evaluated(models, chunk, with_currents=task["currents"])
+            arrays = _evaluated(
+                models, chunk, task["charge"], with_currents=task["currents"]
+            )
             replace_file(folder / names[-1], packed(arrays))
         progress((start + len(chunk)) / n_frames)
     index = {"chunks": names, "frames": n_frames}
@@ -68,7 +71,11 @@ def _frames(folder: Path, task: Mapping[str, Any]) -> Iterator[Frame]:
 
 
 def _evaluated(
-    models: Sequence[TensorModel], chunk: Sequence[Frame], *, with_currents: bool
+    models: Sequence[TensorModel],
+    chunk: Sequence[Frame],
+    charge: float,
+    *,
+    with_currents: bool,
 ) -> dict[str, Array]:
     """Arrays of a chunk: `steps`, and of each target currents and scores."""
     found: dict[str, list[Any]] = {"steps": [frame.step for frame in chunk]}
@@ -76,7 +83,7 @@ def _evaluated(
         columns = columns_of(model.targets)
         remaining = iter(chunk)
         while batch := list(islice(remaining, _BATCH)):
-            answers = model.predict_members(batch)
+            answers = model.predict_members(batch, [charge] * len(batch))
             for frame, members in zip(batch, answers, strict=True):
                 masses = atomic_masses[frame.numbers]
                 for name, own in columns.items():

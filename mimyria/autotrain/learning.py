@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from ase.data import atomic_masses
 
 from mimyria.autotrain.judging import TestErrors, measure_test_errors
 from mimyria.autotrain.sections import OBSERVABLES
+from mimyria.autotrain.starting import network_of, read_start
 from mimyria.autotrain.tasks import COMMITTEE, ERRORS, MEMBER
 from mimyria.data.dataset import TensorDataset, read_dataset
-from mimyria.errors import IncompatibleError
 from mimyria.files import replace_file
-from mimyria.models import load_model, preset, read_model, resolve_device, resolve_model
+from mimyria.models import load_model, resolve_device
 from mimyria.models.modelfile import Weights, member_weights
 from mimyria.models.settings import NetworkSettings
 from mimyria.targets import targets_by_name
@@ -95,10 +94,7 @@ def _settings(
     task: Mapping[str, Any], train: TensorDataset
 ) -> tuple[NetworkSettings, TrainingSettings]:
     wanted = task["training"]
-    network = preset(wanted["preset"], task["learned"])
-    network = replace(network, sum_rule=wanted["sum_rule"])
-    if wanted["cutoff"]:
-        network = replace(network, cutoff=wanted["cutoff"])
+    network = network_of(wanted, task["learned"])
     per_epoch = math.ceil(len(train) / wanted["batch_size"])
     settings = TrainingSettings(
         epochs=max(1, round(task["steps"] / per_epoch)),
@@ -125,22 +121,11 @@ def _start_weights(
     Raises:
         IncompatibleError: that committee is another kind of network.
     """
-    file = read_model(resolve_model(path))
-    found = file.metadata
-    for name, there, here in (
-        ("targets", found.target_names, tuple(t.name for t in dataset.targets)),
-        ("elements", found.species, dataset.species),
-        ("network settings", found.settings.as_dict(), network.as_dict()),
-    ):
-        if there != here:
-            raise IncompatibleError(
-                f"{path} cannot be trained further here: its {name} are {there}, not "
-                f"{here}. Leave training.start out, or set them alike."
-            )
-    if found.members == 1:
+    file = read_start(path, task["learned"], dataset.species, network)
+    if file.metadata.members == 1:
         return file.weights
     # More members than before: the further ones begin with those of the first again.
-    return member_weights(file.weights, task["member"] % found.members)
+    return member_weights(file.weights, task["member"] % file.metadata.members)
 
 
 def _test_errors(path: Path, test: TensorDataset) -> dict[str, TestErrors]:

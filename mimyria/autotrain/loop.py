@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from mimyria.autotrain.context import Context, Outcome, cycle_name
 from mimyria.autotrain.judging import RULE
+from mimyria.autotrain.renewal import renew_pool
 from mimyria.autotrain.settings import Settings, defaults_of
+from mimyria.autotrain.starting import require_start
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
 from mimyria.autotrain.steps import choose, look_around, make_reference, make_test_set
 from mimyria.autotrain.trainsteps import evaluate, make_spectra, train
@@ -62,11 +64,13 @@ class Ending:
         converged: whether by the judgement, and not by a limit.
         reason: one sentence.
         cycles: cycles that are done.
+        exhausted: whether for want of other frames to choose.
     """
 
     converged: bool
     reason: str
     cycles: int
+    exhausted: bool = False
 
 
 def fixed_settings(settings: Settings) -> dict[str, Any]:
@@ -127,16 +131,24 @@ def run_loop(
     run.write_state(fixed_settings(settings), "")
     for mark in run.marks().values():
         run.verify(mark)
+    if settings.training.start and run.mark("survey") is None:
+        require_start(settings, next(iter(context.frames)).numbers.tolist())
     _do(context, "survey", (), {}, lambda: look_around(context))
     context.require_same_trajectories()
     _do(context, "test", ("survey",), {}, lambda: make_test_set(context))
-    number = 0
+    number, renewed = 0, False
     while True:
         number += 1
         ending = _cycle(context, number, after_cycle)
-        if ending is not None:
-            run.write_state(fixed_settings(settings), ending.reason)
-            return ending
+        if ending is None:
+            continue
+        # Once in a call: a pool that is being written to must not keep it for ever.
+        if ending.exhausted and not renewed and renew_pool(context, number):
+            renewed = True
+            number = max(0, number - 2)  # the cycle before evaluates the new frames
+            continue
+        run.write_state(fixed_settings(settings), ending.reason)
+        return ending
 
 
 def _cycle(
@@ -170,7 +182,8 @@ def _cycle(
             lambda work=work: work(context, number),  # type: ignore[misc]
         )
         if step == "choose" and not mark.facts["count"]:
-            return Ending(False, "there are no other frames to choose from", number - 1)
+            reason = "there are no other frames to choose from"
+            return Ending(False, reason, number - 1, exhausted=True)
     assert mark is not None
     if run.mark(f"{cycle_name(number + 1)}/choose") is not None:
         return None  # the next one was begun already

@@ -117,7 +117,7 @@ class DynamicsSettings:
         0.0, "Temperature of the ensemble, K; 0: that of the velocities."
     )
     velocities_unit: str = setting(
-        "", "Unit of the velocities where the files do not say it, as for driver.md."
+        "", 'Unit of the velocities where the files do not say it, as "Angstrom/ps".'
     )
 
     def __post_init__(self) -> None:

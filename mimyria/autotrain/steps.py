@@ -25,6 +25,7 @@ from mimyria.autotrain.choosing import (
     read_pool,
 )
 from mimyria.autotrain.context import Context, Outcome
+from mimyria.autotrain.cyclespectra import require_length
 from mimyria.autotrain.labelling import COMPUTED, LABELS, label
 from mimyria.autotrain.trajectoryset import survey
 from mimyria.errors import IncompatibleError
@@ -35,7 +36,15 @@ from mimyria.io.labelled import LabelledFrame
 from mimyria.reference.campaign import RunEvent
 from mimyria.reference.campaign.plan import identity_digest
 
-__all__ = ["choose", "look_around", "make_reference", "make_test_set", "training_data"]
+__all__ = [
+    "choose",
+    "keep_pool",
+    "kept_pool",
+    "look_around",
+    "make_reference",
+    "make_test_set",
+    "training_data",
+]
 
 
 def look_around(context: Context) -> Outcome:
@@ -44,6 +53,8 @@ def look_around(context: Context) -> Outcome:
     facts, numbers = survey(context.frames)
     dynamics = settings.dynamics
     interval = dynamics.interval or dynamics.timestep * facts[0].stride
+    # Later neither the one nor the other can be changed.
+    require_length(max(each.longest for each in facts), interval, settings.spectra)
     n_frames = sum(each.n_frames for each in facts)
     measured = sum(each.temperature * each.n_frames for each in facts) / n_frames
     formula = Formula(str(Symbols(numbers))).format("hill")
@@ -85,10 +96,8 @@ def make_test_set(context: Context) -> Outcome:
 def choose(context: Context, number: int) -> Outcome:
     """Choose the configurations of a cycle."""
     folder = context.path(number, "choose")
-    pool = folder / POOL
-    if number > 1:
-        pool = context.path(number - 1, "evaluate", "pool", POOL)
-    elif not pool.is_file():
+    pool = kept_pool(context, number)
+    if number == 1 and not pool.is_file():
         keep_pool(context, pool)
     candidates = Candidates(
         context.frames,
@@ -171,6 +180,13 @@ def _taken(context: Context, number: int) -> list[LabelledFrame]:
 def _known(context: Context) -> list[Frame]:
     paths = context.settings.files(context.settings.autotrain.known)
     return [each.frame for path in paths for each in read_extxyz(path)]
+
+
+def kept_pool(context: Context, number: int) -> Path:
+    """The pool that a cycle chooses from; the cycle before has evaluated it."""
+    if number > 1:
+        return context.path(number - 1, "evaluate", "pool", POOL)
+    return context.path(number, "choose", POOL)
 
 
 def keep_pool(context: Context, path: Path) -> int:

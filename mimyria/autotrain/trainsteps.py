@@ -14,6 +14,7 @@ from mimyria.autotrain.context import Context, Outcome, cycle_name
 from mimyria.autotrain.cyclespectra import write_spectra
 from mimyria.autotrain.evaluation import INDEX, evaluation_files
 from mimyria.autotrain.sections import OBSERVABLES
+from mimyria.autotrain.starting import first_start
 from mimyria.autotrain.steps import keep_pool, relative, training_data
 from mimyria.autotrain.tasks import (
     COMMITTEE,
@@ -93,13 +94,7 @@ def _start(context: Context, number: int, learned: str) -> Path | None:
     """The committee to begin with; None: random weights."""
     if number > 1:
         return context.path(number - 1, "train", learned, COMMITTEE)
-    start = context.settings.training.start
-    if not start:
-        return None
-    (path,) = context.settings.files((start,))
-    # One file for what is learned, or one for each: NAME-apt.mimyria and NAME-pgt.…
-    own = path.with_name(f"{path.stem}-{learned}{path.suffix}")
-    return own if own.is_file() else path
+    return first_start(context.settings, learned)
 
 
 def _join(
@@ -177,6 +172,7 @@ def _evaluation(
         types=list(settings.autotrain.types),
         velocities_unit=settings.dynamics.velocities_unit,
         n_frames=n_frames,
+        charge=context.charge,
         currents=moving,
         device=settings.training.device,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from ase.data import atomic_masses
 
-from mimyria.errors import FrameError, IncompatibleError
+from mimyria.errors import FormatError, FrameError, IncompatibleError, UnitError
 from mimyria.frame import Frame
 from mimyria.io.trajectory import Trajectory, parse_elements
 from mimyria.kinetics import kinetic_temperature
@@ -26,6 +26,12 @@ __all__ = ["FileFacts", "TrajectorySet", "quick_digest", "survey"]
 
 _SAME_VOLUME: Final = 1e-3
 _ENDS: Final = 1 << 20  # bytes at either end of a file that its quick digest is of
+
+_SETTING_OF: Final = {
+    "velocities_unit": "velocities_unit in the section [dynamics]",
+    "(elements,": "types in the section [autotrain]",
+}
+"""Where a user gives what a reader of files asks for as an argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,14 @@ class TrajectorySet:
 
         Raises:
             FrameError: a frame has no velocities.
+            UnitError: nobody says their unit.
         """
         trajectory = Trajectory(
             self.paths[number],
             velocities_unit=self.velocities_unit or None,
             elements=parse_elements(self.types),
         )
-        for place, frame in enumerate(trajectory):
+        for place, frame in enumerate(_asking_for_settings(trajectory)):
             if frame.velocities is None:
                 raise FrameError(
                     f"{self.paths[number]}, frame {place}: there are no velocities, "
@@ -79,6 +86,19 @@ class TrajectorySet:
         return found
 
 
+def _asking_for_settings(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames; an error that asks for an argument names the setting as well."""
+    try:
+        yield from frames
+    except (UnitError, FormatError) as error:
+        for argument, place in _SETTING_OF.items():
+            if argument in str(error):
+                raise type(error)(
+                    f"{error} In the settings of autotrain this is {place}."
+                ) from error
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """What is known of one file.
@@ -92,6 +112,8 @@ class FileFacts:
         gaps: how often the difference is another one.
         temperature: mean kinetic temperature, K.
         volume: mean, Å³.
+        longest: frames of the longest stretch without a gap; 0: not known, of a run
+            that an older program began.
     """
 
     name: str
@@ -102,6 +124,7 @@ class FileFacts:
     gaps: int
     temperature: float
     volume: float
+    longest: int = 0
 
 
 def quick_digest(path: Path) -> str:
@@ -149,8 +172,9 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
             raise FrameError(
                 f"{path} has {len(steps)} frames; a spectrum needs a trajectory."
             )
-        differences = Counter(np.diff(steps).tolist())
-        stride, count = differences.most_common(1)[0]
+        differences = np.diff(steps)
+        stride, count = Counter(differences.tolist()).most_common(1)[0]
+        ends = [-1, *np.flatnonzero(differences != stride).tolist(), len(steps) - 1]
         facts.append(
             FileFacts(
                 path.name,
@@ -161,6 +185,7 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
                 len(steps) - 1 - count,
                 float(np.mean(temperatures)),
                 float(np.mean(volumes)),
+                int(np.diff(ends).max()),
             )
         )
     _require_one_system(facts)

@@ -98,6 +98,10 @@ def _start(path: Path) -> int:
 
     settings = load_settings(path)
     settings.code()  # what is wrong with it is said before anything is read
+    if settings.spectra.experiment:
+        from mimyria.experiments import load_experiment
+
+        load_experiment(settings.spectra.experiment)
     try:
         with _signals():
             ending = _loop(settings)

@@ -31,6 +31,10 @@ _POSITIONS: Final = (
     (("xsu", "ysu", "zsu"), True),
 )
 _VELOCITIES: Final = ("vx", "vy", "vz")
+_NO_UNIT: Final = (
+    "Write the dump with `dump_modify ... units yes`, or give the argument "
+    "velocities_unit."
+)
 _MOST_ATOMS: Final = 100_000_000
 
 
@@ -171,7 +175,7 @@ Columns = Mapping[str, tuple[str, ...]]
 
 
 def _numbers(columns: Columns, elements: Mapping[str, str] | None) -> NDArray[np.int64]:
-    if "element" in columns and elements is None:
+    if "element" in columns and (elements is None or "type" not in columns):
         symbols = columns["element"]
     elif "type" in columns and elements is not None:
         absent = sorted(set(columns["type"]) - elements.keys())
@@ -205,7 +209,8 @@ def _velocities(
 ) -> Array | None:
     if not all(name in columns for name in _VELOCITIES):
         return None
-    return _matrix(columns, _VELOCITIES)[order] * velocity_factor(unit)
+    factor = velocity_factor(unit, _NO_UNIT)
+    return _matrix(columns, _VELOCITIES)[order] * factor
 
 
 def _matrix(columns: Columns, names: tuple[str, ...]) -> Array:

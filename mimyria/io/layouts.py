@@ -188,13 +188,17 @@ def decode_mask(column: NDArray[np.generic], name: str) -> NDArray[np.bool_]:
     return column.astype(np.bool_)
 
 
-def velocity_factor(unit: str | None) -> float:
+def velocity_factor(unit: str | None, advice: str | None = None) -> float:
     """Factor from a unit of velocity in a file to Å/fs.
+
+    Args:
+        unit: such as `Angstrom/fs`.
+        advice: what to do if not; None: what a reader of extended XYZ says.
 
     Raises:
         UnitError: the unit is missing or unknown.
     """
-    return _look_up(_VELOCITY_FACTORS, unit or "", "velocities_unit")
+    return _look_up(_VELOCITY_FACTORS, unit or "", "velocities_unit", advice)
 
 
 def _look_up(

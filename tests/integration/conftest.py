@@ -18,6 +18,9 @@ import pytest
 import mimyria
 import mimyria_driver
 from tests.integration.hookruns import Engine
+from tests.integration.privateslurm import private_slurm
+
+__all__ = ["private_slurm"]  # a fixture
 
 # A virtual environment may hold an `lmp` and an `mpirun` too: PyPI's, without Python.
 SYSTEM_PATH = os.pathsep.join(

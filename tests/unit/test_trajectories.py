@@ -103,6 +103,8 @@ def test_a_dump_with_any_positions_gives_the_frames(tmp_path, frames, positions,
 def test_units_of_a_dump_are_obeyed(tmp_path, frames):
     path = write_dump(tmp_path / "a.lammpstrj", frames, element=True, units="metal")
     assert_same(read(path), frames)
+    # Elements of types say nothing where there are no types.
+    assert_same(read(path, elements=OXYGEN_HYDROGEN), frames)
     slow = read(path, velocities_unit="Angstrom/fs")
     np.testing.assert_allclose(slow[1].velocities, 1e3 * frames[1].velocities)
 

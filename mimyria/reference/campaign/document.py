@@ -89,7 +89,8 @@ def document_text(
     heading = next(line for line in text.splitlines() if line.startswith("[code]"))
     text = text.replace(heading, f'{heading}\nkind = "{kind}"', 1)
     for name in optional:
-        text = text.replace(f"[{name}]", f"# [{name}]", 1)
+        # At the begin of a line: a sentence may speak of the section as well.
+        text = text.replace(f"\n[{name}]", f"\n# [{name}]", 1)
     return text
 
 

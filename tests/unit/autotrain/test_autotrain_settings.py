@@ -56,16 +56,20 @@ def test_the_printed_example_is_a_settings_file(load, kind):
                   flags=re.M)  # fmt: skip
     text = re.sub(r"^# (\w+ = \S.*)$", r"\1", text, flags=re.M)
     text = text.replace("timestep = 0.0", "timestep = 0.5")
-    settings = load(text)
+    settings = load(text.replace("\n# [clusters]", "\n[clusters]"))
     assert settings.autotrain.test_frames == 20
     assert settings.compute.workers == 1
+    assert settings.clusters.radius == 5.0
+    # As it is printed, an empty section does not switch them on.
+    assert load(text[: text.index("radius = ")]).clusters is None
 
 
 def test_the_command_prints_the_example(capsys):
     assert main(["autotrain", "--example", "tblite"]) == 0
     out = capsys.readouterr().out
     assert '[code]  # Tight binding of molecules, by tblite.\nkind = "tblite"' in out
-    assert "# clusters" not in out.replace("# [clusters]", "")
+    assert "# With [clusters]: tensors by the field in the liquid" in out
+    assert out.count("\n# [clusters]") == 1
     assert "[compute]  # Where trainings and evaluations run" in out
 
 

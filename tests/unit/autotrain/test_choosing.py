@@ -17,7 +17,13 @@ from mimyria.autotrain.trajectoryset import (
     quick_digest,
     survey,
 )
-from mimyria.errors import FrameError, IncompatibleError, SettingsError
+from mimyria.errors import (
+    FormatError,
+    FrameError,
+    IncompatibleError,
+    SettingsError,
+    UnitError,
+)
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, write_extxyz
 from mimyria.kinetics import kinetic_temperature
@@ -132,6 +138,40 @@ def test_files_of_another_kind_are_refused(settings, rng, frames, error, text):
         survey(TrajectorySet((first, second)))
 
 
+DUMP = """\
+ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0 2
+0 2
+0 2
+ITEM: ATOMS id type x y z vx vy vz
+1 1 0 0 0 1 2 3
+"""
+
+
+def test_a_unit_or_an_element_that_is_missing_is_asked_for_by_its_setting(tmp_path):
+    dump, extended = tmp_path / "a.dump", tmp_path / "a.extxyz"
+    dump.write_text(DUMP)
+    extended.write_text(
+        '1\nProperties=species:S:1:pos:R:3:velocities:R:3 Lattice="2 0 0 0 2 0 0 0 2"\n'
+        "H 0 0 0 1 2 3\n"
+    )
+    unit = "this is velocities_unit in the section [dynamics]."
+    for path, advice in ((dump, "dump_modify ... units yes"), (extended, "Add veloci")):
+        with pytest.raises(UnitError) as error:
+            survey(TrajectorySet((path,), types=("1=H",)))
+        assert str(path) in str(error.value)
+        assert advice in str(error.value)
+        assert str(error.value).endswith(f"In the settings of autotrain {unit}")
+    with pytest.raises(
+        FormatError, match=r"this is types in the section \[autotrain\]"
+    ):
+        survey(TrajectorySet((dump,), velocities_unit="Angstrom/fs"))
+
+
 def test_test_frames_are_random_repeatable_and_named(settings, candidates):
     drawn = draw_test_frames(candidates, settings)
     assert places(drawn) == places(draw_test_frames(candidates, settings))
@@ -207,3 +247,22 @@ def test_a_series_is_cut_at_gaps():
     steps = np.array([0, 4, 8, 16, 20, 0, 4])
     parts = list(Evaluation(steps, {}, {}).segments(4))
     assert parts == [slice(0, 3), slice(3, 5), slice(5, 7)]
+
+
+def test_near_in_time_ends_with_a_file(settings, candidates, rng):
+    """Neither the next trajectory nor the pool is near to the last frame of one."""
+    assert candidates.around(38, 30.0) == range(35, 40)
+    assert candidates.around(41, 30.0) == range(40, 45)
+    assert candidates.around(69, 30.0) == range(66, 70)
+    assert candidates.around(70, 30.0) == range(70, 71)
+    pool = [frame(rng, k, scale=0.6) for k in range(2)]
+    taken = [
+        LabelledFrame(frame(rng, 0), Tensors(), {"place": place}) for place in (39, 69)
+    ]
+    scores = np.array([0.1] * 70 + [3.0, 2.0])
+    scores[[40, 68]] = 5.0
+    now = Candidates(
+        candidates.frames, candidates.facts, 10.0, pool, taken, scores=scores
+    )
+    assert now.excluded(30.0) == {*range(36, 40), *range(66, 70)}
+    assert places(choose_frames(now, settings, 2))[:3] == [40, -1, -1]
