@@ -17,7 +17,7 @@ def quoted(*words: str) -> str:
 def entering(folder: Path) -> list[str]:
     """The `cd` that leads there, or nothing if one is there already."""
     away = os.path.relpath(folder)
-    return [] if away == "." else [quoted("cd", away)]
+    return [] if away == "." else [quoted("cd", min(away, str(folder), key=len))]
 
 
 def driver_command(folder: Path, output: Path) -> str:
@@ -39,4 +39,5 @@ def watch_command(folder: Path, output: Path) -> str:
 
 def from_folder(folder: Path, output: Path, name: str) -> str:
     """A new file as it is named in the folder where the shell is."""
-    return os.path.normpath(os.path.join(os.path.relpath(output, folder), name))
+    away = os.path.normpath(os.path.join(os.path.relpath(output, folder), name))
+    return min(away, str(output.resolve() / name), key=len)

@@ -51,7 +51,7 @@ class Timing:
         cls, time_step: float | None, steps: int | None, elements: Collection[str]
     ) -> Timing:
         """Choose the stride."""
-        fastest, reason = fastest_vibration(set(elements) - {UNKNOWN})
+        fastest, reason = fastest_vibration(elements)
         if time_step is None:
             why = (
                 "the time step is not known, so each step is looked at: right, but "
@@ -80,8 +80,7 @@ def plan_run(plan: Plan) -> None:
 
 def plan_models(plan: Plan, elements: Collection[str], charge: float | None) -> None:
     """Section [models]: shipped ones that know the elements, or places for others."""
-    known = {each for each in elements if each != UNKNOWN}
-    models = fitting_models(known) if known == set(elements) else {}
+    models = fitting_models(elements)
     if len(models) == 2:
         purpose = models["apt"].purpose
         for target, model in models.items():
@@ -91,18 +90,28 @@ def plan_models(plan: Plan, elements: Collection[str], charge: float | None) -> 
             "vapour, surfaces or solutions train your own (docs/autotrain.md)"
         )
     else:
-        names = ", ".join(sorted(known)) or "these elements"
-        why = (
-            f"no shipped model knows {names} together. Train one: `mimyria autotrain` "
-            "(docs/autotrain.md) needs a stored trajectory of some ps, and ends with "
-            "model files; put their paths here"
-        )
+        why = _why_no_model(elements)
         for target in ("apt", "pgt"):
             plan.set("models", **{target: Written(f"my-{target}.mimyria", why)})
-        plan.asked.append("models.apt and models.pgt: no shipped model fits; see there")
+        plan.asked.append(f"models.apt and models.pgt: {why}")
     if charge is not None and abs(charge) > 0.5:
         value = float(round(charge))
         plan.set("models", charge=Written(value, "the sum of the charges in the input"))
+
+
+def _why_no_model(elements: Collection[str]) -> str:
+    """Why there is none, and what to do."""
+    if UNKNOWN in elements or not elements:
+        return (
+            "which model fits is not known before the elements are; `mimyria info NAME` "
+            "prints those of a model"
+        )
+    names = ", ".join(sorted(set(elements)))
+    return (
+        f"no shipped model knows {names}. Train one: `mimyria autotrain` "
+        "(docs/autotrain.md) takes a stored trajectory of some ps, and ends with model "
+        "files; put their paths here"
+    )
 
 
 def plan_analysis(
@@ -170,7 +179,7 @@ def _warn_of_times(plan: Plan, timing: Timing) -> None:
 
 
 def formulas_of(
-    symbols: Sequence[str], positions: Sequence[Sequence[float]], cell: Array
+    symbols: Sequence[str], positions: Array, cell: Array
 ) -> tuple[str, ...]:
     """Formulas of all molecules by their bonds; none where they cannot be known.
 

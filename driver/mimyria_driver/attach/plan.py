@@ -89,8 +89,10 @@ class Attached:
         plan: what the run file says.
         files: content of the other files by name.
         input: name of the copy of the input.
+        pipe: name of a pipe to be made, or "".
     """
 
     plan: Plan
     files: Mapping[str, str]
     input: str
+    pipe: str = ""

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Final
 
 from mimyria.spectra.windows import lags_for_resolution
+from mimyria_driver.attach.elements import UNKNOWN
 from mimyria_driver.checks import LONG_INTERVAL, longest_interval
 
 __all__ = [
@@ -34,7 +35,9 @@ _RESOLUTIONS: Final = (10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0, 100.0)
 
 def fastest_vibration(elements: Collection[str]) -> tuple[float, str]:
     """Highest wavenumber that bonds of these elements reach, in cm⁻¹, and why."""
-    if "H" in elements or not elements:
+    if UNKNOWN in elements or not elements:
+        return 4000.0, "there may be hydrogen, whose stretches reach 3700 cm^-1"
+    if "H" in elements:
         return 4000.0, "stretches of bonds to hydrogen reach 3700 cm^-1"
     if "D" in elements:
         return 3000.0, "stretches of bonds to deuterium reach 2800 cm^-1"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mimyria.errors import OutputError
 from mimyria.files import make_folder, replace_file
+from mimyria_driver.lammps import pipe
 
-__all__ = ["write_files"]
+__all__ = ["make_pipe", "write_files"]
 
 
 def write_files(
@@ -53,3 +54,18 @@ def _differs(path: Path, content: bytes) -> bool:
         return path.read_bytes() != content
     except OSError:
         return True
+
+
+def make_pipe(path: Path) -> None:
+    """Make a pipe, so that LAMMPS waits at it for the driver.
+
+    Raises:
+        OutputError: a file of an earlier run is there.
+        SettingsError: it cannot be made.
+    """
+    if path.exists() and not path.is_fifo():
+        raise OutputError(
+            f"{path} is there already and is no pipe: an earlier run may have left it. "
+            "Move it away."
+        )
+    pipe.make_pipe(path)

@@ -73,7 +73,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _init(arguments: argparse.Namespace) -> int:
     from mimyria_driver.attach.runfile import run_file
-    from mimyria_driver.attach.writing import write_files
+    from mimyria_driver.attach.writing import make_pipe, write_files
 
     path: Path = arguments.input
     output: Path = arguments.output or path.parent
@@ -91,6 +91,9 @@ def _init(arguments: argparse.Namespace) -> int:
         return 0
     files = {"run.toml": text, **attached.files}
     written = write_files(output, files, path, force=arguments.force)
+    if attached.pipe:
+        make_pipe(output / attached.pipe)
+        written.append(output / attached.pipe)
     _report(attached.plan, written, commands)
     return 0
 

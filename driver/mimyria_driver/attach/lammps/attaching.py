@@ -65,18 +65,18 @@ def attach_lammps(
     plan = Plan("LAMMPS", path, warnings=meaning.warnings, unread=meaning.notes)
     _say(plan, meaning, run, timing, elements, reasons)
     _plan_source(plan, timing, elements, hook=hook)
+    name = _copy_name(path)
+    _ask_elements(plan, elements, reasons, f"mimyria_start in {name}" if hook else "")
     plan_run(plan)
     plan_models(plan, elements, charge_of(meaning))
     formulas = molecules_of(meaning, elements)
     plan_analysis(plan, timing, temperature_of(meaning, run), formulas)
     _warn_of_run(plan, meaning, run)
-    name = _copy_name(path)
-    _ask_elements(plan, elements, reasons, f"mimyria_start in {name}" if hook else "")
     lines = _lines(os.path.relpath(output, path.parent), elements, timing, hook=hook)
     files = {name: patched(script, run, lines)}
     if hook:
         files[_HOOK] = bundle_hook()
-    return Attached(plan, files, name)
+    return Attached(plan, files, name, "" if hook else _PIPE)
 
 
 def _copy_name(path: Path) -> str:
@@ -151,7 +151,7 @@ def _plan_source(
     plan.set(
         "source",
         kind=Written("lammps-dump", "this LAMMPS has no PYTHON package for the hook"),
-        path=Written(_PIPE, "the driver makes it, LAMMPS dumps into it"),
+        path=Written(_PIPE, "`init` has made it; LAMMPS waits at it for the driver"),
         types=Written(types, "as the input has them"),
         time_step=Written(timing.time_step, "as the input has it"),
         stride=Written(timing.stride, timing.why),
@@ -188,8 +188,8 @@ def _warn_of_run(plan: Plan, meaning: Meaning, run: Run) -> None:
     if run.loop:
         plan.warn(
             "stands in a loop: the driver's lines stand before it. Fixes defined in it "
-            "come after the driver's, which must be the last one; steps that are counted "
-            "anew are taken for the engine going back",
+            "come after the driver's, which must be the last one; steps that are "
+            "counted anew are taken for the engine going back",
             *place,
         )
     if meaning.restart is not None:
