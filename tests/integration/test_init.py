@@ -267,6 +267,7 @@ def test_the_copy_of_an_ipi_input_sends_the_frames_of_the_shipped_one(
     assert "driver'" not in plain
     (folder / "plain.xml").write_text(plain)
     (folder / "run.toml").unlink()
+    shutil.rmtree(folder / "spectrum")
     assert main(["init", str(folder / "plain.xml")]) == 0
     found = frames("plain.mimyria.xml", "run.toml")
     assert [each.frame.step for each in found] == list(range(4, 40, 4))

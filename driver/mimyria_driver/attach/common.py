@@ -103,8 +103,8 @@ def _why_no_model(elements: Collection[str]) -> str:
     """Why there is none, and what to do."""
     if UNKNOWN in elements or not elements:
         return (
-            "which model fits is not known before the elements are; `mimyria info NAME` "
-            "prints those of a model"
+            "which model fits is not known before the elements are; `mimyria info "
+            "NAME` prints those of a model"
         )
     names = ", ".join(sorted(set(elements)))
     return (

@@ -14,7 +14,6 @@ __all__ = ["UNKNOWN", "element_named", "element_of_mass", "fits_mass"]
 UNKNOWN: Final = "?"
 """Stands for an element that the user has to give; the driver refuses it."""
 _DEUTERIUM: Final = ("D", 2.014)
-_LONGEST: Final = 3
 _LIGHT: Final = 20.0  # amu
 _NEAR: Final = 0.012
 """amu: rounded masses of light elements are nearer (12.0, 1.0, 16.0), united atoms are
@@ -43,12 +42,9 @@ def element_of_mass(mass: float) -> str | None:
 
 
 def element_named(word: str) -> str | None:
-    """The element that a word is the symbol of: `O`, `o`, `O2`, `Na+`, not `OW`."""
+    """The element that a word is the symbol of: `O`, `O2`, `Na+`; not `OW`, `CA`."""
     letters = word[: next((k for k, c in enumerate(word) if not c.isalpha()), None)]
-    if len(letters) >= _LONGEST:
-        return None
-    symbol = letters.capitalize()
-    return symbol if symbol in _table() else None
+    return letters if letters in _table() else None
 
 
 def fits_mass(symbol: str, mass: float) -> bool:

@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -47,7 +48,12 @@ def fitting_models(elements: Collection[str]) -> dict[str, Shipped]:
     return found
 
 
-def _shipped() -> Iterator[Shipped]:
+@cache
+def _shipped() -> tuple[Shipped, ...]:
+    return tuple(_read_cards())
+
+
+def _read_cards() -> Iterator[Shipped]:
     folder = Path(str(resources.files("mimyria"))) / "models" / "shipped"
     for path in sorted(folder.glob("*.mimyria")):
         with zipfile.ZipFile(path) as archive:

@@ -81,9 +81,9 @@ def _pair_coeff(meaning: Meaning, command: Command, _: Script) -> None:
 def _labelmap(meaning: Meaning, command: Command, _: Script) -> None:
     pairs = list(zip(command.words[1::2], command.words[2::2], strict=False))
     if command.words[:1] == ("atom",):
-        symbols = {int(n): s for n, s in pairs if n.isdecimal() and len(n) < 4}
-        names = [symbols.get(n, "NULL") for n in range(1, max(symbols, default=0) + 1)]
-        meaning.species.name_types(names, command, "labelmap")
+        for number, label in pairs:
+            if number.isascii() and number.isdecimal():
+                meaning.species.label_type(int(number[:6]), label)
 
 
 def _atom_style(meaning: Meaning, command: Command, _: Script) -> None:

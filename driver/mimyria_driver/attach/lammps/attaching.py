@@ -137,7 +137,7 @@ def _say(
     place = f"{run.command.file}:{run.command.line}"
     others = len(meaning.runs) - 1
     more = f", the last of {others + 1} runs" if others else ""
-    plan.said.append(f"the production run is {place}: run {run.command.words[0]}{more}")
+    plan.said.append(f"the production run is {place}: {run.command.raw}{more}")
     plan.said.append(f"a frame every {timing.stride} steps: {timing.why}")
 
 

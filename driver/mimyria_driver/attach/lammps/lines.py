@@ -24,11 +24,13 @@ class Line:
         text: without comment and continuations.
         first: number of its first physical line, from 1.
         last: number of its last one.
+        comment: behind it.
     """
 
     text: str
     first: int
     last: int
+    comment: str = ""
 
 
 def logical_lines(text: str) -> Iterator[Line]:
@@ -45,9 +47,10 @@ def logical_lines(text: str) -> Iterator[Line]:
         if stripped.endswith("&") and number < len(physical):
             gathered = stripped[:-1]
             continue
-        kept = without_comment(gathered).strip()
-        if kept:
-            yield Line(kept, first, number)
+        kept = without_comment(gathered)
+        if kept.strip():
+            comment = gathered[len(kept) :].lstrip("# ").strip()
+            yield Line(kept.strip(), first, number, comment)
         gathered, first = "", 0
 
 

@@ -36,7 +36,8 @@ class Command:
         last: number of its last line there.
         chain: lines of the main file, of the file included there, and so on to this.
         unknown: places of variables that have no value here.
-        raw: the line as it stands in the file.
+        raw: the line as it stands in the file, without its comment.
+        comment: behind it.
         index: its place among all commands.
     """
 
@@ -49,6 +50,7 @@ class Command:
     unknown: tuple[str, ...] = ()
     raw: str = ""
     index: int = 0
+    comment: str = ""
 
 
 @dataclass(slots=True)
@@ -120,11 +122,18 @@ def _commands(
     expanded, unknown = script.variables.expand(line.text)
     words = words_of(expanded)
     if words:
-        place = (*chain, line.first)
         yield Command(
-            words[0], tuple(words[1:]), name, line.first, line.last, place, unknown,
-            line.text, len(script.commands),
-        )  # fmt: skip
+            name=words[0],
+            words=tuple(words[1:]),
+            file=name,
+            line=line.first,
+            last=line.last,
+            chain=(*chain, line.first),
+            unknown=unknown,
+            raw=line.text,
+            index=len(script.commands),
+            comment=line.comment,
+        )
 
 
 def _follow(script: Script, command: Command) -> None:

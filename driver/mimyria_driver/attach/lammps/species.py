@@ -1,8 +1,8 @@
 """Elements of the atom types: LAMMPS itself knows numbers and masses alone.
 
 What names elements outright comes first (`dump_modify element`, symbols behind a
-potential file, type labels), then the mass. A name that contradicts the mass, and a
-mass that is that of no element or of two, leave the type to the user.
+potential file), then the mass, then a comment or a label. Names that contradict each
+other, and a mass that is that of no element or of two, leave the type to the user.
 """
 
 from __future__ import annotations
@@ -68,13 +68,12 @@ class Species:
         """`mass TYPES MASS`."""
         if len(command.words) < 2:
             return
-        _, _, comment = command.raw.partition("#")
         for each in self._numbers(command.words[0]):
             try:
                 each.mass = float(command.words[1])
             except ValueError:
                 each.mass = None
-            each.comment = comment.strip() or each.comment
+            each.comment = command.comment or each.comment
             each.place = f"{command.file}:{command.line}"
 
     def name_types(self, symbols: list[str], command: Command, words: str) -> None:
@@ -85,6 +84,11 @@ class Species:
                 kind = self.types.setdefault(number, Type())
                 place = f"{command.file}:{command.line}, {words}"
                 kind.named = kind.named or (symbol, place)
+
+    def label_type(self, number: int, label: str) -> None:
+        """A label, which may be an element or the name of a force field's type."""
+        if 1 <= number <= _MOST_TYPES:
+            self.types.setdefault(number, Type()).comment = label
 
     def _numbers(self, text: str, offset: int = 0) -> Iterator[Type]:
         """The types that `2`, `*`, `2*4` stand for."""
@@ -118,15 +122,18 @@ class Species:
                 return symbol, place
             said = f"named {symbol} in {place}, but its mass is {mass:.6g} amu"
             return UNKNOWN, f"{said} ({kind.place})"
+        words = kind.comment.split()
+        named = element_named(words[0]) if words else None
         if mass is None:
+            if named is not None:
+                return named, f"its label {words[0]}"
             return UNKNOWN, "no mass and no name of it was found"
         by_mass = element_of_mass(mass)
         if by_mass is None:
             return UNKNOWN, f"mass {mass:.6g} amu ({kind.place}) is that of no element"
-        named = element_named(kind.comment.split()[0]) if kind.comment.split() else None
         if named is not None and named != by_mass and not fits_mass(named, mass):
             return UNKNOWN, (
                 f"mass {mass:.6g} amu ({kind.place}) is that of {by_mass}, but the "
-                f"comment there says {kind.comment.split()[0]}"
+                f"comment there says {words[0]}"
             )
         return by_mass, f"mass {mass:.6g} amu ({kind.place})"
