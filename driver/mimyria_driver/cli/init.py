@@ -124,7 +124,7 @@ def _lammps(
     hook = arguments.through == "hook" or program.hooks
     given = dict(arguments.var)
     attached = attach_lammps(path, output, given, hook=hook)
-    if program.why_not:
+    if program.why_not and arguments.through != "pipe":
         attached.plan.warn(f"{program.command} {program.why_not}")
     return attached, lammps_commands(attached, output, program.command, given)
 

@@ -456,10 +456,11 @@ def test_a_lammps_that_cannot_call_the_hook_gets_a_pipe(water, tmp_path, capsys)
     assert (tmp_path / "frames.bin").is_fifo()
 
 
-def test_the_first_lammps_that_can_call_the_hook_is_taken(tmp_path, monkeypatch):
+def test_the_lammps_of_the_user_comes_before_that_of_this_python(tmp_path, monkeypatch):
     folders = []
     for name, text in (
         ("none", "#!/bin/sh\nexit 1\n"),
+        ("ours", "#!/bin/sh\necho LAMMPS\n"),
         ("zmq", "#!/bin/sh\necho LAMMPS Could not process Python string\nexit 1\n"),
         ("able", "#!/bin/sh\necho LAMMPS\n"),
     ):
@@ -468,11 +469,16 @@ def test_the_first_lammps_that_can_call_the_hook_is_taken(tmp_path, monkeypatch)
         (folder / "lmp").write_text(text)
         (folder / "lmp").chmod(0o700)
         folders.append(str(folder))
+    monkeypatch.setattr(sys, "prefix", f"{tmp_path}/ours")
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     program = choose_program(None, "auto")
-    assert (program.command, program.hooks) == (f"{tmp_path}/able/lmp", True)
-    monkeypatch.setenv("PATH", os.pathsep.join(folders[:2]))
-    assert choose_program(None, "auto").why_not == "is no LAMMPS"
-    assert choose_program(f"{tmp_path}/zmq/lmp", "auto").why_not.endswith("no pyzmq")
+    assert (program.command, program.hooks) == (f"{tmp_path}/zmq/lmp", False)
+    assert program.why_not == "its Python has no pyzmq"
+    monkeypatch.setenv("PATH", os.pathsep.join(folders[1:2]))
+    program = choose_program(None, "auto")
+    assert (program.command, program.hooks) == ("lmp", True)
+    assert not choose_program(None, "pipe").hooks
+    assert choose_program(f"{tmp_path}/none/lmp", "auto").why_not == "is no LAMMPS"
+    assert choose_program(f"{tmp_path}/gone", "auto").why_not.startswith("cannot be st")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "make engines" in choose_program(None, "auto").why_not

