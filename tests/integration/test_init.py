@@ -6,9 +6,11 @@ must send the same frames, to the bit, as the inputs that were written by hand.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -17,13 +19,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimyria.errors import FormatError
 from mimyria_driver.assembly import build_source
+from mimyria_driver.attach.lammps.attaching import attach_lammps
+from mimyria_driver.attach.runfile import run_file
 from mimyria_driver.cli import main
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.settings import load_settings
 from mimyria_driver.sources import Arrived, Source
 from tests.integration.test_water_inputs import INPUTS, TIMEOUT, check_water, collect
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 pytestmark = pytest.mark.engine
 
@@ -142,6 +152,42 @@ def test_the_pipe_of_init_carries_the_same_frames_with_any_lammps(
         process.wait(timeout=TIMEOUT)
     assert frames[0].frame.step == 0  # a dump has the frame that the run begins with
     check_same(frames[1:], by_hand)
+
+
+@pytest.mark.slow
+def test_a_run_in_a_loop_is_streamed_through_all_of_it(
+    lammps_program: str, engine_environment: dict[str, str], short_directory: Path
+) -> None:
+    plain = plain_lammps(short_directory / "water")
+    text = plain.read_text()
+    assert "run             ${steps}\n" in text
+    loop = "variable k loop 3\nlabel again\nrun ${steps}\nnext k\njump SELF again\n"
+    plain.write_text(text.replace("run             ${steps}\n", loop))
+    assert main(["init", str(plain), "--through", "hook", "--lmp", lammps_program]) == 0
+    script = plain.with_name("in.mimyria.lammps")
+    found = lammps_frames(
+        lammps_program, engine_environment, script, "mimyria_endpoint"
+    )
+    assert [each.frame.step for each in found] == list(range(4, 61, 4))
+    check_water(found)
+
+
+@pytest.mark.slow
+def test_every_example_of_lammps_gives_a_plan_or_one_line(tmp_path: Path) -> None:
+    """Debian's package lammps-examples, where it is installed."""
+    folder = Path("/usr/share/lammps/examples")
+    if not folder.is_dir():
+        pytest.skip("Debian's lammps-examples is not installed")
+    scripts = [path for path in folder.rglob("in.*") if path.is_file()]
+    n_plans = 0
+    for path in scripts:
+        if path.suffix == ".gz":
+            continue
+        with contextlib.suppress(FormatError):
+            attached = attach_lammps(path, path.parent, {}, hook=True)
+            tomllib.loads(run_file(attached.plan))
+            n_plans += 1
+    assert n_plans > len(scripts) / 3
 
 
 @pytest.mark.slow

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from mimyria.cli.parsing import Subparsers, add_command
 from mimyria.errors import SettingsError
+from mimyria.files import read_plain
 
 if TYPE_CHECKING:
     from mimyria_driver.attach.plan import Attached, Plan
 
 __all__ = ["add_parser"]
+
+_LARGEST = 1 << 27  # bytes of an input; a checkpoint of i-PI holds coordinates
 
 _INIT = """\
 Read an input of LAMMPS or i-PI, as text, and write what it takes to watch its run:
@@ -103,13 +106,13 @@ def _is_ipi(path: Path, engine: str) -> bool:
     if engine != "auto":
         return engine == "ipi"
     try:
-        with path.open("rb") as file:
-            return file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        content = read_plain(path, _LARGEST)
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be read ({error.strerror or error}). Give the input of "
             "LAMMPS or i-PI."
         ) from error
+    return content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _lammps(
@@ -125,7 +128,8 @@ def _lammps(
     given = dict(arguments.var)
     attached = attach_lammps(path, output, given, hook=hook)
     if program.why_not and arguments.through != "pipe":
-        attached.plan.warn(f"{program.command} {program.why_not}")
+        way = "calls the hook all the same" if hook else "dumps into a pipe"
+        attached.plan.warn(f"{program.command} {program.why_not}; it {way}")
     return attached, lammps_commands(attached, output, program.command, given)
 
 

@@ -129,6 +129,7 @@ def test_the_resolution_follows_from_the_length(tmp_path, steps, resolution):
         ("mass 1 27\nmass 2 16\npair_coeff * * a.sw Si O\n", "? O"),
         ("mass 1 28.0855\nmass 2 16\npair_coeff * * a.sw Si O\n", "Si O"),
         ("mass 1 12.011 # CA\nmass 2 1.008 # HO\n", "C H"),
+        ("mass * 28.0855\nmass 2 16\npair_coeff * * lib f Si4 O\n", "Si O"),
         ("labelmap atom 1 CA 2 H\nmass 1 12.011\nmass 2 1.008\n", "C H"),
         ("labelmap atom 1 O 2 H\nmass 1 15.9994\nmass 2 1.008\n", "O H"),
     ],

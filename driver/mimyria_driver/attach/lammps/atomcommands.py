@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mimyria.errors import FormatError
+from mimyria_driver.attach.elements import element_named
 from mimyria_driver.attach.lammps.datafile import read_data_file
 from mimyria_driver.attach.lammps.meaning import Meaning, number_of
 from mimyria_driver.attach.lammps.script import Command, Script
@@ -74,8 +75,12 @@ def _pair_coeff(meaning: Meaning, command: Command, _: Script) -> None:
     if command.words[:2] != ("*", "*") or not count:
         return
     symbols = list(command.words[-count:])
-    if len(command.words) > 2 + count and all(s.isalpha() for s in symbols):
+    if len(command.words) > 2 + count and all(map(_names_element, symbols)):
         meaning.species.name_types(symbols, command, "pair_coeff")
+
+
+def _names_element(word: str) -> bool:
+    return word == "NULL" or element_named(word) is not None
 
 
 def _labelmap(meaning: Meaning, command: Command, _: Script) -> None:

@@ -135,9 +135,10 @@ def _say(
         units = meaning.units
         plan.said.append(f"time step {timing.time_step:g} fs (units {units})")
     place = f"{run.command.file}:{run.command.line}"
+    words = " ".join(("run", *run.command.words))
     others = len(meaning.runs) - 1
     more = f", the last of {others + 1} runs" if others else ""
-    plan.said.append(f"the production run is {place}: {run.command.raw}{more}")
+    plan.said.append(f"the production run is {place}: {words}{more}")
     plan.said.append(f"a frame every {timing.stride} steps: {timing.why}")
 
 
@@ -150,7 +151,7 @@ def _plan_source(
     types = tuple(f"{n}={symbol}" for n, symbol in enumerate(elements, start=1))
     plan.set(
         "source",
-        kind=Written("lammps-dump", "this LAMMPS has no PYTHON package for the hook"),
+        kind=Written("lammps-dump", "a binary dump, which any LAMMPS can write"),
         path=Written(_PIPE, "`init` has made it; LAMMPS waits at it for the driver"),
         types=Written(types, "as the input has them"),
         time_step=Written(timing.time_step, "as the input has it"),

@@ -8,7 +8,7 @@ __all__ = ["HARMLESS_COMMANDS"]
 
 _TEXT: Final = """
     angle_coeff angle_style angle_write atom_modify balance bond_coeff
-    bond_style bond_write change_box comm_modify comm_style compute
+    bond_style bond_write box change_box comm_modify comm_style compute
     compute_modify create_bonds delete_bonds dielectric dihedral_coeff
     dihedral_style dihedral_write dimension displace_atoms dump dynamical_matrix
     echo fitpod fix_modify geturl group group2ndx hyper improper_coeff
