@@ -139,12 +139,13 @@ class GroupsSettings:
             )
         rising = all(a < b for a, b in pairwise((0.0, *self.borders)))
         require(rising, "groups.borders", "above 0 and rising", list(self.borders))
-        for kind, name in ((k, name) for k in _NEEDED for name in _NEEDED[k]):
-            if bool(getattr(self, name)) != (self.kind == kind):
-                raise SettingsError(
-                    f'groups.{name} and groups.kind = "{kind}" belong together: give '
-                    "both or neither."
-                )
+        for kind, names in _NEEDED.items():
+            for name in names:
+                if bool(getattr(self, name)) != (self.kind == kind):
+                    raise SettingsError(
+                        f'groups.{name} and groups.kind = "{kind}" belong together: '
+                        "give both or neither."
+                    )
 
 
 @dataclass(frozen=True, slots=True)

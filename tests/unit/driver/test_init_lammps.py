@@ -276,6 +276,21 @@ def test_the_lines_stand_around_the_last_run_of_some_steps(tmp_path):
     assert lines[-3:] == ["run 0", "write_data x", ""]
 
 
+def test_nothing_is_read_behind_a_quit(tmp_path):
+    text = f"{HEAD}fix 1 all nve\nrun 5000\nquit\nfrobnicate\nrun 9000\n"
+    attached = plan_of(tmp_path, text)
+    lines = lines_of(attached)
+    assert lines[lines.index("run 5000") - 1] == "# ---- mimyria"
+    assert not attached.plan.unread
+
+
+def test_a_jump_over_lines_is_said(tmp_path):
+    text = f"{HEAD}jump SELF later\nfix s all shake 1\nlabel later\n{MOVING}"
+    assert unread(plan_of(tmp_path, text)) == [
+        "in.lammps:6: jump goes forward: what stands between was read all the same"
+    ]
+
+
 @pytest.mark.parametrize(
     "back",
     ["next i\njump SELF again", 'if "$i < 3" then "jump SELF again"'],

@@ -51,7 +51,8 @@ class Meaning:
     """What is known of a script.
 
     Attributes:
-        units: style of units.
+        units: style of units; "lj" where the script gives none.
+        units_given: whether it gives one.
         species: of the atom types.
         data: data files by name.
         runs: in order.
@@ -60,8 +61,12 @@ class Meaning:
         attached: where the script calls our hook already.
         atoms_known: whether `data` are all atoms there are.
         copies: by `replicate`.
-        restart: steps between two restart files, where they are written.
-        ends: a `quit` outside of everything.
+        restart: the command that has restart files written.
+        time_step: in units of the run, at this moment; None: not to be known.
+        temperature: text of the last temperature asked for, and its place.
+        fixes: in force at this moment, by ID.
+        labels: by name.
+        atom_style: of the atoms.
     """
 
     units: str = "lj"
@@ -75,7 +80,6 @@ class Meaning:
     atoms_known: bool = True
     copies: int = 1
     restart: Command | None = None
-    ends: Command | None = None
     time_step: float | None = 0.005
     temperature: tuple[str, str] | None = None
     fixes: dict[str, Fix] = field(default_factory=dict)

@@ -18,13 +18,15 @@ from mimyria_driver.attach.lammps.script import Script
 __all__ = ["read_meaning"]
 
 _HANDLERS: Final = {**ATOM_COMMANDS, **RUN_COMMANDS}
-_SAY_THEMSELVES: Final = ("if", "label", "jump", "quit", "unfix", "boundary")
+_SAY_THEMSELVES: Final = ("if", "label", "jump", "unfix", "boundary")
 
 
 def read_meaning(script: Script) -> Meaning:
     """Take all commands of a script in order."""
     meaning = Meaning(notes=list(script.notes))
     for command in script.commands:
+        if command.name == "quit":
+            break
         handler = _HANDLERS.get(command.name)
         if handler is not None:
             if command.unknown and command.name not in _SAY_THEMSELVES:

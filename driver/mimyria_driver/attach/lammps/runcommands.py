@@ -84,8 +84,11 @@ def _jump(meaning: Meaning, command: Command, script: Script) -> None:
     words = command.words
     if words[:1] not in (("SELF",), (script.path.name,), (str(script.path),)):
         meaning.note(command, f"jump goes on in {' '.join(words)}, which was not read")
-    elif len(words) > 1:
+    elif len(words) > 1 and words[1] in meaning.labels:
         _close_loop(meaning, words[1], command)
+    else:
+        text = "jump goes forward: what stands between was read all the same"
+        meaning.note(command, text)
 
 
 def _close_loop(meaning: Meaning, name: str, jump: Command) -> None:
@@ -125,10 +128,6 @@ def _restart(meaning: Meaning, command: Command, _: Script) -> None:
     meaning.restart = command if command.words[:1] != ("0",) else None
 
 
-def _quit(meaning: Meaning, command: Command, _: Script) -> None:
-    meaning.ends = command
-
-
 def _run_style(meaning: Meaning, command: Command, _: Script) -> None:
     if command.words[:1] not in (("verlet",), ("respa",), ("verlet/split",)):
         meaning.note(command, "run_style is none of verlet and respa")
@@ -140,7 +139,6 @@ RUN_COMMANDS: Final[dict[str, Callable[[Meaning, Command, Script], None]]] = {
     "if": _if,
     "jump": _jump,
     "label": _label,
-    "quit": _quit,
     "rerun": _rerun,
     "restart": _restart,
     "run": _run,
