@@ -22,6 +22,7 @@ from mimyria_driver.identity import Identity
 from mimyria_driver.sources import RunDescription
 
 __all__ = [
+    "LONG_INTERVAL",
     "check_description",
     "check_elements",
     "check_frame",
@@ -29,11 +30,13 @@ __all__ = [
     "check_masses",
     "check_temperature",
     "frame_digest",
+    "longest_interval",
 ]
 
 _MARGIN: Final = 150.0
 """Wavenumbers in cm⁻¹ between the highest band and the Nyquist limit."""
-_LONG_INTERVAL: Final = 3.0
+LONG_INTERVAL: Final = 3.0
+"""fs between two frames, above which there is a warning."""
 _FOLDING_INTERVAL: Final = 4.0
 """fs from which on stretches of hydrogen are folded back: 4170 cm⁻¹."""
 _HYDROGEN: Final = 1
@@ -75,7 +78,7 @@ def check_description(description: RunDescription, max_wavenumber: float) -> Non
         )
     limit = nyquist_wavenumber(interval)
     if limit < max_wavenumber + _MARGIN:
-        longest = 1.0 / (2 * SPEED_OF_LIGHT * (max_wavenumber + _MARGIN))
+        longest = longest_interval(max_wavenumber)
         stride = int(longest / description.time_step)
         advice = (
             f"Sample at least every {stride} steps"
@@ -96,13 +99,18 @@ def check_description(description: RunDescription, max_wavenumber: float) -> Non
             interval,
             limit,
         )
-    elif interval > _LONG_INTERVAL:
+    elif interval > LONG_INTERVAL:
         _log.warning(
             "a frame every %g fs is enough, but not by much: the spectrum ends at "
             "%.0f cm^-1",
             interval,
             limit,
         )
+
+
+def longest_interval(max_wavenumber: float) -> float:
+    """The longest time between two frames that is taken for this wavenumber, fs."""
+    return 1.0 / (2 * SPEED_OF_LIGHT * (max_wavenumber + _MARGIN))
 
 
 def check_elements(

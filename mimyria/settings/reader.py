@@ -42,12 +42,14 @@ def read_section(cls: type[T], name: str, values: Mapping[str, Any], folder: Pat
     Raises:
         SettingsError: a key is unknown or missing, or a value has the wrong type.
     """
-    hints = typing.get_type_hints(cls)
+    found = typing.get_type_hints(cls)
+    entries = dataclasses.fields(cls)  # type: ignore[arg-type]
+    hints = {entry.name: found[entry.name] for entry in entries}
     for key in values:
         if key not in hints:
             raise SettingsError(unknown_name("setting", f"{name}.{key}", hints, name))
     converted: dict[str, Any] = {}
-    for entry in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for entry in entries:
         label = f"{name}.{entry.name}"
         value = values.get(entry.name, entry.default)
         if value is MISSING:

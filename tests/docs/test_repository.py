@@ -112,6 +112,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(tmp_path):
     assert any(name.startswith("mimyria/models/shipped/") for name in names)
     assert any(name.startswith("mimyria_driver/inputs/lammps/") for name in names)
     assert "mimyria_driver/status.schema.json" in names
+    assert "mimyria_driver/run.schema.json" in names
     assert "mimyria_driver/inputs/slurm/mimyria.sbatch" in names
     assert "mimyria_driver/inputs/systemd/mimyria-driver@.service" in names
 

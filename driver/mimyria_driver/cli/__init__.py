@@ -13,6 +13,7 @@ from mimyria.cli.parsing import new_parser
 from mimyria_driver.cli import (
     bec,
     hook,
+    init,
     join,
     rebuild,
     repair,
@@ -41,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         "mimyria-driver", _DESCRIPTION, "show tracebacks and details"
     )
     mending = (verify, rebuild, repair)
-    for command in (run, replay, join, bec, status, watch, *mending, hook, settings):
+    making = (init, hook, settings)
+    for command in (run, replay, join, bec, status, watch, *mending, *making):
         command.add_parser(subparsers)
     if importlib.util.find_spec("mimyria_driver.demo"):
         importlib.import_module("mimyria_driver.demo").add_parser(subparsers)

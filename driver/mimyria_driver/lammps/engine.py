@@ -11,11 +11,11 @@ import sys
 
 from mimyria_driver.runcard import RunCard
 
-__all__ = ["Engine", "HookError"]
+__all__ = ["MASS_UNITS", "Engine", "HookError"]
 
 # One unit of mass in amu, of the styles whose masses are no amu (g/mol).
 _AVOGADRO = 6.02214076e23
-_MASSES = {
+MASS_UNITS = {
     "si": 1e3 * _AVOGADRO,  # kg
     "cgs": _AVOGADRO,  # g
     "micro": 1e-12 * _AVOGADRO,  # pg
@@ -205,7 +205,7 @@ class Engine:
             by_type = ctypes.cast(address, ctypes.POINTER(ctypes.c_double))
             types = (ctypes.c_int32 * n_local).from_buffer_copy(self.types())
             own = (ctypes.c_double * n_local)(*(by_type[each] for each in types))
-        unit = _MASSES.get(self.units)
+        unit = MASS_UNITS.get(self.units)
         if unit is None:
             return bytes(own)
         return bytes((ctypes.c_double * n_local)(*(unit * each for each in own)))

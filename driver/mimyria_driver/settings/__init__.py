@@ -10,10 +10,13 @@ from mimyria_driver.settings.analysis import (
     SpectrumSettings,
 )
 from mimyria_driver.settings.document import (
+    SCHEMA_FILE,
+    SECTIONS,
     Settings,
     load_settings,
     parse_settings,
     reference,
+    schema,
 )
 from mimyria_driver.settings.models import KEEP_UNCERTAIN, PYTHON, ModelsSettings
 from mimyria_driver.settings.run import RunSettings
@@ -23,6 +26,8 @@ from mimyria_driver.settings.watching import AlertsSettings, MonitorSettings
 __all__ = [
     "KEEP_UNCERTAIN",
     "PYTHON",
+    "SCHEMA_FILE",
+    "SECTIONS",
     "AlertsSettings",
     "ConvergenceSettings",
     "GroupsSettings",
@@ -35,4 +40,5 @@ __all__ = [
     "load_settings",
     "parse_settings",
     "reference",
+    "schema",
 ]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mimyria.errors import SettingsError
-from mimyria.settings.fields import about, choice, require, setting
+from mimyria.settings.fields import about, check_limits, require, setting
 
 __all__ = ["ConvergenceSettings", "GroupsSettings", "SpectrumSettings"]
 
@@ -22,6 +22,11 @@ GROUPS = (
     "shells",
     "none",
 )
+_NEEDED = {
+    "solute": ("solute",),
+    "custom": ("select",),
+    "shells": ("around", "borders"),
+}
 WINDOWS = ("gaussian", "hann", "bohman", "parzen", "blackman-harris")
 
 
@@ -30,38 +35,45 @@ class SpectrumSettings:
     """What is made of the time series. None of it touches the journal."""
 
     temperature: float | None = setting(
-        None, "Temperature of the run in K; without it the mean kinetic one is taken."
+        None,
+        "Temperature of the run in K; without it the mean kinetic one is taken.",
+        above=0,
+        wanted="above zero",
     )
     resolution: float = setting(
-        10.0, "Full width at half maximum of a sharp line in the spectrum, in cm^-1."
+        10.0,
+        "Full width at half maximum of a sharp line in the spectrum, in cm^-1.",
+        above=0,
+        wanted="above zero",
     )
     window: str = setting(
         "gaussian",
         'Window: "gaussian", "hann", "bohman", "parzen" or "blackman-harris".',
+        options=WINDOWS,
     )
     max_lag: float | None = setting(
-        None, "Longest time lag in fs; without it what the resolution needs."
+        None,
+        "Longest time lag in fs; without it what the resolution needs.",
+        above=0,
+        wanted="above zero",
     )
     max_wavenumber: float = setting(
-        4000.0, "Highest wavenumber of interest in cm^-1; a stride too long is refused."
+        4000.0,
+        "Highest wavenumber of interest in cm^-1; a stride too long is refused.",
+        above=0,
+        wanted="above zero",
     )
     refresh: float = setting(
-        30.0, "Seconds between two updates of spectrum.h5 during the run."
+        30.0,
+        "Seconds between two updates of spectrum.h5 during the run.",
+        above=0,
+        wanted="above zero",
     )
     plots: bool = setting(True, "Draw ir.png and raman.png at the end.")
 
     def __post_init__(self) -> None:
         """Check limits."""
-        choice("spectrum.window", self.window, WINDOWS)
-        for name in (
-            "temperature",
-            "resolution",
-            "max_lag",
-            "max_wavenumber",
-            "refresh",
-        ):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"spectrum.{name}", "above zero", value)
+        check_limits("spectrum", self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,8 @@ class GroupsSettings:
         '"intra" (within and between molecules), "motion" (molecules travel, turn and '
         'vibrate), "shells" around a solute or "none" (smallest journal, but no sum '
         "rules).",
+        options=GROUPS,
+        needs=_NEEDED,
     )
     solute: tuple[str, ...] = setting(
         (), 'solute: formulas of the solute, as ["O4S"], in Hill\'s order.'
@@ -87,11 +101,15 @@ class GroupsSettings:
         4,
         "intra: random-sign probes, 72 bytes each a frame; with a power of two that is "
         "not below the number of molecules the parts are exact.",
+        least=1,
+        most=4096,
     )
     velocity_probes: int = setting(
         0,
         "Random-sign probes of the velocity spectrum of each element, 24 bytes each "
         "a frame; 4 are usual, 0: no velocity spectra.",
+        least=0,
+        most=4096,
     )
     around: str | None = setting(
         None,
@@ -102,30 +120,18 @@ class GroupsSettings:
         (), "shells: rising distances in Å, as [3.5, 5.5], from centres of mass."
     )
     width: float = setting(
-        0.5, "shells: how wide in Å a molecule goes over from one to the next."
+        0.5, "shells: how wide in Å a molecule goes over from one to the next.", above=0
     )
     bond_factor: float = setting(
-        1.25, "Longest bond in units of the sum of the covalent radii."
+        1.25,
+        "Longest bond in units of the sum of the covalent radii.",
+        least=0.5,
+        most=3,
     )
 
     def __post_init__(self) -> None:
         """Check limits."""
-        choice("groups.kind", self.kind, GROUPS)
-        require(
-            0.5 <= self.bond_factor <= 3.0,
-            "groups.bond_factor",
-            "from 0.5 to 3",
-            self.bond_factor,
-        )
-        require(
-            1 <= self.probes <= 4096, "groups.probes", "from 1 to 4096", self.probes
-        )
-        require(
-            0 <= self.velocity_probes <= 4096,
-            "groups.velocity_probes",
-            "from 0 to 4096",
-            self.velocity_probes,
-        )
+        check_limits("groups", self)
         if self.velocity_probes and self.kind == "none":
             raise SettingsError(
                 'groups.velocity_probes needs groups, but groups.kind is "none". Take '
@@ -133,27 +139,27 @@ class GroupsSettings:
             )
         rising = all(a < b for a, b in pairwise((0.0, *self.borders)))
         require(rising, "groups.borders", "above 0 and rising", list(self.borders))
-        require(self.width > 0, "groups.width", "above 0", self.width)
-        for kind, name in (
-            ("solute", "solute"),
-            ("custom", "select"),
-            ("shells", "around"),
-            ("shells", "borders"),
-        ):
-            if bool(getattr(self, name)) != (self.kind == kind):
-                raise SettingsError(
-                    f'groups.{name} and groups.kind = "{kind}" belong together: give '
-                    "both or neither."
-                )
+        for kind, names in _NEEDED.items():
+            for name in names:
+                if bool(getattr(self, name)) != (self.kind == kind):
+                    raise SettingsError(
+                        f'groups.{name} and groups.kind = "{kind}" belong together: '
+                        "give both or neither."
+                    )
 
 
 @dataclass(frozen=True, slots=True)
 class ConvergenceSettings:
     """How well the spectra have to be known, and whether that ends the run."""
 
-    ir: float = setting(0.03, "Wanted relative error of the IR; 0: it does not count.")
+    ir: float = setting(
+        0.03, "Wanted relative error of the IR; 0: it does not count.", least=0, below=1
+    )
     raman: float = setting(
-        0.05, "Wanted relative error of the VV Raman; 0: it does not count."
+        0.05,
+        "Wanted relative error of the VV Raman; 0: it does not count.",
+        least=0,
+        below=1,
     )
     bands: tuple[str, ...] = setting(
         (),
@@ -173,9 +179,7 @@ class ConvergenceSettings:
 
     def __post_init__(self) -> None:
         """Check limits."""
-        for name in ("ir", "raman"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"convergence.{name}", "from 0 to below 1", value)
+        check_limits("convergence", self)
         if self.stop and not self.targets:
             raise SettingsError(
                 "convergence.stop needs something to reach: give convergence.ir, "

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mimyria.errors import SettingsError
 from mimyria.files import read_plain
@@ -17,6 +17,7 @@ from mimyria.settings.reader import (
     reference_text,
     unknown_name,
 )
+from mimyria.settings.schema import document_schema
 from mimyria_driver.settings.analysis import (
     ConvergenceSettings,
     GroupsSettings,
@@ -32,7 +33,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Settings", "load_settings", "parse_settings", "reference"]
+__all__ = [
+    "SCHEMA_FILE",
+    "SECTIONS",
+    "Settings",
+    "load_settings",
+    "parse_settings",
+    "reference",
+    "schema",
+]
+
+SCHEMA_FILE: Final = Path(__file__).parents[1] / "run.schema.json"
+"""What `schema` gives, as a file for editors."""
 
 _LARGEST = 1 << 20  # bytes of a run.toml
 
@@ -51,7 +63,7 @@ class Settings:
     alerts: AlertsSettings = field(default_factory=AlertsSettings)
 
 
-_SECTIONS: dict[str, type[Any]] = {
+SECTIONS: Final[dict[str, type[Any]]] = {
     "run": RunSettings,
     "source": SourceSettings,
     "models": ModelsSettings,
@@ -61,6 +73,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "monitor": MonitorSettings,
     "alerts": AlertsSettings,
 }
+"""Of each section of the file: what it is read into."""
 
 
 def load_settings(path: Path) -> Settings:
@@ -94,8 +107,8 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
         SettingsError: a section or key is unknown, or a value cannot be used.
     """
     for name, section in document.items():
-        if name not in _SECTIONS:
-            raise SettingsError(unknown_name("section", name, _SECTIONS))
+        if name not in SECTIONS:
+            raise SettingsError(unknown_name("section", name, SECTIONS))
         if not isinstance(section, Mapping):
             raise SettingsError(
                 f"[{name}] must be a section, but is {kind_of(section)}. "
@@ -103,7 +116,7 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
             )
     sections: dict[str, Any] = {
         name: read_section(cls, name, document.get(name, {}), folder)
-        for name, cls in _SECTIONS.items()
+        for name, cls in SECTIONS.items()
     }
     models = sections["models"]
     sections["models"] = dataclasses.replace(
@@ -123,7 +136,14 @@ def parse_settings(document: Mapping[str, Any], folder: Path) -> Settings:
 
 def reference() -> str:
     """A commented `run.toml` with every setting, its default and its sentence."""
-    return reference_text(_SECTIONS.items())
+    return reference_text(SECTIONS.items())
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a `run.toml`."""
+    return document_schema(
+        "run.toml of mimyria-driver", "What `mimyria-driver run` reads.", SECTIONS
+    )
 
 
 def _socket_path(endpoint: str | None, folder: Path) -> str | None:

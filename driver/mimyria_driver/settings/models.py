@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from mimyria.errors import SettingsError
 from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import check_limits as _check_limits
 from mimyria.settings.fields import choice as _choice
 from mimyria.settings.fields import require as _require
 from mimyria.settings.fields import setting as _setting
@@ -21,6 +22,7 @@ KEEP_UNCERTAIN: Final = 50
 
 _PLACES: Final = ("driver", "engine")
 _DEVICES: Final = ("auto", "cpu", "cuda")
+_DIGEST: Final = "^\\s*[0-9a-fA-F]{64}\\s*$"
 PYTHON = "python:"
 """Before a model that is a function of the user's and no file."""
 
@@ -28,6 +30,8 @@ PYTHON = "python:"
 @dataclass(frozen=True, slots=True)
 class ModelsSettings:
     """The networks. Without one of them its spectra are left out."""
+
+    NEEDS_ONE: ClassVar = ("apt", "pgt", "joint")
 
     apt: str | None = _setting(
         None,
@@ -48,24 +52,33 @@ class ModelsSettings:
         None,
         "SHA-256 of the file of models.apt, as `mimyria info` and `sha256sum` print "
         "it: another file is refused (code 66).",
+        pattern=_DIGEST,
     )
-    pgt_sha256: str | None = _setting(None, "That of models.pgt.")
-    joint_sha256: str | None = _setting(None, "That of models.joint.")
+    pgt_sha256: str | None = _setting(None, "That of models.pgt.", pattern=_DIGEST)
+    joint_sha256: str | None = _setting(None, "That of models.joint.", pattern=_DIGEST)
     where: str = _setting(
         "driver",
         'Who asks the networks about the frames: the "driver", or the "engine", each '
         "MPI rank of LAMMPS about its own atoms (docs/large.md).",
+        options=_PLACES,
     )
-    device: str = _setting("auto", '"cpu", "cuda", or "auto": CUDA where there is one.')
+    device: str = _setting(
+        "auto",
+        '"cpu", "cuda", or "auto": CUDA where there is one.',
+        pattern=f"^({'|'.join(_DEVICES)})(:.*)?$",
+    )
     threads: int = _setting(
         1,
         "CPU threads of the networks, on cores that the engine leaves free: threads "
         "that share a core wait for each other; 0 leaves the choice to torch.",
+        least=0,
     )
     batch: int = _setting(
         1,
         "Frames evaluated at once, by step: k B to k B + B - 1 strides; more is faster "
         "on a GPU. A batch is cut short only where nothing more comes.",
+        least=1,
+        most=4096,
     )
     charge: float = _setting(
         0.0, "Total charge of the system in e, for models that keep the sum rule."
@@ -74,34 +87,46 @@ class ModelsSettings:
         2.0,
         "Committees: a frame is uncertain in which they disagree about an atom so many "
         "times as much as about any they were trained or tested on.",
+        above=0,
+        wanted="positive",
     )
     keep_uncertain: int = _setting(
         KEEP_UNCERTAIN,
         "Most uncertain frames to keep in uncertain.extxyz, at least 0.5 ps apart; 0: "
         "none.",
+        least=0,
     )
     canary: int = _setting(
         1000,
         "Batches after which the example of each model has to come out as before, to "
         "the bit; 0: never.",
+        least=0,
     )
     canary_seconds: float = _setting(
-        300.0, "Longest time between two such checks, while there are frames."
+        300.0,
+        "Longest time between two such checks, while there are frames.",
+        above=0,
+        wanted="a positive time in s",
     )
     repeat: int = _setting(
         10000,
         "One of so many frames is evaluated twice, with its batch, and has to come out "
         "the same; 0: none.",
+        least=0,
     )
     unusual_above: float = _setting(
         8.0,
         "So is a frame whose dipole or polarizability changes so many times as fast as "
         "in the frames before; 0: none.",
+        above=1,
+        or_zero=True,
     )
     first_load: float = _setting(
         300.0,
         "Seconds that a deployed file unknown to this machine gets to answer its "
         "example in a sandbox; 0: none is tried there.",
+        least=0,
+        wanted="0 or more seconds",
     )
 
     def __post_init__(self) -> None:
@@ -134,22 +159,9 @@ class ModelsSettings:
                     'of the form "python:module:function"',
                     repr(model),
                 )
-        _choice("models.where", self.where, _PLACES)
         device = self.device.split(":")[0]
         _choice("models.device", device, _DEVICES)
-        _require(self.threads >= 0, "models.threads", "0 or more", self.threads)
-        _require(1 <= self.batch <= 4096, "models.batch", "from 1 to 4096", self.batch)
-        seconds, first = self.canary_seconds, self.first_load
-        _require(self.canary >= 0, "models.canary", "0 or more", self.canary)
-        _require(self.repeat >= 0, "models.repeat", "0 or more", self.repeat)
-        unusual = self.unusual_above
-        limits = unusual == 0 or unusual > 1
-        _require(limits, "models.unusual_above", "above 1, or 0", unusual)
-        _require(seconds > 0, "models.canary_seconds", "a positive time in s", seconds)
-        _require(first >= 0, "models.first_load", "0 or more seconds", first)
-        above, most = self.uncertain_above, self.keep_uncertain
-        _require(above > 0, "models.uncertain_above", "positive", above)
-        _require(most >= 0, "models.keep_uncertain", "0 or more", most)
+        _check_limits("models", self)
 
     def _check_digests(self) -> None:
         """A digest belongs to a file, which is named."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mimyria.errors import SettingsError
 from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import check_limits as _check_limits
 from mimyria.settings.fields import choice as _choice
-from mimyria.settings.fields import require as _require
 from mimyria.settings.fields import setting as _setting
 from mimyria_driver.labels import MOST_REPLICAS, PLACEHOLDER
 
@@ -16,6 +16,13 @@ __all__ = ["SourceSettings"]
 
 MOST_BEADS = 4096
 _KINDS = ("lammps", "lammps-dump", "ipi", "imd", "replay")
+_NEEDED = {
+    "lammps": (),
+    "lammps-dump": ("path", "time_step"),
+    "ipi": ("address", "time_step"),
+    "imd": ("address", "time_step", "units"),
+    "replay": ("path", "time_step"),
+}
 _NAMES = {"ipi": "i-PI", "imd": "an engine with IMD"}
 _IMD_UNITS = ("lammps-real", "lammps-metal", "gromacs", "namd")
 
@@ -27,6 +34,8 @@ class SourceSettings:
     kind: str = _setting(
         MISSING,
         'What sends frames: "lammps", "lammps-dump", "ipi", "imd" or "replay".',
+        options=_KINDS,
+        needs=_NEEDED,
     )
     endpoint: str | None = _setting(
         None,
@@ -44,6 +53,8 @@ class SourceSettings:
         "lammps, ipi, replay: engines of one system, each a run of its own in "
         "run.directory/replicas/000, 001, ...; {replica} in endpoint, address and path "
         "is 000, 001, ... for them, and a TCP port is the first of so many.",
+        least=1,
+        most=MOST_REPLICAS,
     )
     bind_any: bool = _setting(
         False, "lammps: tcp for engines on other machines, with the keys of the run."
@@ -86,11 +97,14 @@ class SourceSettings:
         None,
         "ipi, imd, replay, lammps-dump: MD time step in fs; the hook of LAMMPS says "
         "it.",
+        above=0,
+        wanted="a positive time in fs",
     )
     stride: int = _setting(
         1,
         "ipi, imd, replay, lammps-dump: MD steps from one frame to the next; the hook "
         "of LAMMPS says it.",
+        least=1,
     )
     units: str | None = _setting(
         None,
@@ -102,11 +116,14 @@ class SourceSettings:
         "ipi: beads of a ring polymer, whose currents are averaged before anything is "
         "correlated; 1: the one that is there, or the first. The hook inside i-PI says "
         "it itself.",
+        least=1,
+        most=MOST_BEADS,
     )
     check_velocities: str = _setting(
         "refuse",
         "What to do with velocities that are not those of the positions (half steps, "
         'normal modes, wrong units), by the first twenty frames: "refuse" or "warn".',
+        options=("refuse", "warn"),
     )
     velocities_unit: str | None = _setting(
         None, "replay: unit of the velocities, where the file does not say it."
@@ -115,14 +132,7 @@ class SourceSettings:
     def __post_init__(self) -> None:
         """Check what the kind of source needs."""
         _choice("source.kind", self.kind, _KINDS)
-        _choice("source.check_velocities", self.check_velocities, ("refuse", "warn"))
-        needed = {
-            "lammps": (),
-            "lammps-dump": ("path", "time_step"),
-            "ipi": ("address", "time_step"),
-            "imd": ("address", "time_step", "units"),
-            "replay": ("path", "time_step"),
-        }[self.kind]
+        needed = _NEEDED[self.kind]
         for name in needed:
             if getattr(self, name) is None:
                 raise SettingsError(
@@ -138,19 +148,7 @@ class SourceSettings:
                 f"{_NAMES[self.kind]} does not say which atoms it has: give either "
                 "source.elements or source.structure."
             )
-        _require(
-            self.time_step is None or self.time_step > 0,
-            "source.time_step",
-            "a positive time in fs",
-            self.time_step,
-        )
-        _require(self.stride >= 1, "source.stride", "1 or more", self.stride)
-        _require(
-            1 <= self.beads <= MOST_BEADS,
-            "source.beads",
-            f"from 1 to {MOST_BEADS}",
-            self.beads,
-        )
+        _check_limits("source", self)
         if self.beads > 1 and self.kind != "ipi":
             raise SettingsError(
                 f"source.beads is for i-PI's socket, but the kind is '{self.kind}'. "
@@ -158,12 +156,6 @@ class SourceSettings:
             )
         if self.replicas > 1:
             self._check_replicas()
-        _require(
-            1 <= self.replicas <= MOST_REPLICAS,
-            "source.replicas",
-            f"from 1 to {MOST_REPLICAS}",
-            self.replicas,
-        )
         if self.insecure_tcp and self.bind_any:
             raise SettingsError(
                 "source.insecure_tcp is for this machine alone, so source.bind_any "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimyria.settings.fields import about as _about
+from mimyria.settings.fields import check_limits as _check_limits
 from mimyria.settings.fields import require as _require
 from mimyria.settings.fields import setting as _setting
 
@@ -63,26 +64,27 @@ class AlertsSettings:
     )
     mail: tuple[str, ...] = _setting((), "Addresses that get each alert by sendmail.")
     sendmail: str = _setting("/usr/sbin/sendmail", "The program that sends mail.")
-    hold_off: float = _setting(60.0, "Least minutes between two alerts of a kind.")
+    hold_off: float = _setting(
+        60.0, "Least minutes between two alerts of a kind.", least=0
+    )
     silence: float = _setting(
         15.0,
         "Minutes without a durable frame, with an engine there, that are too many.",
+        least=0,
     )
-    disk_hours: float = _setting(2.0, "Hours to a full disk that are too few.")
+    disk_hours: float = _setting(2.0, "Hours to a full disk that are too few.", least=0)
     restarts: int = _setting(
-        3, "Replaced evaluators in an hour that are just not too many."
+        3, "Replaced evaluators in an hour that are just not too many.", least=0
     )
     job_minutes: float = _setting(
         10.0,
         "Minutes to the end of the job, without the wanted error, that are too few.",
+        least=0,
     )
 
     def __post_init__(self) -> None:
         """Check limits."""
-        for name in ("hold_off", "silence", "disk_hours", "job_minutes"):
-            value = getattr(self, name)
-            _require(value >= 0, f"alerts.{name}", "0 or more", value)
-        _require(self.restarts >= 0, "alerts.restarts", "0 or more", self.restarts)
+        _check_limits("alerts", self)
         for address in self.mail:
             plain = "@" in address and not set(address) & set(" \t\r\n,<>")
             _require(plain, "alerts.mail", "plain addresses", address)
