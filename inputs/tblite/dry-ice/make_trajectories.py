@@ -1,0 +1,75 @@
+"""Write trajectory-0.extxyz and on: a crystal of CO2 at 50 K, periodic GFN1-xTB.
+
+    python make_trajectories.py [NUMBER]
+
+One cubic cell (Pa-3, four molecules): light sees the vibrations that are the same in
+all cells, and these a single cell has. Each trajectory (six without a number) has its
+own thermostat before it, so that each mode gets its energy six times, by chance.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.io import write
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.verlet import VelocityVerlet
+from tblite.ase import TBLite
+
+HERE = Path(__file__).resolve().parent
+EDGE, BOND = 5.50, 1.141  # A, where GFN1-xTB has its least energy
+CENTRES = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]) / 2
+AXES = np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]) / np.sqrt(3)
+TEMPERATURE, TIME_STEP, STRIDE = 50.0, 1.0, 4  # K, fs, steps
+EQUILIBRATION, PRODUCTION = 600, 6000  # steps
+
+
+def crystal() -> Atoms:
+    """The cell: each molecule lies along another diagonal of the cube."""
+    atoms = Atoms(cell=3 * [EDGE], pbc=True)
+    for centre, axis in zip(EDGE * CENTRES, AXES, strict=True):
+        atoms += Atoms("CO2", [centre, centre + BOND * axis, centre - BOND * axis])
+    atoms.calc = TBLite(method="GFN1-xTB", accuracy=0.1, verbosity=0)
+    return atoms
+
+
+def trajectory(number: int) -> None:
+    """A trajectory with its own random numbers."""
+    rng = np.random.default_rng(number)
+    atoms = crystal()
+    # The thermostat takes half of this energy into the potential.
+    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * TEMPERATURE, rng=rng)
+    step, friction = TIME_STEP * units.fs, 1 / (100 * units.fs)
+    Langevin(
+        atoms,
+        step,
+        temperature_K=TEMPERATURE,
+        friction=friction,
+        fixcm=False,  # exact for few atoms, too; the centre is stopped below
+        rng=rng,
+    ).run(EQUILIBRATION)
+    Stationary(atoms)
+    path = HERE / f"trajectory-{number}.extxyz"
+    path.unlink(missing_ok=True)
+    dynamics = VelocityVerlet(atoms, step)
+
+    def keep() -> None:
+        frame = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
+        frame.info["time"] = dynamics.nsteps * TIME_STEP
+        frame.info["step"] = dynamics.nsteps
+        frame.info["velocities_unit"] = "Angstrom/fs"
+        frame.arrays["velocities"] = atoms.get_velocities() * units.fs
+        frame.info["temperature"] = atoms.get_temperature()
+        write(path, frame, append=True)
+
+    dynamics.attach(keep, interval=STRIDE)
+    dynamics.run(PRODUCTION)
+
+
+if __name__ == "__main__":
+    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 6):
+        trajectory(number)
