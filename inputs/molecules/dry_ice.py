@@ -1,10 +1,10 @@
-"""Write trajectory-0.extxyz and on: a crystal of CO2 at 50 K, periodic GFN1-xTB.
+"""Write crystal-0.extxyz and on: a crystal of CO2 at 50 K, periodic GFN1-xTB.
 
-    python make_trajectories.py [NUMBER]
+    python dry_ice.py [NUMBER]
 
 One cubic cell (Pa-3, four molecules): light sees the vibrations that are the same in
-all cells, and these a single cell has. Each trajectory (six without a number) has its
-own thermostat before it, so that each mode gets its energy six times, by chance.
+all cells, and these a single cell has. Each trajectory (three without a number) has its
+own thermostat before it, so that each mode gets its energy three times, by chance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EDGE, BOND = 5.50, 1.141  # A, where GFN1-xTB has its least energy
 CENTRES = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]) / 2
 AXES = np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]) / np.sqrt(3)
 TEMPERATURE, TIME_STEP, STRIDE = 50.0, 1.0, 4  # K, fs, steps
-EQUILIBRATION, PRODUCTION = 600, 6000  # steps
+EQUILIBRATION, PRODUCTION = 600, 4400  # steps
 
 
 def crystal() -> Atoms:
@@ -53,7 +53,7 @@ def trajectory(number: int) -> None:
         rng=rng,
     ).run(EQUILIBRATION)
     Stationary(atoms)
-    path = HERE / f"trajectory-{number}.extxyz"
+    path = HERE / f"crystal-{number}.extxyz"
     path.unlink(missing_ok=True)
     dynamics = VelocityVerlet(atoms, step)
 
@@ -71,5 +71,5 @@ def trajectory(number: int) -> None:
 
 
 if __name__ == "__main__":
-    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 6):
+    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 3):
         trajectory(number)

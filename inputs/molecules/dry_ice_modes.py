@@ -1,0 +1,116 @@
+"""Vibrations of the crystal by finite differences: which geometry shows which of them.
+
+    python dry_ice_modes.py [porto.h5]
+
+The crystal of dry_ice.py at rest: normal modes of all cells in step (GFN1-xTB), and
+the change of the polarizability along each, by the tensors of tensors.py. Modes of one
+wavenumber belong together. Ag changes the trace alone, Eg the diagonal without its
+trace, Tg what is beside the diagonal. With a result: where its spectra have bands.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from ase import Atoms, units
+from ase.optimize import BFGS
+from dry_ice import crystal
+from tensors import tensors_of
+
+from mimyria.frame import Frame
+from mimyria.spectra import find_bands, parse_geometry
+from mimyria.storage import read_result
+from mimyria.units import SPEED_OF_LIGHT
+
+GEOMETRIES = ("z(xx)z", "z(xy)z", "z([1,1,0],[1,-1,0])z")
+SHIFT, TOGETHER = 0.005, 3.0  # A, cm^-1
+ACTIVE = 1e-3  # of the strongest
+
+
+def modes(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Wavenumbers, and displacements (n_modes, n_atoms, 3) in A amu^(1/2)."""
+    rest = atoms.positions.copy()
+    n = rest.size
+    hessian = np.zeros((n, n))
+    for i in range(n):
+        for sign in (1.0, -1.0):
+            moved = rest.copy()
+            moved.flat[i] += sign * SHIFT
+            atoms.positions = moved
+            hessian[i] -= sign * atoms.get_forces().ravel() / (2 * SHIFT)
+    atoms.positions = rest
+    roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
+    weighed = (hessian + hessian.T) / 2 / np.outer(roots, roots)
+    squares, vectors = np.linalg.eigh(weighed)
+    frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) * units.fs
+    displacements = (vectors / roots[:, None]).T.reshape(n, -1, 3)
+    return frequencies / (2 * np.pi * SPEED_OF_LIGHT), displacements
+
+
+def raman_tensors(atoms: Atoms, displacements: np.ndarray) -> np.ndarray:
+    """(n_modes, 3, 3) — change of the polarizability along each mode."""
+    frame = Frame(
+        atoms.numbers.astype(np.int64),
+        atoms.positions,
+        np.array(atoms.cell),
+        None,
+        0,
+        pbc=(True, True, True),
+    )
+    return np.einsum("iabc,mic->mab", tensors_of(frame).pgt, displacements)
+
+
+def groups(wavenumbers: np.ndarray) -> list[np.ndarray]:
+    """Indices of modes that belong together, without the three translations."""
+    order = np.arange(3, len(wavenumbers))
+    borders = np.flatnonzero(np.diff(wavenumbers[3:]) > TOGETHER) + 1
+    return np.split(order, borders)
+
+
+def symmetry(tensors: np.ndarray) -> str:
+    """Which of the three kinds takes part in a group of modes."""
+    trace = np.trace(tensors, axis1=1, axis2=2)[:, None] / 3
+    diagonal = np.diagonal(tensors, axis1=1, axis2=2)
+    parts = {
+        "Ag": (3 * trace**2).sum(),
+        "Eg": ((diagonal - trace) ** 2).sum(),
+        "Tg": (tensors**2).sum() - (diagonal**2).sum(),
+    }
+    total = sum(parts.values())
+    return "+".join(name for name, part in parts.items() if part > 0.01 * total)
+
+
+def report(paths: list[str]) -> list[str]:
+    """The table of modes, and the bands of a result."""
+    atoms = crystal()
+    BFGS(atoms, logfile=None).run(fmax=1e-3)
+    wavenumbers, displacements = modes(atoms)
+    tensors = raman_tensors(atoms, displacements)
+    forms = [parse_geometry(each) for each in GEOMETRIES]
+    found = []
+    for group in groups(wavenumbers):
+        amplitudes = [
+            np.einsum("a,mab,b->m", form.scattered[0], tensors[group], form.incident[0])
+            for form in forms
+        ]
+        strengths = [float(each @ each) for each in amplitudes]
+        found.append((wavenumbers[group].mean(), len(group), tensors[group], strengths))
+    largest = max(max(each[3]) for each in found)
+    lines = ["modes   cm^-1   kind        " + "   ".join(GEOMETRIES)]
+    for wavenumber, count, members, strengths in found:
+        active = max(strengths) > ACTIVE * largest
+        kind = symmetry(members) if active else "not Raman"
+        shown = "   ".join(f"{each:10.3f}" for each in strengths)
+        lines.append(f"{count:5d} {wavenumber:7.0f}   {kind:10} {shown}")
+    for path in paths:
+        spectra = read_result(path).spectra
+        for name in GEOMETRIES:
+            bands = find_bands(spectra[f"raman_{name}"], prominence=0.02)
+            text = "  ".join(f"{band.position:.0f}" for band in bands)
+            lines.append(f"bands of {name}: {text}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join([*report(sys.argv[1:]), ""]))
