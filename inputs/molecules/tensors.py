@@ -44,25 +44,41 @@ class MoleculeTensors:
 
 def tensors_of(frame: Frame) -> Tensors:
     """Both tensors of all atoms, molecule by molecule."""
-    molecules, positions = whole_molecules(frame)
+    return _of_frame(
+        frame.numbers.tobytes(), frame.positions.tobytes(), frame.cell.tobytes(),
+        frame.pbc,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)  # the APT and the PGT of a frame are asked for one by one
+def _of_frame(
+    numbers: bytes, positions: bytes, cell: bytes, pbc: tuple[bool, bool, bool]
+) -> Tensors:
+    frame = Frame(
+        np.frombuffer(numbers, dtype=np.int64),
+        np.frombuffer(positions).reshape(-1, 3),
+        np.frombuffer(cell).reshape(3, 3),
+        None,
+        0,
+        pbc=pbc,
+    )
+    molecules, whole = whole_molecules(frame)
     apt, pgt = np.empty((frame.n_atoms, 3, 3)), np.empty((frame.n_atoms, 3, 3, 3))
     for molecule in range(molecules.max() + 1):
         own = np.flatnonzero(molecules == molecule)
         # Far from the origin the same field would be another energy.
-        own_positions = positions[own] - positions[own[0]]
-        found = _of_molecule(frame.numbers[own].tobytes(), own_positions.tobytes())
-        apt[own], pgt[own] = found.apt, found.pgt
+        places = BOHR_PER_ANGSTROM * (whole[own] - whole[own[0]])
+        forces = _forces(frame.numbers[own], places)
+        fit = fit_tensors(FIELDS, forces)
+        apt[own], pgt[own] = fit.apt, fit.pgt
     return Tensors(apt, pgt)
 
 
-@lru_cache(maxsize=256)  # the APT and the PGT of a frame are asked for one by one
-def _of_molecule(numbers: bytes, positions: bytes) -> Tensors:
-    """Both tensors of a molecule, from the forces on it in all fields."""
-    atoms = np.frombuffer(numbers, dtype=np.int64)
-    places = BOHR_PER_ANGSTROM * np.frombuffer(positions).reshape(-1, 3)
+def _forces(numbers: Array, places: Array) -> Array:
+    """(n_fields, n_atoms, 3) Eh/a0 — forces on one molecule, places in a0."""
     start, forces = None, []
     for field in FIELDS:
-        calculator = Calculator(METHOD, atoms, places)
+        calculator = Calculator(METHOD, numbers, places)
         calculator.set("verbosity", 0)
         calculator.set("accuracy", ACCURACY)
         if field.any():
@@ -70,8 +86,7 @@ def _of_molecule(numbers: bytes, positions: bytes) -> Tensors:
         result = calculator.singlepoint(start, copy=True)
         start = start or result  # the first of the fields is none
         forces.append(-result.get("gradient"))
-    fit = fit_tensors(FIELDS, np.array(forces))
-    return Tensors(fit.apt, fit.pgt)
+    return np.array(forces)
 
 
 def make(target: str, device: str) -> MoleculeTensors:

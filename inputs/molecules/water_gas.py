@@ -2,7 +2,7 @@
 
     python water_gas.py [NUMBER]
 
-Nothing takes energy from a free molecule or gives it any, so each trajectory (32
+Nothing takes energy from a free molecule or gives it any, so each trajectory (20
 without a number) is one molecule of the gas, with its own energy and its own way of
 turning, and the spectrum is the mean of them all.
 """
@@ -59,5 +59,5 @@ def trajectory(number: int) -> list[Atoms]:
 
 
 if __name__ == "__main__":
-    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 32):
+    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 20):
         write(HERE / f"gas-{number:02d}.extxyz", trajectory(number))
