@@ -13,39 +13,18 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from ase import Atoms, units
-from ase.optimize import BFGS
-from dry_ice import crystal
+from ase import Atoms
+from dry_ice import crystal, modes
 from tensors import tensors_of
 
 from mimyria.frame import Frame
-from mimyria.spectra import find_bands, parse_geometry
+from mimyria.spectra import find_band, parse_geometry
 from mimyria.storage import read_result
 from mimyria.units import SPEED_OF_LIGHT
 
 GEOMETRIES = ("z(xx)z", "z(xy)z", "z([1,1,0],[1,-1,0])z")
-SHIFT, TOGETHER = 0.005, 3.0  # A, cm^-1
+TOGETHER, NEAR = 3.0, 20.0  # cm^-1
 ACTIVE = 1e-3  # of the strongest
-
-
-def modes(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Wavenumbers, and displacements (n_modes, n_atoms, 3) in A amu^(1/2)."""
-    rest = atoms.positions.copy()
-    n = rest.size
-    hessian = np.zeros((n, n))
-    for i in range(n):
-        for sign in (1.0, -1.0):
-            moved = rest.copy()
-            moved.flat[i] += sign * SHIFT
-            atoms.positions = moved
-            hessian[i] -= sign * atoms.get_forces().ravel() / (2 * SHIFT)
-    atoms.positions = rest
-    roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
-    weighed = (hessian + hessian.T) / 2 / np.outer(roots, roots)
-    squares, vectors = np.linalg.eigh(weighed)
-    frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) * units.fs
-    displacements = (vectors / roots[:, None]).T.reshape(n, -1, 3)
-    return frequencies / (2 * np.pi * SPEED_OF_LIGHT), displacements
 
 
 def raman_tensors(atoms: Atoms, displacements: np.ndarray) -> np.ndarray:
@@ -84,8 +63,8 @@ def symmetry(tensors: np.ndarray) -> str:
 def report(paths: list[str]) -> list[str]:
     """The table of modes, and the bands of a result."""
     atoms = crystal()
-    BFGS(atoms, logfile=None).run(fmax=1e-3)
-    wavenumbers, displacements = modes(atoms)
+    frequencies, displacements = modes(atoms)
+    wavenumbers = frequencies / (2 * np.pi * SPEED_OF_LIGHT)
     tensors = raman_tensors(atoms, displacements)
     forms = [parse_geometry(each) for each in GEOMETRIES]
     found = []
@@ -105,10 +84,14 @@ def report(paths: list[str]) -> list[str]:
         lines.append(f"{count:5d} {wavenumber:7.0f}   {kind:10} {shown}")
     for path in paths:
         spectra = read_result(path).spectra
-        for name in GEOMETRIES:
-            bands = find_bands(spectra[f"raman_{name}"], prominence=0.02)
-            text = "  ".join(f"{band.position:.0f}" for band in bands)
-            lines.append(f"bands of {name}: {text}")
+        for column, name in enumerate(GEOMETRIES):
+            tops = [
+                find_band(spectra[f"raman_{name}"], each[0] - NEAR, each[0] + NEAR)
+                for each in found
+                if each[3][column] > ACTIVE * largest
+            ]
+            text = ", ".join(f"{top.position:.0f}" for top in tops)
+            lines.append(f"bands of {name}: {text} cm^-1")
     return lines
 
 

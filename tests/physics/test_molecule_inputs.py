@@ -214,7 +214,7 @@ def turning_of(atoms, module):
 def test_the_crystal_in_motion_shows_each_symmetry_in_its_geometry(scripts):
     """A short trajectory: Eg and Tg are apart where the whole scatters both."""
     module = scripts("dry_ice")
-    module.EQUILIBRATION, module.PRODUCTION = 300, 700
+    module.PRODUCTION = 700
     module.trajectory(0)
     replay(
         ["crystal-0.extxyz"],
