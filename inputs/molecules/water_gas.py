@@ -17,7 +17,6 @@ from ase import Atoms, units
 from ase.build import molecule
 from ase.io import write
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from tblite.ase import TBLite
 
@@ -33,7 +32,8 @@ def trajectory(number: int) -> list[Atoms]:
     atoms = molecule("H2O", cell=3 * [EDGE], pbc=False)
     atoms.calc = TBLite(method="GFN1-xTB", accuracy=0.1, verbosity=0)
     # The thermostat takes half of this energy into the potential.
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * TEMPERATURE, rng=rng)
+    spread = np.sqrt(2 * units.kB * TEMPERATURE * atoms.get_masses())
+    atoms.set_momenta(spread[:, None] * rng.standard_normal((len(atoms), 3)))
     step = TIME_STEP * units.fs
     Langevin(
         atoms,
