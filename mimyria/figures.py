@@ -132,12 +132,11 @@ def draw_figure(
 def _draw_panel(axes: Axes, group: list[Spectrum], style: FigureStyle) -> None:
     for colour, spectrum in zip(_cycle(len(group)), group, strict=True):
         x, y = spectrum.wavenumbers, spectrum.intensity
-        label = _LABELS.get(spectrum.name, spectrum.name)
+        label = _label(spectrum)
         axes.plot(x, y, color=colour, linewidth=1.0, label=label)
         _draw_error(axes, spectrum, y, colour, style)
     unit = "" if group[0].unit == "1" else f" / {_unit_text(group[0].unit)}"
-    name = _LABELS.get(group[0].name, group[0].name)
-    axes.set_ylabel((name if len(group) == 1 else "intensity") + unit)
+    axes.set_ylabel((_label(group[0]) if len(group) == 1 else "intensity") + unit)
     if style.log_intensity:
         top = max(float(np.nanmax(spectrum.intensity)) for spectrum in group)
         if not top > 0:
@@ -146,6 +145,12 @@ def _draw_panel(axes: Axes, group: list[Spectrum], style: FigureStyle) -> None:
         axes.set_ylim(_DECADES * top, 2 * top)
     if len(group) > 1:
         axes.legend(frameon=False)
+
+
+def _label(spectrum: Spectrum) -> str:
+    """What the spectrum is called; of an oriented sample its geometry alone."""
+    name = spectrum.name
+    return _LABELS.get(name, name.removeprefix("raman_") if "(" in name else name)
 
 
 def _draw_error(

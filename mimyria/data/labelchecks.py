@@ -1,7 +1,8 @@
-"""What can be said of imported labels: sum rule, and how far an APT is from symmetric.
+"""What can be said of imported labels: sum rules, and how far an APT is from symmetric.
 
-A transposed APT fulfils the same sum rule. It shows only where the tensor is not
-symmetric, against the change of a dipole; so the atom is named where it shows most.
+A transposed APT fulfils the same rule of translation. Of molecules in vacuum the rule
+of rotation tells which order is right. Else it shows only against the change of a
+dipole; so the atom is named where the tensor is least symmetric.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 
 from mimyria.frame import Array
 from mimyria.io.labelled import LabelledFrame
+from mimyria.rotationrule import rotation_rule
 from mimyria.targets import APT, Target
+from mimyria.tensors import Tensors
 
 __all__ = ["LabelReport", "label_report"]
 
@@ -36,6 +39,10 @@ class LabelReport:
         symmetric: APT: rms of an element of the symmetric part.
         antisymmetric: APT: likewise of the antisymmetric one; NaN for a PGT.
         least: (frame, atom) — where the APT is least symmetric; None for a PGT.
+        n_isolated: complete frames that repeat along no axis.
+        rotation: APT: rms of what the rule of rotation leaves over in these, e Å; NaN
+            without any, and for a PGT.
+        exchanged: likewise, with the indices exchanged.
     """
 
     target: Target
@@ -49,6 +56,9 @@ class LabelReport:
     symmetric: float
     antisymmetric: float
     least: tuple[int, int] | None
+    n_isolated: int
+    rotation: float
+    exchanged: float
 
 
 def label_report(
@@ -74,11 +84,15 @@ def label_report(
     sizes = [frame.frame.n_atoms for frame in complete]
     symmetric = antisymmetric = math.nan
     least = None
+    isolated = [each for each in complete if not any(each.frame.pbc)]
+    rotation = exchanged = math.nan
     if target is APT:
         other = labels.swapaxes(1, 2)
         symmetric, antisymmetric = _rms(labels + other) / 2, _rms(labels - other) / 2
         atoms = [(n, int(i)) for n, _, mask in own for i in np.flatnonzero(mask)]
         least = atoms[int(np.abs(labels - other).max(axis=(1, 2)).argmax())]
+        rotation = _rms(np.array([_turned(each) for each in isolated]))
+        exchanged = _rms(np.array([_turned(each, swap=True) for each in isolated]))
     return LabelReport(
         target,
         len(own),
@@ -91,12 +105,25 @@ def label_report(
         symmetric,
         antisymmetric,
         least,
+        len(isolated),
+        rotation,
+        exchanged,
     )
 
 
 def _left_over(frame: LabelledFrame, target: Target, charge: float) -> Array:
     residual: Array = getattr(frame.tensors.sum_rule_residual(charge), target.name)
     return residual
+
+
+def _turned(frame: LabelledFrame, *, swap: bool = False) -> float:
+    """What the rule of rotation leaves over of the APT, e Å."""
+    apt = frame.tensors.apt
+    assert apt is not None
+    tensors = Tensors(apt.swapaxes(1, 2) if swap else apt)
+    left = rotation_rule(frame.frame, tensors).dipole_residual
+    assert left is not None
+    return left
 
 
 def _rms(values: Array) -> float:

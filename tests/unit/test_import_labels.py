@@ -159,6 +159,44 @@ def test_the_report_gives_sum_rule_and_asymmetry(tmp_path, atoms, apt, capsys):
     assert "both orders are the same" in capsys.readouterr().out
 
 
+def test_molecules_in_vacuum_tell_which_order_is_right(tmp_path, atoms, capsys):
+    """Charges that flow with the bonds, and more the wider the angle is."""
+    positions = atoms.get_positions()
+
+    def dipole(r):
+        first, second = r[1] - r[0], r[2] - r[0]
+        wide = (first @ second) ** 2
+        return 0.3 * (first + second) + 0.4 * wide * (first - 0.2 * second)
+
+    apt = np.empty((3, 3, 3))
+    for i, b in np.ndindex(3, 3):
+        moved = np.zeros((3, 3))
+        moved[i, b] = 1e-4
+        change = dipole(positions + moved) - dipole(positions - moved)
+        apt[i, :, b] = change / 2e-4
+    atoms.pbc = False
+    atoms.arrays["bec"] = apt.reshape(3, 9)
+    write(tmp_path / "in.xyz", atoms, format="extxyz")
+    said = {}
+    for order in ("dM_a/dr_b", "dM_b/dr_a"):
+        options = ["--apt-order", order, "--apt-unit", "e"]
+        imported(tmp_path / "in.xyz", tmp_path / "out.xyz", *options)
+        (line,) = (
+            line for line in capsys.readouterr().out.splitlines() if "rotation" in line
+        )
+        said[order] = line
+    right, wrong = said["dM_a/dr_b"], said["dM_b/dr_a"]
+    assert "1 frames in vacuum leave" in right
+    assert "Look" not in right
+    assert wrong.endswith("Look: the other --apt-order obeys it better")
+    left = [float(line.split("leave ")[1].split()[0]) for line in (right, wrong)]
+    assert left[0] < 1e-6 < 1e-3 < left[1]
+    atoms.pbc = True
+    write(tmp_path / "in.xyz", atoms, format="extxyz")
+    imported(tmp_path / "in.xyz", tmp_path / "out.xyz", *options)
+    assert "rotation" not in capsys.readouterr().out
+
+
 def test_the_residual_is_that_of_a_naive_sum(atoms, apt, pgt):
     apt[0, 0, 1] += 0.6
     frames = [LabelledFrame(frame_from_atoms(atoms), Tensors(apt, pgt))] * 2

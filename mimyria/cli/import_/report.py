@@ -16,6 +16,8 @@ __all__ = ["report_lines"]
 _LOOK: Final = 0.02
 """Residual of the sum rule, relative to a typical element, worth a second look."""
 _SYMMETRIC: Final = 1e-6
+_BETTER: Final = 0.5
+"""Of what the given order leaves over: the other one is likely the right one."""
 
 
 def report_lines(
@@ -50,6 +52,8 @@ def report_lines(
         ]
         if report.least is not None:
             lines.append(f"  {_symmetry(report)}")
+        if report.n_isolated and report.least is not None:
+            lines.append(f"  {_rotation(report)}")
     if n_bare:
         lines.append(f"{n_bare} frames without labels were left out")
     return lines
@@ -80,3 +84,14 @@ def _symmetry(report: LabelReport) -> str:
         f"columns unseen; compare atom {atom} of frame {frame} with the change of a "
         "dipole"
     )
+
+
+def _rotation(report: LabelReport) -> str:
+    line = (
+        f"rule of rotation: {report.n_isolated} frames in vacuum leave "
+        f"{report.rotation:.2g} e Å (rms), with rows and columns exchanged "
+        f"{report.exchanged:.2g}"
+    )
+    if report.exchanged < _BETTER * report.rotation:
+        line += ". Look: the other --apt-order obeys it better"
+    return line
