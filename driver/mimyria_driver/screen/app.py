@@ -187,7 +187,7 @@ class _Stopped:
 
 @contextlib.contextmanager
 def _ending() -> Iterator[None]:
-    """Let signals that end a process end it by an exception: the terminal is restored."""
+    """Let signals end the process by an exception, so that the terminal is restored."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -94,6 +94,4 @@ def sparkline(values: Sequence[float], width: int) -> str:
     top = max(shown, default=0.0)
     if not top > 0:
         return _STEPS[0] * len(shown)
-    return "".join(
-        _STEPS[min(7, int(8 * max(0.0, value) / top))] for value in shown
-    )
+    return "".join(_STEPS[min(7, int(8 * max(0.0, value) / top))] for value in shown)

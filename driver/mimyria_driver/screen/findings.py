@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ RANGE: Final = (0.0, 4000.0)
 """cm⁻¹; what is drawn, as far as a spectrum reaches."""
 
 _PROMINENCE: Final = 0.04  # of the highest point; lower bands get no mark
+_HIGH: Final = 0.2  # the same of points that may be noise
 _MOST_BANDS: Final = 6
 _SHARE: Final = 20.0
 """At most this part of the time goes into reading: a large file is read seldom."""
@@ -39,6 +40,8 @@ class Findings:
     Attributes:
         spectra: those of `KINDS` that there are, as far as they are drawn.
         bands: the strongest bands of each, by wavenumber.
+        doubtful: spectra in which no band stands out of the noise yet, so that those in
+            `bands` are only the highest points.
         errors: how well each of these is known.
         diagnostics: what the run says about its own soundness.
         n_samples: frames in it.
@@ -47,6 +50,7 @@ class Findings:
 
     spectra: Mapping[str, Spectrum]
     bands: Mapping[str, list[Band]]
+    doubtful: frozenset[str]
     errors: list[BandError]
     diagnostics: tuple[Diagnostic, ...]
     n_samples: int
@@ -61,6 +65,9 @@ class Findings:
             if name in result.spectra
         }
         bands = {name: _strongest(spectrum) for name, spectrum in spectra.items()}
+        doubtful = frozenset(name for name, found in bands.items() if not found)
+        for name in doubtful:
+            bands[name] = _strongest(replace(spectra[name], error=None), _HIGH)
         correlation = result.dipole or result.polarizability
         n_samples = 0 if correlation is None else correlation.n_samples
         errors = [
@@ -70,14 +77,15 @@ class Findings:
                 spectra, n_samples, {name: None}, [(b.low, b.high) for b in found]
             )
         ]
-        return cls(spectra, bands, errors, result.diagnostics, n_samples, written)
+        checks = result.diagnostics
+        return cls(spectra, bands, doubtful, errors, checks, n_samples, written)
 
 
-def _strongest(spectrum: Spectrum) -> list[Band]:
+def _strongest(spectrum: Spectrum, prominence: float = _PROMINENCE) -> list[Band]:
     """The bands that are marked; those of one grid point have no error of their own."""
     bands = [
         band
-        for band in find_bands(spectrum, prominence=_PROMINENCE)
+        for band in find_bands(spectrum, prominence=prominence)
         if band.high > band.low
     ]
     bands.sort(key=lambda band: -band.height)

@@ -1,9 +1,9 @@
 """Layout: a scene as lines of exactly the width of a terminal.
 
-    title, engine, networks, progress, pace
-    spectra, as many as there is room for
-    bands │ checks and notes       beside each other where it is wide
-    keys
+title, engine, networks, progress, pace
+spectra, as many as there is room for
+bands │ checks and notes       beside each other where it is wide
+keys
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def _sections(scene: Scene, width: int) -> list[list[Section]]:
     return [[section for section in column if section[1]] for column in columns]
 
 
-def _columns(
-    columns: list[list[Section]], width: int, room: int | None
-) -> list[Text]:
+def _columns(columns: list[list[Section]], width: int, room: int | None) -> list[Text]:
     """The lower part; in no more lines than there is room for."""
     if len(columns) == 1:
         return _column(columns[0], width, room)
@@ -185,7 +183,13 @@ def _plot(scene: Scene, name: str, width: int, height: int) -> list[Text]:
     title = joined([title_of(spectrum, root=root), frames, fine, error])
     bands = scene.findings.bands[name]
     picture = plot_lines(
-        spectrum, bands, width, height - 1, root=root, errors=scene.coloured
+        spectrum,
+        bands,
+        width,
+        height - 1,
+        root=root,
+        errors=scene.coloured,
+        doubtful=name in scene.findings.doubtful,
     )
     return [_rule(title, width, f"bold {COLOURS[name]}"), *picture]
 

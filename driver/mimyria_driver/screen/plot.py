@@ -34,9 +34,9 @@ _MOST_ERROR: Final = 1.0
 def title_of(spectrum: Spectrum, *, root: bool) -> str:
     """What is drawn, and in which unit."""
     quantity = {"ir": "α n", "raman_vv": "S of VV"}[spectrum.name]
-    shown = f"√({quantity})" if root else quantity
     unit = re.sub(r"\^-?\d+", _raised, spectrum.unit)
-    return f"{KINDS[spectrum.name]} · {shown} / {unit}"
+    shown = f"√({quantity} / {unit})" if root else f"{quantity} / {unit}"
+    return f"{KINDS[spectrum.name]} · {shown}"
 
 
 def _raised(match: re.Match[str]) -> str:
@@ -52,6 +52,7 @@ def plot_lines(
     *,
     root: bool = False,
     errors: bool = True,
+    doubtful: bool = False,
 ) -> list[Text]:
     """The curve as a filled area, one standard error above it in grey, and the axis.
 
@@ -62,6 +63,7 @@ def plot_lines(
         height: lines; the lowest two are the axis.
         root: draw the square root.
         errors: draw the errors; without colours nobody could tell them from the curve.
+        doubtful: mark the bands as what may be noise.
     """
     wide, high = width - _GUTTER - 1, height - 2
     if wide < 10 or high < 2:
@@ -74,7 +76,8 @@ def plot_lines(
     inner = levels(curve, room, high)
     outer = levels(error, room, high) if errors else inner
     below, above = area(inner, high), area(outer, high)
-    labels = _labels(bands, limits, inner, wide, high)
+    mark = "?" if doubtful else ""
+    labels = _labels(bands, mark, limits, inner, high)
     lines = [
         _row(number, high, top, room, below[number], above[number], labels, spectrum)
         for number in range(high)
@@ -98,17 +101,18 @@ def _columns_of(
 
 def _labels(
     bands: Sequence[Band],
+    mark: str,
     limits: tuple[float, float],
     inner: NDArray[np.int64],
-    wide: int,
     high: int,
 ) -> dict[tuple[int, int], str]:
     """Row and first column of the wavenumber over each band; the strongest first."""
     found: dict[tuple[int, int], str] = {}
     taken: set[tuple[int, int]] = set()
+    wide = len(inner) // 2
     for band in sorted(bands, key=lambda band: -band.height):
         place = (band.position - limits[0]) / (limits[1] - limits[0]) * wide
-        text = f"{band.position:.0f}"
+        text = f"{band.position:.0f}{mark}"
         first = min(wide - len(text), max(0, round(place - len(text) / 2)))
         under = inner[2 * first : 2 * (first + len(text))]
         filled = -(-int(under.max(initial=0)) // 4)

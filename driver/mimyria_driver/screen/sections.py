@@ -23,13 +23,14 @@ __all__ = ["band_lines", "check_lines", "note_lines"]
 _DIM: Final = "bright_black"
 _SIGNS: Final = {"ok": ("✓", "green"), "look": ("▲", "yellow"), "wrong": ("✗", "red")}
 _LABELS: Final = {"ir": "ir", "raman_vv": "raman"}
+_ROOM_FOR_KIND: Final = 92
 _MOST_REPLICAS: Final = 10
 
 
 def band_lines(scene: Scene, width: int) -> list[Text]:
     """How well each band is known: those of the run's targets, then those marked."""
     rows = [dict(band) for band in scene.status.get("bands", ())]
-    tops: dict[tuple[str, float], float] = {}
+    tops: dict[tuple[str, float], str] = {}
     if scene.findings is not None:
         known = {(row.get("name"), row.get("low"), row.get("high")) for row in rows}
         for error in scene.findings.errors:
@@ -40,7 +41,8 @@ def band_lines(scene: Scene, width: int) -> list[Text]:
                     | {"from_blocks": error.from_blocks}
                 )
         for name, bands in scene.findings.bands.items():
-            tops |= {(name, band.low): band.position for band in bands}
+            mark = "?" if name in scene.findings.doubtful else ""
+            tops |= {(name, b.low): f"band {b.position:.0f}{mark}" for b in bands}
     return [
         _band(row, tops.get((row["name"], row["low"])), scene.status, width)
         for row in rows
@@ -49,13 +51,13 @@ def band_lines(scene: Scene, width: int) -> list[Text]:
 
 
 def _band(
-    row: Mapping[str, Any], top: float | None, status: Mapping[str, Any], width: int
+    row: Mapping[str, Any], top: str | None, status: Mapping[str, Any], width: int
 ) -> Text:
     """Name, range, a bar to the wanted error, the error, and the time to it."""
     name, error = row["name"], row.get("error")
     wanted = row.get("target") or (status.get("targets") or {}).get(_LABELS[name], GOAL)
     line = Text().append(f" {KINDS[name]:<6}", COLOURS[name])
-    where = f"{row['low']:.0f}–{row['high']:.0f}" if top is None else f"band {top:.0f}"
+    where = top or f"{row['low']:.0f}–{row['high']:.0f}"
     line.append(f"{where:<10} ", "default")
     known = error is not None and math.isfinite(error) and error > 0
     part = min(1.0, (wanted / error) ** 2) if known else 0.0
@@ -68,7 +70,7 @@ def _band(
     if known and part < 1 and rate > 0 and status["state"] == "running":
         frames = row["n_samples"] / part - status.get("durable", 0)
         line.append(f" in {duration(max(0.0, frames) / rate)}", "default")
-    if not row.get("from_blocks"):
+    if not row.get("from_blocks") and width >= _ROOM_FOR_KIND:
         line.append(" (theory)", _DIM)
     return line
 
