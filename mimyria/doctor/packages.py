@@ -20,7 +20,13 @@ from mimyria import __version__
 from mimyria.doctor.asking import ask_python
 from mimyria.doctor.finding import Finding
 
-__all__ = ["look_at_packages", "look_at_python", "module_of", "requirements"]
+__all__ = [
+    "loading_troubles",
+    "look_at_packages",
+    "look_at_python",
+    "module_of",
+    "requirements",
+]
 
 DISTRIBUTION: Final = "mimyria"
 _NEEDED: Final = "driver"
@@ -74,7 +80,7 @@ class _Package:
 
 def look_at_python() -> Iterator[Finding]:
     """Version of Python and of mimyria."""
-    wanted = _metadata().get("Requires-Python") or ""
+    wanted = _metadata()["Requires-Python"]
     version = platform.python_version()
     fits = SpecifierSet(wanted).contains(version, prereleases=True)
     yield Finding(
@@ -139,7 +145,7 @@ def _version(name: str) -> str | None:
 
 def _needed(packages: Sequence[_Package]) -> Iterator[Finding]:
     """One line for all that are well, and one for each that is not."""
-    reasons = _load([p.name for p in packages if p.version is not None])
+    reasons = loading_troubles([p.name for p in packages if p.version is not None])
     well = [p for p in packages if p.fits and p.name not in reasons]
     if well:
         yield Finding("packages", ", ".join(p.described for p in well), "these load")
@@ -179,13 +185,14 @@ def _optional(extra: str, packages: Sequence[_Package]) -> Finding:
 # -- whether they load -------------------------------------------------------------
 
 
-def _load(names: Sequence[str]) -> dict[str, str]:
+def loading_troubles(names: Sequence[str]) -> dict[str, str]:
     """Why packages do not load, of those that do not, found out in other processes.
 
     One that ends its process, or hangs, costs a process; the rest go on in another.
     """
     modules = {module_of(name): name for name in names}
-    left, reasons = list(modules), {}
+    left = list(modules)
+    reasons: dict[str, str] = {}
     while left:
         answer = ask_python(_LOADER.format(names=json.dumps(left)), _SECONDS)
         said: Mapping[str, str] = _said(answer.text)

@@ -127,7 +127,7 @@ class ResultReader:
             self.trouble = ""
         except (MimyriaError, OSError, KeyError, ValueError) as error:
             # A file of another version, or a damaged one: the view goes on without it.
-            self.trouble = one_line(error)
+            self.trouble = one_line(error).replace(str(self._path), self._path.name)
             _log.debug("%s", self.trouble)
         done = time.monotonic()
         self._next = done + _SHARE * (done - now)

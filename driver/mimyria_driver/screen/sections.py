@@ -54,25 +54,30 @@ def _band(
     row: Mapping[str, Any], top: str | None, status: Mapping[str, Any], width: int
 ) -> Text:
     """Name, range, a bar to the wanted error, the error, and the time to it."""
-    name, error = row["name"], row.get("error")
+    name = row["name"]
+    error = math.nan if row.get("error") is None else float(row["error"])
     wanted = row.get("target") or (status.get("targets") or {}).get(_LABELS[name], GOAL)
-    line = Text().append(f" {KINDS[name]:<6}", COLOURS[name])
+    part = min(1.0, (wanted / error) ** 2) if 0 < error < math.inf else 0.0
     where = top or f"{row['low']:.0f}–{row['high']:.0f}"
-    line.append(f"{where:<10} ", "default")
-    known = error is not None and math.isfinite(error) and error > 0
-    part = min(1.0, (wanted / error) ** 2) if known else 0.0
     filled, rest = bar(part, max(6, min(30, width - 48)))
+    line = Text().append(f" {KINDS[name]:<6}", COLOURS[name])
+    line.append(f"{where:<10} ", "default")
     line.append(filled, "green" if part >= 1 else "yellow").append(rest, _DIM)
-    shown = "?" if not known else f"±{_percent(error)}" if error < 1 else "±>100 %"
-    line.append(f" {shown:>8}", "bold")
+    line.append(f" {_error_text(error):>8}", "bold")
     line.append(f", wanted {_percent(wanted)}", _DIM)
     rate = status.get("rate", 0.0)
-    if known and part < 1 and rate > 0 and status["state"] == "running":
+    if 0 < part < 1 and rate > 0 and status["state"] == "running":
         frames = row["n_samples"] / part - status.get("durable", 0)
         line.append(f" in {duration(max(0.0, frames) / rate)}", "default")
     if not row.get("from_blocks") and width >= _ROOM_FOR_KIND:
         line.append(" (theory)", _DIM)
     return line
+
+
+def _error_text(error: float) -> str:
+    if not math.isfinite(error):
+        return "?"
+    return f"±{_percent(error)}" if error < 1 else "±>100 %"
 
 
 def _percent(error: float) -> str:
