@@ -27,13 +27,13 @@ _BITS: Final = 1 << 20
 def header_lines(scene: Scene, width: int) -> list[Text]:
     """The title, then the engine, the networks, the way to the end, the pace."""
     status = scene.status
-    facts = _surroundings(status)
+    facts = "" if scene.gone else _surroundings(status)
     return [
         _title(scene, width),
         _line("engine", _engine(status)),
         _line("networks", _networks(status)),
         _progress(status, width),
-        _pace(scene, width),
+        *([] if scene.gone else [_pace(scene, width)]),
         *([_line("machine", facts)] if facts else []),
     ]
 

@@ -38,14 +38,16 @@ class Keys:
         try:
             import termios
             import tty
-
+        except ImportError:
+            return self
+        try:
             descriptor = sys.stdin.fileno()
             # In the background, the terminal belongs to another program.
             if os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp():
                 self._before = termios.tcgetattr(descriptor)
                 tty.setcbreak(descriptor)
                 self._descriptor, self.there = descriptor, True
-        except (ImportError, OSError, ValueError, termios.error):
+        except (OSError, ValueError, termios.error):  # closed, or no terminal
             self.there = False
         return self
 

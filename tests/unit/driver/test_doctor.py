@@ -2,14 +2,12 @@
 
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 from mimyria.doctor import run_checks
 from mimyria_driver import cli
-from mimyria_driver.doctor import checks, engines, parts, service_checks
+from mimyria_driver.doctor import engines, parts, service_checks
 
 SCRIPT = """\
 #!/bin/sh
@@ -156,12 +154,9 @@ def test_folder_that_is_not_there_is_a_problem_of_one_line(tmp_path, monkeypatch
 @pytest.mark.slow
 def test_engines_of_this_machine_answer(tmp_path, capsys):
     """LAMMPS inside Python starts with the MPI library that we load for it."""
-    assert checks.look_at_library
     assert cli.main(["doctor", "--json", "--directory", str(tmp_path)]) == 0
     document = json.loads(capsys.readouterr().out)
     found = {f["name"]: f for part in document["parts"] for f in part["findings"]}
     assert found["lammps"]["verdict"] == "ok"
     assert "starts in this Python" in found["lammps"]["found"]
     assert found["i-PI"]["verdict"] == "ok"
-    assert str(Path.home()) not in json.dumps(document) or Path.home() == Path("/")
-    assert sys.executable
