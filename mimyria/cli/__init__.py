@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "table",
     "plot",
     "vdos",
+    "doctor",
 )
 
 _DESCRIPTION = """\

@@ -12,6 +12,7 @@ from mimyria.cli.errors import run_command
 from mimyria.cli.parsing import new_parser
 from mimyria_driver.cli import (
     bec,
+    doctor,
     hook,
     init,
     join,
@@ -42,8 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         "mimyria-driver", _DESCRIPTION, "show tracebacks and details"
     )
     mending = (verify, rebuild, repair)
+    looking = (status, watch, doctor)
     making = (init, hook, settings)
-    for command in (run, replay, join, bec, status, watch, *mending, *making):
+    for command in (run, replay, join, bec, *looking, *mending, *making):
         command.add_parser(subparsers)
     if importlib.util.find_spec("mimyria_driver.demo"):
         importlib.import_module("mimyria_driver.demo").add_parser(subparsers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,10 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 _WATCH = """\
-Show a driver as its own terminal does, from its run folder: a job on a cluster, a
-service in the background. Without a terminal it prints a line every 10 s. It only
-reads, and ends with the run, with the exit code of `mimyria-driver status`. Ctrl-C ends
-the watching, not the run.
+Show a run on the whole terminal, from its run folder: a job on a cluster, a service in
+the background, a run that is over. Spectra with their bands, how far they are from the
+wanted error, checks, pace and warnings. It only reads; leaving it leaves the run alone.
+
+  q, Ctrl-C   leave
+  tab         all spectra, IR alone, Raman alone; also i and r
+  s           square root of the intensity, which shows weak bands
+
+It stays when the run has ended, and shows the last result, until somebody leaves; then
+it says in one line how the run is. Without a terminal, or with TERM=dumb, it prints a
+line every 10 s and ends with the run. NO_COLOR=1 takes the colours away. A terminal
+without UTF-8 gets a picture in ASCII. The exit code is that of `mimyria-driver status`.
 """
 
 _SECONDS: Final = 1.0
@@ -30,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = add_command(subparsers, "watch", "show a driver that runs", _WATCH)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")
-    parser.add_argument("--once", action="store_true", help="show it once and end")
+    parser.add_argument("--once", action="store_true", help="print one view and end")
     parser.set_defaults(run=_watch)
 
 
@@ -38,45 +45,44 @@ def _watch(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mimyria.errors import OutputError
-    from mimyria_driver.status import read_status
-    from mimyria_driver.verdict import UNKNOWN, judge
-    from mimyria_driver.views import table_of_status
+    from mimyria_driver.screen import show_once, watch_screen
+    from mimyria_driver.verdict import UNKNOWN, WORDS, judge
 
-    console = Console()
+    console = Console(highlight=False)
     try:
-        status = read_status(arguments.directory)
         if arguments.once:
-            console.print(table_of_status(status))
-        else:
-            status = _follow(arguments.directory, status, console)
+            return judge(show_once(arguments.directory, console))[0]
+        if not console.is_terminal or console.is_dumb_terminal:
+            return judge(_follow(arguments.directory, console))[0]
+        code, reason = judge(watch_screen(arguments.directory, console))
     except OutputError as error:
         print(" ".join(str(error).split()))
         return UNKNOWN
-    return judge(status)[0]
+    _say(f"{WORDS[code]}: {reason}", console)
+    return code
 
 
-def _follow(
-    directory: Path, status: dict[str, Any], console: Console
-) -> dict[str, Any]:
-    """Show it until the driver has ended or is gone; the last status."""
-    from rich.live import Live
-
+def _follow(directory: Path, console: Console) -> dict[str, Any]:
+    """Print lines until the driver has ended or is gone; the last status."""
     from mimyria_driver.snapshot import LIVE
     from mimyria_driver.status import read_status
     from mimyria_driver.verdict import is_gone
-    from mimyria_driver.views import describe_status, table_of_status
+    from mimyria_driver.views import describe_status
 
-    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     next_line = 0.0
-    with live or contextlib.nullcontext():
-        while True:
-            over = status["state"] not in LIVE or is_gone(status)
-            if live is not None:
-                live.update(table_of_status(status), refresh=True)
-            elif over or time.monotonic() >= next_line:
-                next_line = time.monotonic() + _LINE_SECONDS
-                print(describe_status(status), flush=True)
-            if over:
-                return status
-            time.sleep(_SECONDS)
-            status = read_status(directory)
+    while True:
+        status = read_status(directory)
+        over = status["state"] not in LIVE or is_gone(status)
+        if over or time.monotonic() >= next_line:
+            next_line = time.monotonic() + _LINE_SECONDS
+            _say(describe_status(status), console)
+        if over:
+            return status
+        time.sleep(_SECONDS)
+
+
+def _say(line: str, console: Console) -> None:
+    """Print a line, with the characters that there are."""
+    from mimyria_driver.screen.glyphs import can_show, to_ascii
+
+    print(line if can_show(console.encoding) else to_ascii(line), flush=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mimyria.spectra.convergence import BandError
 from mimyria_driver import cli
 from mimyria_driver.events import EventLog
 from mimyria_driver.monitor import Monitor
@@ -154,6 +155,19 @@ def test_exit_code_says_how_it_is(state, changes, code, word, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == code
     assert document["verdict"] == word.split(":")[0]
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "failed"])
+def test_status_for_programs_is_described_in_full(state, tmp_path, capsys):
+    write(tmp_path, replace(BUSY, state=state))
+    cli.main(["status", "--json", str(tmp_path)])
+    document = json.loads(capsys.readouterr().out)
+    assert broken_rules(document, STATUS_SCHEMA) == []
+    assert set(document) - {"replicas"} == set(STATUS_SCHEMA["properties"]) - {
+        "replicas"
+    }
+    bands = STATUS_SCHEMA["properties"]["bands"]["items"]["properties"]
+    assert set(bands) == {entry.name for entry in fields(BandError)} | {"needed"}
 
 
 def test_folder_without_a_status_is_unknown(tmp_path, capsys):
