@@ -7,5 +7,5 @@ log=/work/lammps.log
 until [ -S "$socket" ]; do sleep 0.5; done
 cd /inputs/ipi/water
 lmp -in in.lammps -var address mimyria-container -log "$log" -screen none && exit 0
-tail -n 1 "$log"
+grep ERROR "$log" || true
 grep -q 'Got EXIT message from i-PI' "$log"

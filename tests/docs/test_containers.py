@@ -237,6 +237,7 @@ def test_the_barrier_is_the_stride_of_the_checkpoints():
     assert f"barrier={stride.group(1)}\n" in (folder / "integrate.sh").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "further"), [("water-lammps", ()), ("water-ipi", ("compose.cuda.yaml",))]
 )
