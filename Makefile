@@ -17,6 +17,13 @@ DEMO_IPI_PS ?= 2
 DEMO_TRPMD_PS ?= 3
 # Inputs for each target of `make fuzz`.
 FUZZ ?= 1000000
+# Images of containers: which, on what system, under which tag, and who builds them
+# (docker, podman, buildah) with which further options.
+IMAGES ?= driver lammps ipi
+BASE ?= debian:12-slim
+TAG ?= latest
+BUILDER ?= docker
+BUILD_OPTIONS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +32,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi trpmd-demo autotrain-demo test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi trpmd-demo autotrain-demo test test-slow fuzz soak lint format engines engines-slurm engines-images images install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -76,6 +83,22 @@ engines-slurm: ## Slurm for the tests of a cluster, from Debian (needs root)
 	$(SUDO) apt-get update -qq
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    munge slurm-client slurmctld slurmd >/dev/null
+
+engines-images: ## what the test of the images builds them with, from Debian (needs root)
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    buildah debootstrap >/dev/null
+
+# BUILDAH_FORMAT: health checks are no part of OCI's format.
+images: ## images of driver, LAMMPS and i-PI; BASE= and TORCH= for a GPU (docs/containers.md)
+	@set -e; for image in $(IMAGES); do \
+	    echo "building mimyria-$$image:$(TAG) on $(BASE)"; \
+	    DOCKER_BUILDKIT=1 BUILDAH_FORMAT=docker $(BUILDER) build $(BUILD_OPTIONS) \
+	        --file docker/Dockerfile --target $$image --tag mimyria-$$image:$(TAG) \
+	        --build-arg BASE="$(BASE)" --build-arg TORCH="$(TORCH)" \
+	        --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' mimyria/__init__.py)" \
+	        --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" . ; \
+	done
 
 install: $(VENV)/.installed ## the program with everything it needs to run the demo
 install-dev: $(VENV)/.installed-dev ## the same, and what tests and lint need

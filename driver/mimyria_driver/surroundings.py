@@ -77,10 +77,14 @@ def process_runs(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     try:
-        stat = Path(f"/proc/{process}/stat").read_text()
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:  # no /proc here, or gone meanwhile
         return True
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    said = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    # A thread has a number too; in a container one of ours has easily that of a process
+    # of the container before.
+    is_thread = said.get("Tgid", str(process)) != str(process)
+    return not is_thread and said.get("State", "")[:1] not in ("Z", "X")
 
 
 def free_bytes(directory: Path) -> int | None:

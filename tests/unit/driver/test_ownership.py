@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -81,6 +82,22 @@ def test_lease_of_a_process_that_is_gone_counts_for_nothing(tmp_path):
     # The machine was started anew: whoever has the number now is another one.
     lease(tmp_path, age=1.0, boot="before", **{**here, "process": 1})
     Ownership.take(tmp_path).release()
+
+
+def test_lease_with_the_number_of_a_thread_counts_for_nothing(tmp_path):
+    """In a new container a thread may get the number of the driver that was killed."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    here = {"host": socket.gethostname(), "process": thread.native_id}
+    lease(tmp_path, age=1.0, boot=boot_id(), **here)
+    try:
+        ownership = Ownership.take(tmp_path)
+    finally:
+        end.set()
+        thread.join()
+    assert not ownership.taken_over
+    ownership.release()
 
 
 def test_lock_file_that_somebody_deleted_does_not_let_a_second_driver_in(tmp_path):
