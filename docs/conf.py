@@ -11,13 +11,15 @@ import os
 import re
 from pathlib import Path
 
+from pygments.lexer import RegexLexer
+from pygments.token import Comment, Keyword, Name, Number, String, Text
 from sphinx.application import Sphinx
 
 import mimyria
 
 project = "mimyria"
 author = "The mimyria developers"
-copyright = author  # noqa: A001
+copyright = author
 version = release = mimyria.__version__
 
 extensions = [
@@ -167,7 +169,25 @@ def _prepare(app: Sphinx, docname: str, content: list[str]) -> None:
         content[0] = _without_empty_kinds(content[0])
 
 
+class LammpsLexer(RegexLexer):
+    """Colours for inputs of LAMMPS: comments, commands, variables, strings, numbers."""
+
+    name = "LAMMPS"
+    tokens = {  # noqa: RUF012 - as Pygments has it
+        "root": [
+            (r"#.*$", Comment),
+            (r"^\s*[a-z_]+(?=\s)", Keyword),
+            (r'"""(.|\n)*?"""|"[^"\n]*"', String),
+            (r"\$\{[^}]*\}|\$\w", Name.Variable),
+            (r"(?<![\w.])-?\d+(\.\d+)?(e-?\d+)?(?![\w.])", Number),
+            (r"\s+", Text),
+            (r"\S", Text),
+        ]
+    }
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.add_lexer("lammps", LammpsLexer)
     app.connect("config-inited", _write_input_pages)
     app.connect("source-read", _prepare)

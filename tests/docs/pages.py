@@ -1,8 +1,8 @@
 """Every page of the manual, and every block of code on it.
 
 A block has a kind: its language, or for one without what its lines show. `RULES` of
-test_blocks.py says how each kind is tested; a block of no kind fails there. A comment on
-the line before a block names the test that runs it in place of the rule:
+test_blocks.py says how each kind is tested; a block of no kind fails there. A comment
+on the line before a block names the test that runs it in place of the rule:
 
     <!-- run by tests/docs/test_driver_examples.py::test_the_example_of_ase_streams -->
 """

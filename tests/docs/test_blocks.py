@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from mimyria.autotrain.settings import load_settings as load_autotrain
 from mimyria.reference.campaign.settings import load_campaign_settings, load_code
@@ -62,7 +63,10 @@ def test_a_comment_that_names_a_test_stands_before_a_block() -> None:
     for page in NAMES:
         if page == "README.md":
             continue
-        comments = (REPOSITORY / page).read_text().count("<!-- run by ")
+        comments = sum(
+            token.type == "html_block" and "<!-- run by " in token.content
+            for token in MarkdownIt().parse((REPOSITORY / page).read_text())
+        )
         named = [block for block in blocks(page) if block.run_by]
         assert comments == len(named), page
 
@@ -177,11 +181,12 @@ def test_xml_is_made_of_what_ipi_knows(block: Block) -> None:
     assert not between.replace("...", "").strip(), f"{block}: {between}"
 
 
-LAMMPS = set(
-    "fix dump dump_modify variable restart neighbor neigh_modify comm_modify python run "
-    "read_restart read_data units include timestep thermo velocity write_restart "
-    "undump unfix pair_style rerun if".split()
-)
+COMMANDS_OF_LAMMPS = """
+fix dump dump_modify variable restart neighbor neigh_modify comm_modify python run
+read_restart read_data units include timestep thermo velocity write_restart undump
+unfix pair_style rerun if
+"""
+LAMMPS = set(COMMANDS_OF_LAMMPS.split())
 
 
 def lammps_lines(text: str) -> list[str]:

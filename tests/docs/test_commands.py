@@ -1,8 +1,8 @@
 """Every command of every page: known to its parser, and run where that is quick.
 
 What takes minutes (a training, a simulation) is parsed, and `LONG` names the test that
-really runs it; a command of ours that is in neither table fails. Programs of others have
-to be known, and the files that they are given from the repository have to be there.
+really runs it; a command of ours that is in neither table fails. Programs of others
+have to be known, and files that they are given from the repository have to be there.
 """
 
 from __future__ import annotations
@@ -67,11 +67,14 @@ LONG = {
     "mimyria-driver run": "tests/integration/test_demo.py::"
     "test_the_demo_with_lammps_leaves_spectra_and_says_where_the_bands_are",
 }
+PLAIN = "compare info merge plot spectrum table vdos"
+REFERENCE = "collect plan run settings status"
+DRIVER = "hook join rebuild repair settings status verify watch"
 QUICK = {
-    *(f"mimyria {x}" for x in "compare info merge plot spectrum table vdos".split()),
-    *(f"mimyria reference {x}" for x in "collect plan run settings status".split()),
-    *(f"mimyria-driver {x}" for x in "hook join rebuild repair settings".split()),
-    *(f"mimyria-driver {x}" for x in "status verify watch".split()),
+    "mimyria --version",
+    *(f"mimyria {name}" for name in PLAIN.split()),
+    *(f"mimyria reference {name}" for name in REFERENCE.split()),
+    *(f"mimyria-driver {name}" for name in DRIVER.split()),
 }
 WORDS = {
     "RUNDIR2": "run2",
@@ -82,11 +85,11 @@ WORDS = {
 """What the words that stand for something are, where a command is run."""
 FINE = {"mimyria-driver status": {0, 1, 2, 3}, "mimyria-driver watch": {0, 1, 2, 3}}
 
-FOREIGN = set(
-    "apt cat cd chmod cp curl docker export git grep i-pi lmp ls make mkdir pip python "
-    "pytest sacct sbatch scancel sinfo squeue ssh systemctl tail apptainer podman "
-    "./run.sh .".split()
-)
+PROGRAMS_OF_OTHERS = """
+apt cat cd chmod cp curl docker export git grep i-pi lmp ls make mkdir pip python pytest
+sacct sbatch scancel sinfo squeue ssh systemctl tail apptainer podman ./run.sh .
+"""
+FOREIGN = set(PROGRAMS_OF_OTHERS.split())
 FILES = re.compile(r"(inputs|docs|tests|benchmarks)/[\w./-]+")
 PROJECT = (REPOSITORY / "pyproject.toml").read_text()
 MAKEFILE = (REPOSITORY / "Makefile").read_text()

@@ -1,7 +1,7 @@
 """A folder with everything that the commands of the manual are given.
 
-A finished run of the driver (two waters that vibrate, with tensors in place of networks,
-so that no process has to start), labelled water, a campaign that takes a second.
+A finished run of the driver (two waters that vibrate, with formulas in place of
+networks, so that no process has to start), labelled water, a campaign of a second.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, read_extxyz, write_extxyz
 from mimyria.tensors import Tensors
 from mimyria.units import BOLTZMANN, angular_frequency
+from mimyria_driver.events import EventLog
 from mimyria_driver.settings import parse_settings
 from mimyria_driver.sources import Ended, Started
 from tests.docs.pages import REPOSITORY
@@ -26,6 +27,7 @@ N_FRAMES, TIME_STEP, STRIDE = 1320, 0.5, 4
 BANDS = (650.0, 1640.0, 3400.0)
 TEMPERATURE = 300.0
 DATA = REPOSITORY / "tests" / "data" / "water16-rpbe" / "water16-rpbe.extxyz"
+DEMO = "demo-output/lammps/water/spectrum"
 SERVICE = REPOSITORY / "tests" / "integration" / "service"
 
 
@@ -73,8 +75,9 @@ def finished_run(folder: Path, frames: list[Frame]) -> None:
     events = [Started(analytic.description()), *analytic.arrivals(frames)]
     source = analytic.ScriptedSource([*events, Ended("the end")])
     # Pictures take longer than all the rest; `mimyria plot` is run by itself.
-    with mock.patch("mimyria_driver.service.try_plots"):
+    with mock.patch("mimyria_driver.service.try_plots"), EventLog(folder) as events:
         assert serve_here(parse_settings(settings, folder.parent), source) == 0
+        events.start()
 
 
 def prepare(folder: Path) -> None:
@@ -84,9 +87,13 @@ def prepare(folder: Path) -> None:
     stored = [LabelledFrame(frame, nothing, {}) for frame in frames]
     write_extxyz(folder / "water.extxyz", stored)
     finished_run(folder / "spectrum", frames)
-    for name in ("run", "run1", "RUNDIR"):
+    for name in ("run", "run/spectrum", "run1", "RUNDIR", DEMO):
         shutil.copytree(folder / "spectrum", folder / name)
     finished_run(folder / "run2", vibrating(seed=8))
+    rows = [
+        f"{nu},{np.exp(-(((nu - 3400) / 100) ** 2))}" for nu in range(100, 4000, 10)
+    ]
+    (folder / "measured.csv").write_text("\n".join(["wavenumber,intensity", *rows]))
     for name in ("campaign.toml", "molecule.xyz"):
         shutil.copy(REPOSITORY / "inputs" / "tblite" / name, folder)
     write_extxyz(folder / "frames.extxyz", list(read_extxyz(DATA))[:2])
