@@ -40,7 +40,9 @@ myst_heading_anchors = 4
 myst_dmath_allow_digits = False
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+# Docstrings give shapes and units, which says more than the types of arrays.
+autodoc_typehints = "none"
+napoleon_attr_annotations = False
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -62,7 +64,8 @@ def _mathjax() -> str:
     return str(Path(found.origin).parent / "static" / "mathjax" / "tex-svg.js")
 
 
-html_static_path = [_mathjax()]
+html_static_path = [_mathjax(), "manual.css"]
+html_css_files = ["manual.css"]
 mathjax_path = "tex-svg.js"
 
 
@@ -75,7 +78,7 @@ PAGES = DOCS / "inputs"
 LANGUAGES = {
     ".inc": "text",
     ".inp": "text",
-    ".lammps": "text",
+    ".lammps": "lammps",
     ".py": "python",
     ".sbatch": "bash",
     ".service": "ini",

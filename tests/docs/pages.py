@@ -10,10 +10,13 @@ on the line before a block names the test that runs it in place of the rule:
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from markdown_it import MarkdownIt
 
@@ -116,3 +119,15 @@ def missing_test(file: str, function: str) -> str | None:
     if function not in functions(path):
         return f"{file} has no {function}"
     return None
+
+
+def script(name: str) -> ModuleType:
+    """A script beside the pictures, as a module."""
+    path = REPOSITORY / "docs" / "pictures" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mimyria import cli
@@ -29,6 +30,7 @@ from tests.docs.pages import (
     all_blocks,
     blocks,
     missing_test,
+    script,
 )
 from tests.docs.shell import Command, commands
 from tests.docs.workplace import prepare
@@ -273,3 +275,15 @@ def test_the_scripts_of_a_page_run_one_after_the_other(
 
 def test_languages_have_one_name() -> None:
     assert set(LANGUAGES.values()) <= {"sh", "text"}
+
+
+def test_the_figure_of_raman_is_drawn_of_a_result(workplace: Path) -> None:
+    figure = script("which_raman").panels(
+        workplace / "spectrum" / "spectrum.h5", resolution=60.0
+    )
+    left, right = figure.axes
+    assert [len(axes.lines) for axes in (left, right)] == [4, 3]
+    curves = {line.get_label(): line.get_ydata() for line in left.lines}
+    vv, vh, both, iso = curves.values()
+    np.testing.assert_allclose(both, vv + vh, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(iso, vv - 4 / 3 * vh, rtol=1e-8, atol=1e-10)
