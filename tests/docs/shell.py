@@ -33,7 +33,10 @@ def commands(text: str) -> list[Command]:
         ValueError: a quotation mark is not closed.
     """
     found = []
-    for line in text.replace("\\\n", " ").splitlines():
+    lines = text.replace("\\\n", " ").splitlines()
+    if any(line.startswith("$ ") for line in lines):
+        lines = [line for line in lines if line.startswith("$ ")]  # the rest is output
+    for line in lines:
         lexer = shlex.shlex(
             line.removeprefix("$ "), posix=True, punctuation_chars="&|;<>"
         )

@@ -31,7 +31,7 @@ DEMO = "demo-output/lammps/water/spectrum"
 SERVICE = REPOSITORY / "tests" / "integration" / "service"
 
 
-def vibrating(seed: int) -> list[Frame]:
+def vibrating(seed: int, n_frames: int = N_FRAMES) -> list[Frame]:
     """Two waters whose atoms swing about their places with thermal velocities."""
     rng = np.random.default_rng(seed)
     numbers = np.array([8, 1, 1, 8, 1, 1])
@@ -42,7 +42,7 @@ def vibrating(seed: int) -> list[Frame]:
     omegas = np.array([angular_frequency(nu) for nu in BANDS])[:, None, None]
     phases = rng.uniform(0, 2 * np.pi, (3, 6, 3))
     frames = []
-    for index in range(N_FRAMES):
+    for index in range(n_frames):
         angles = omegas * TIME_STEP * STRIDE * index + phases
         way = (np.sin(angles) / omegas).sum(axis=0)
         frames.append(
@@ -89,7 +89,7 @@ def prepare(folder: Path) -> None:
     finished_run(folder / "spectrum", frames)
     for name in ("run", "run/spectrum", "run1", "RUNDIR", DEMO):
         shutil.copytree(folder / "spectrum", folder / name)
-    finished_run(folder / "run2", vibrating(seed=8))
+    finished_run(folder / "run2", vibrating(seed=8, n_frames=400))
     rows = [
         f"{nu},{np.exp(-(((nu - 3400) / 100) ** 2))}" for nu in range(100, 4000, 10)
     ]
