@@ -25,7 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo demo-ipi trpmd-demo autotrain-demo test test-slow fuzz soak lint docs format engines engines-slurm install install-dev clean FORCE
+.PHONY: help demo demo-ipi trpmd-demo autotrain-demo test test-slow fuzz soak lint format engines engines-slurm install install-dev clean FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,7 @@ lint: install-dev ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: docs
 docs: install-dev ## the manual as pages, docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --nitpicky --builder html docs docs/_build/html
 

@@ -37,6 +37,8 @@ PROGRAMS = re.compile(
     r"mpirun|sbatch|srun|squeue|scancel|tail|nohup|ssh|docker|curl|apt|sudo|pytest|"
     r"torchrun|git|sinfo|export|chmod|ls|cat|grep|apptainer|podman|systemctl)\b)"
 )
+SYNOPSIS = re.compile(r"(?P<command>mimyria(-driver)? .*?\S) {2,}(?P<words>[^#\s].*)")
+"""A command as its help has it, and behind two blanks or more what it does."""
 ENGINE = re.compile(r"(fix|dump|dump_modify|variable|restart|neighbor|python)\s")
 
 
@@ -58,7 +60,7 @@ def kind_of(text: str) -> str:
     """What a block without a language is, by its lines; "unknown" if they differ."""
     lines = [
         line
-        for line in text.replace("\\\n", " ").splitlines()
+        for line in re.sub(r"\\\n\s*", " ", text).splitlines()
         if line.strip() and not line.startswith("#")
     ]
     first = lines[0].strip()
@@ -69,6 +71,8 @@ def kind_of(text: str) -> str:
     # LAMMPS has a command `python`, too, whose second word is a function.
     if any(re.match(r"python\s+mimyria_\w+\s+(input|invoke|exists)", x) for x in lines):
         return "lammps"
+    if any(SYNOPSIS.fullmatch(line) for line in lines):
+        return "synopsis"
     if all(PROGRAMS.match(line.strip()) for line in lines):
         return "sh"
     return "lammps" if ENGINE.match(first) else "unknown"

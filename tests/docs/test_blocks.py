@@ -1,10 +1,10 @@
 """Every block of every page is run or checked; one that no rule knows is an error.
 
-What each kind has: `sh` test_commands.py; `python` is run here; `toml` goes through the
-loader of its sections; `xml` consists of what i-PI's inputs consist of; `lammps` calls
-functions of the hook with as many arguments as it says; directives are MyST's, which
-`make docs` runs; `text` is neither code nor command. A comment before a block names a
-test of its own (tests/docs/pages.py).
+`sh`, `synopsis` and `python` are the affair of test_commands.py. Here `toml` goes through
+the loader of its sections; `xml` consists of what i-PI's inputs consist of; `lammps`
+calls functions of the hook with as many arguments as it says; directives are MyST's,
+which `make docs` runs; `text` is neither code nor command. A comment before a block names
+a test of its own (tests/docs/pages.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RULES = {"sh", "python", "toml", "xml", "lammps", "json", "text"}
+RULES = {"sh", "python", "toml", "xml", "lammps", "json", "text", "synopsis"}
 DIRECTIVES = {"{toctree}", "{eval-rst}"}
 
 

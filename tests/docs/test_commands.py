@@ -26,6 +26,7 @@ from tests.docs.pages import (
     LANGUAGES,
     NAMES,
     REPOSITORY,
+    SYNOPSIS,
     Block,
     all_blocks,
     blocks,
@@ -185,6 +186,23 @@ def test_every_command_is_known(block: Block) -> None:
         assert problem is None, f"{block}: {command}: {problem}"
         if ours:
             assert title(command) in LONG.keys() | QUICK, f"{command}: in no table"
+
+
+@pytest.mark.parametrize("block", all_blocks("synopsis"), ids=str)
+def test_a_synopsis_names_commands_and_options_that_there_are(
+    block: Block, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in block.text.splitlines():
+        found = SYNOPSIS.fullmatch(line)
+        if found is None:
+            assert line.startswith("tail "), line
+            continue
+        program, name, *rest = found["command"].split()
+        with pytest.raises(SystemExit) as end:
+            PARSERS[program].parse_args([name, "--help"])
+        assert end.value.code == 0, line
+        options = set(re.findall(r"--[a-z][a-z-]+", " ".join(rest)))
+        assert options <= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
 
 
 def test_what_is_not_run_here_is_run_by_the_test_that_is_named() -> None:
