@@ -60,7 +60,7 @@ def kind_of(text: str) -> str:
     """What a block without a language is, by its lines; "unknown" if they differ."""
     lines = [
         line
-        for line in re.sub(r"\\\n\s*", " ", text).splitlines()
+        for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines()
         if line.strip() and not line.startswith("#")
     ]
     first = lines[0].strip()

@@ -1,10 +1,10 @@
 """Every block of every page is run or checked; one that no rule knows is an error.
 
-`sh`, `synopsis` and `python` are the affair of test_commands.py. Here `toml` goes through
-the loader of its sections; `xml` consists of what i-PI's inputs consist of; `lammps`
-calls functions of the hook with as many arguments as it says; directives are MyST's,
-which `make docs` runs; `text` is neither code nor command. A comment before a block names
-a test of its own (tests/docs/pages.py).
+`sh`, `synopsis` and `python` are the affair of test_commands.py. Here `toml` goes
+through the loader of its sections; `xml` consists of what i-PI's inputs consist of;
+`lammps` calls functions of the hook with as many arguments as it says; directives are
+MyST's, which `make docs` runs; `text` is neither code nor command. A comment before a
+block names a test of its own (tests/docs/pages.py).
 """
 
 from __future__ import annotations
