@@ -131,9 +131,12 @@ def wrong_with(command: Command, folder: Path) -> str | None:
     if program not in FOREIGN:
         return f"nobody knows {program}"
     for word in rest:
-        if FILES.fullmatch(word) and not (REPOSITORY / word).exists():
+        made = word.startswith("docs/_build/")
+        if FILES.fullmatch(word) and not made and not (REPOSITORY / word).exists():
             return f"{word} is not there"
     if program == "make":
+        if rest[0] == "-C":
+            rest = rest[2:]
         targets = [word for word in rest if "=" not in word]
         absent = [x for x in targets if not re.search(rf"^{x}:", MAKEFILE, re.M)]
         return f"make has no {absent}" if absent else None
