@@ -70,6 +70,10 @@ lint: install-dev ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: docs
+docs: install-dev ## the manual as pages, docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --nitpicky --builder html docs docs/_build/html
+
 format: install-dev ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -117,8 +121,8 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what tests and lint need"
 	@$(BIN)/python -c "import triton" 2>/dev/null || test "$$(uname -sm)" != "Linux x86_64" || $(PIP) $(TRITON)
-	@$(PIP) --editable ".[driver,engines,test,lint]"
+	@$(PIP) --editable ".[driver,engines,test,lint,docs]"
 	@touch $@
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo-output demo-ipi-output demo-trpmd-output autotrain-demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output demo-ipi-output demo-trpmd-output autotrain-demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build docs/inputs
