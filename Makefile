@@ -78,10 +78,10 @@ format: install-dev ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-engines: ## LAMMPS with its PYTHON package, and CP2K, from Debian (needs root)
+engines: ## LAMMPS with its PYTHON package, CP2K, a browser for the tests, from Debian (needs root)
 	$(SUDO) apt-get update -qq
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    lammps python3-zmq openmpi-bin cp2k >/dev/null
+	    lammps python3-zmq openmpi-bin cp2k chromium >/dev/null
 
 engines-slurm: ## Slurm for the tests of a cluster, from Debian (needs root)
 	$(SUDO) apt-get update -qq
@@ -115,13 +115,13 @@ $(VENV)/.torch: FORCE
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "installing mimyria and its engines"
-	@$(PIP) --editable ".[driver,engines]"
+	@$(PIP) --editable ".[driver,engines,web]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what tests and lint need"
 	@$(BIN)/python -c "import triton" 2>/dev/null || test "$$(uname -sm)" != "Linux x86_64" || $(PIP) $(TRITON)
-	@$(PIP) --editable ".[driver,engines,test,lint,docs]"
+	@$(PIP) --editable ".[driver,engines,web,test,lint,docs]"
 	@touch $@
 
 clean: ## remove what the other targets made

@@ -65,6 +65,7 @@ CODES: Final = {
     "frames_unfinished": "frames under way were given up; the engine sends them again",
     "alert": "an alert was sent, or is over",
     "alert_failed": "an alert could not be delivered",
+    "web_page": "the live page is open, was started again, or could not be opened",
     "endpoint": "the endpoint of the metrics is open, or could not be opened",
 }
 """Codes that programs may rely on; others are the part of the driver that spoke."""

@@ -59,6 +59,11 @@ def watched(settings: Settings, stop: StopRequest) -> Iterator[Monitor]:
 
             endpoint = Endpoint(directory, *settings.monitor.address)
             watchers.append(stack.enter_context(endpoint))
+        if settings.monitor.web:
+            from mimyria_driver.webpage import WebPage
+
+            page = WebPage(directory, settings.monitor.web_port)
+            watchers.append(stack.enter_context(page))
         monitor = Monitor(
             directory,
             report=settings.run.report,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mimyria.spectra import Spectrum
     from mimyria.storage import Result
 
-__all__ = ["add_parser", "chosen_spectra", "parts_of"]
+__all__ = ["add_parser", "chosen_spectra", "parts_of", "remarks_of"]
 
 _DESCRIPTION = """\
 Write spectra as text. CSV has a row of names, a row of units, and beside each spectrum
@@ -133,6 +133,28 @@ def _with_parts(
     return [s.between(*limits) for s in found] if limits else found
 
 
+def remarks_of(
+    result: Result,
+    spectra: list[Spectrum],
+    name: str,
+    table: list[Spectrum] | None = None,
+) -> list[str]:
+    """What the head of a table says.
+
+    Args:
+        result: that the spectra are of.
+        spectra: without their parts.
+        name: of the file of the result.
+        table: all columns, where there are more.
+    """
+    return [
+        f"mimyria {__version__}, {name}",
+        f"temperature {result.temperature:g} K, volume {result.volume:g} A^3, "
+        f"resolution {spectra[0].resolution:g} cm^-1",
+        *_remarks(table or spectra),
+    ]
+
+
 def _remarks(spectra: list[Spectrum]) -> list[str]:
     """One line for each kind of error."""
     sources: dict[str, list[str]] = {}
@@ -158,15 +180,10 @@ def _run(arguments: argparse.Namespace) -> int:
     spectra = chosen_spectra(result, arguments.spectrum, arguments.range)
     origin = f"mimyria {__version__}, {arguments.result.name}"
     if arguments.csv is not None:
-        remarks = [
-            origin,
-            f"temperature {result.temperature:g} K, volume {result.volume:g} A^3, "
-            f"resolution {spectra[0].resolution:g} cm^-1",
-        ]
         table = spectra
         if arguments.parts:
             table = _with_parts(result, arguments.spectrum, arguments.range)
-        remarks += _remarks(table)
+        remarks = remarks_of(result, spectra, arguments.result.name, table)
         write_table(arguments.csv, table, remarks=remarks)
         print(f"wrote {arguments.csv}")
     if arguments.jcamp is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,10 +29,16 @@ It stays when the run has ended, and shows the last result, until somebody leave
 it says in one line how the run is. Without a terminal, or with TERM=dumb, it prints a
 line every 10 s and ends with the run. NO_COLOR=1 takes the colours away. A terminal
 without UTF-8 gets a picture in ASCII. The exit code is that of `mimyria-driver status`.
+
+With --web a browser shows the spectra as they grow, with error bands, checks and
+downloads: open the link that it prints. The page stays when the driver has ended, until
+Ctrl-C, and shows the last result. Only this machine can reach it, and only with the
+link; from elsewhere: ssh -L 8680:127.0.0.1:8680 THIS-MACHINE.
 """
 
 _SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 10.0
+_PORT: Final = 8680
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -38,10 +46,27 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "watch", "show a driver that runs", _WATCH)
     parser.add_argument("directory", type=Path, metavar="RUNDIR")
     parser.add_argument("--once", action="store_true", help="print one view and end")
+    parser.add_argument("--web", action="store_true", help="as a page for a browser")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=_PORT,
+        metavar="N",
+        help="of the page (default: 8680); another one where it is taken",
+    )
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that the page may be asked by, as behind a proxy",
+    )
     parser.set_defaults(run=_watch)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    if arguments.web:
+        return _serve(arguments)
     from rich.console import Console
 
     from mimyria.errors import OutputError
@@ -60,6 +85,31 @@ def _watch(arguments: argparse.Namespace) -> int:
         return UNKNOWN
     _say(f"{WORDS[code]}: {reason}", console)
     return code
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    """The page, until Ctrl-C."""
+    from mimyria.errors import SettingsError
+    from mimyria_driver.web.address import link_of, open_port, take_token
+    from mimyria_driver.web.server import serve
+
+    directory = arguments.directory
+    if not directory.is_dir():
+        raise SettingsError(f"{directory} is no run folder (run.directory).")
+    if not 0 <= arguments.port < 65536:
+        raise SettingsError(f"--port must be 0 to 65535, but is {arguments.port}.")
+    token = take_token(directory)
+
+    def say(end: Callable[[], None]) -> None:
+        del end  # Ctrl-C is what ends it
+        print(
+            f"{link_of(listener, token)}\nCtrl-C ends the page, not the run.",
+            flush=True,
+        )
+
+    with open_port(arguments.port) as listener, contextlib.suppress(KeyboardInterrupt):
+        serve(directory, listener, token, arguments.host, watch=say)
+    return 0
 
 
 def _follow(directory: Path, console: Console) -> dict[str, Any]:

@@ -16,7 +16,7 @@ __all__ = ["AlertsSettings", "MonitorSettings"]
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """What programs can read of a run."""
+    """What programs and browsers can read of a run."""
 
     metrics: str = _setting(
         "metrics.prom",
@@ -27,12 +27,22 @@ class MonitorSettings:
         'The same by HTTP at this loopback address, as "127.0.0.1:9464", for who has '
         "the token in metrics.token.",
     )
+    web: bool = _setting(
+        False,
+        "Show the run in a browser on this machine (docs/live.md); web.url in "
+        "run.directory has the link.",
+    )
+    web_port: int = _setting(
+        8680, "Its port; another one where it is taken, and with 0."
+    )
 
     def __post_init__(self) -> None:
         """Check the address."""
         if self.listen is not None:
             wanted = 'a loopback address, as "127.0.0.1:9464"'
             _require(self._is_loopback(), "monitor.listen", wanted, self.listen)
+        possible = 0 <= self.web_port < 65536
+        _require(possible, "monitor.web_port", "0 to 65535", self.web_port)
 
     @property
     def address(self) -> tuple[str, int]:
