@@ -1,16 +1,17 @@
 """How well claims of spectral errors hold where the truth is known.
 
-    OMP_NUM_THREADS=1 python benchmarks/autotrain_coverage.py [SEEDS [TEACHER [FIRST [strangers]]]]
+    OMP_NUM_THREADS=1 python benchmarks/autotrain_coverage.py SEEDS TEACHER FIRST
 
 Committees of students learn the exact tensors of an analytic teacher, configuration by
-configuration, chosen by their disagreement; docs/autotrain-judging.md explains it. The
-rule was found with the teacher `bonds` and the seeds from 0 on; other seeds (FIRST is
-the first one) and the teacher `pairs` are a test of it. With `strangers` held-out frames
-and those to choose from are not of the trajectories. For each observable a table of
-the cycles (medians over the seeds), the part of all cycles whose true score is within
-the claimed one, by how much claims are too large, and when the rule stopped. `rough`
-students go wild in configurations that they have not seen, so that few held-out frames
-do not know the largest errors: the hard case.
+configuration, chosen by their disagreement; docs/autotrain-judging.md explains it. For
+each observable a table of the cycles (medians over the seeds), the part of all cycles
+whose true score is within the claimed one, by how much claims are too large, and when
+the rule stopped. `rough` students go wild in configurations that they have not seen, so
+that few held-out frames do not know the largest errors: the hard case.
+
+The rule was found with the teacher `bonds` and seeds below 1000; others, and the
+teacher `pairs`, are a test of it. With a fourth word, `strangers`, held-out frames and
+those to choose from are of another motion than the trajectories.
 """
 
 import sys

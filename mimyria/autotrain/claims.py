@@ -115,12 +115,12 @@ def claim_error(
         )
     mean = np.maximum(spectra.mean, 0.0)
     best, power = _powers(errors, spectra, _quantile(level, n_frames - 1))
-    shift = abs(errors.shift) + _quantile(level, n_frames - 1) * errors.shift_error
+    shift = _shift(errors, _quantile(level, n_frames - 1))
     in_phase = 2 * _phase_share(spectra) * np.sqrt(mean * power)
     bound = 2 * np.sqrt(mean * power) + power
 
     def claimed(factor: float) -> Array:
-        return np.minimum(shift * mean + factor * in_phase + power, bound)
+        return np.minimum(np.hypot(shift * mean, factor * in_phase) + power, bound)
 
     wide = claimed(_quantile(level, spectra.n_members - 1))
     total = float(mean.sum())
@@ -139,6 +139,17 @@ def claim_error(
         ),
         _statistical(spectra, mean),
     )
+
+
+def _shift(errors: KindErrors, quantile: float) -> float:
+    """By what part S may be off through errors that members share, at any place.
+
+    Their sum over all wavenumbers is known, but hides what is too large here and too
+    small there; what moves of the atoms tell of that is in `phased`.
+    """
+    known = math.isfinite(errors.phased)
+    anywhere = errors.phased if known else errors.epsilon
+    return max(abs(errors.shift) + quantile * errors.shift_error, 2 * anywhere)
 
 
 def _powers(

@@ -42,6 +42,9 @@ class KindErrors:
         factor_error: its standard error.
         hidden: A of |ΔP̄_i|² = A |P̄_i|² + B s_i², what members get wrong alike.
         seen: B of the same, how much of an error there is for what they disagree about.
+        phased: β of eq. (102), the part of the errors that can be in phase with the
+            current at one wavenumber or another, where b is their sum with its signs;
+            NaN in what an older version has written.
     """
 
     epsilon: float
@@ -54,6 +57,7 @@ class KindErrors:
     factor_error: float
     hidden: float
     seen: float
+    phased: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +184,27 @@ def _check(
 
 
 def _squares(members: Array, labels: Array, weights: Array) -> Array:
-    """(n_atoms, 5) of one frame, over m: |P|², |ΔP̄|², P·ΔP̄, s² and |P̄|²."""
+    """(n_atoms, 6) of one frame, over m: |P|², |ΔP̄|², P·ΔP̄, s², |P̄|² and ‖PᵀΔP̄‖."""
     mean = members.mean(axis=0)
     wrong = mean - labels
     variance = members.var(axis=0, ddof=1)
     terms = (labels**2, wrong**2, labels * wrong, variance, mean**2)
-    return np.stack([weights * term.sum(axis=1) for term in terms], axis=1)
+    sums = [term.sum(axis=1) for term in terms]
+    return np.stack([weights * each for each in (*sums, _phased(labels, wrong))], 1)
+
+
+def _phased(labels: Array, wrong: Array) -> Array:
+    """Nuclear norm of the symmetric part of PᵀΔP̄ of each atom, (n_atoms,).
+
+    Its eigenvalues are what the error adds for moves along three directions; their sum
+    P·ΔP̄ is small where one is too large and another too small, though no spectrum may
+    have both at the same place.
+    """
+    right, off = (x.reshape(len(x), -1, 3) for x in (labels, wrong))
+    product = np.einsum("nkc,nkd->ncd", right, off)
+    product = (product + product.swapaxes(1, 2)) / 2
+    found: Array = np.abs(np.linalg.eigvalsh(product)).sum(axis=1)
+    return found
 
 
 def _kind_errors(squares: Sequence[Array], n_members: int) -> KindErrors:
@@ -206,6 +225,7 @@ def _kind_errors(squares: Sequence[Array], n_members: int) -> KindErrors:
         *with_error(lambda s: _ratio(2 * s[2] + s[1], s[0])),
         *with_error(lambda s: _ratio(s[1], s[3])),
         *_hidden_and_seen(np.concatenate(squares), n_members),
+        _ratio(total[5], total[0]),
     )
 
 

@@ -18,6 +18,7 @@ LINE = np.exp(-(((GRID - 1600) / 200) ** 2)) + np.exp(-(((GRID - 3400) / 300) **
 QUIET = KindErrors(
     epsilon=0.03, epsilon_error=0.003, bias=0.0, bias_error=0.0, shift=0.0009,
     shift_error=0.001, factor=1.0, factor_error=0.1, hidden=0.0003, seen=2.0 / 3,
+    phased=0.001,
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def test_one_cycle_is_enough_where_the_target_is_met_for_certain():
     )
     # But the first one has no addition behind it, and the statistics count as ever.
     assert not judge([cycle(8)], Targets()).stop
-    unclear = [cycle(4, **LARGE), cycle(8, statistical=0.01)]
+    unclear = [cycle(4, **LARGE), cycle(8, statistical=0.008)]
     assert not judge(unclear, Targets()).stop
 
 
@@ -114,11 +115,11 @@ def test_a_spectrum_that_still_changes_goes_on():
 
 
 def test_an_error_above_half_the_statistical_one_goes_on():
-    history = [cycle(n, statistical=0.01) for n in (4, 8, 12)]
+    history = [cycle(n, statistical=0.008) for n in (4, 8, 12)]
     found = judge(history, Targets())
     assert [c.met for c in found.conditions] == [True, True, False]
-    assert found.conditions[2].limit == pytest.approx(0.005)
-    assert found.statistical == pytest.approx(0.01)
+    assert found.conditions[2].limit == pytest.approx(0.004)
+    assert found.statistical == pytest.approx(0.008)
 
 
 @pytest.mark.parametrize("other", [cycle(8), cycle(12, name="other")])
@@ -149,11 +150,25 @@ def test_the_parts_of_the_claim_add_up_by_hand():
         QUIET, epsilon=power**0.5, epsilon_error=0.0, shift=-0.004, shift_error=0.0,
         factor=0.0,
     )  # fmt: skip
-    off = 0.004 + 2 * 0.2 * np.sqrt(power) + power
+    off = np.hypot(0.004, 2 * 0.2 * np.sqrt(power)) + power
     claim = claim_error(exact, spectra, 20)
     assert claim.score == pytest.approx(off / (2 - off))
     wide = 2 * np.sqrt(power) + power
     assert claim.bound == pytest.approx(wide / (2 - wide))
+    # Errors of opposite sign at different places have no sum.
+    apart = claim_error(replace(exact, shift=0.0, phased=0.003), spectra, 20)
+    off = np.hypot(0.006, 2 * 0.2 * np.sqrt(power)) + power
+    assert apart.score == pytest.approx(off / (2 - off))
+
+
+def test_evidence_of_an_older_version_is_taken_at_any_phase():
+    old = TestErrors("ir", 20, {"ir": QUIET}, ()).as_dict()
+    del old["kinds"]["ir"]["phased"]
+    errors = TestErrors.from_dict(old).kinds["ir"]
+    assert np.isnan(errors.phased)
+    claim, now = (claim_error(each, spectra_of(), 20) for each in (errors, QUIET))
+    assert now.score < claim.score <= claim.bound
+    assert claim.score > 0.9 * claim.bound / 1.2
 
 
 def test_no_claim_is_below_what_held_out_frames_show():
