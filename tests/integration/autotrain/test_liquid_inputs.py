@@ -49,7 +49,7 @@ def liquid(lammps_program, engine_environment, tmp_path_factory):
     return folder, said
 
 
-def test_both_inputs_of_lammps_have_the_same_force_field(liquid):
+def test_both_inputs_of_lammps_have_the_same_liquid(liquid):
     """And the start is a configuration of the campaign in ../../cp2k/sulfate."""
     folder, _ = liquid
     for path in (
