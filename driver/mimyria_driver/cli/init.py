@@ -127,14 +127,11 @@ def _lammps(
     given = dict(arguments.var)
     attached = attach_lammps(path, output, given, hook=hook)
     if program.why_not and arguments.through != "pipe":
-        way = (
-            ""
-            if hook
-            else (
-                "; it dumps into a pipe instead (docs/attach-lammps.md has a third way, "
-                "`python -m mimyria_driver.lammps.library`)"
-            )
+        pipe = (
+            "; it dumps into a pipe instead (a third way: docs/attach-lammps.md, "
+            "`python -m mimyria_driver.lammps.library`)"
         )
+        way = "" if hook else pipe
         attached.plan.warn(f"{program.command} {program.why_not}{way}")
     return attached, lammps_commands(attached, output, program.command, given)
 
