@@ -7,27 +7,29 @@ from pathlib import Path
 
 from mimyria.errors import OutputError
 from mimyria.files import make_folder, replace_file
-from mimyria_driver.lammps import pipe
+from mimyria_driver.lammps.pipe import make_pipe
 
-__all__ = ["make_pipe", "write_files"]
+__all__ = ["write_files"]
 
 
 def write_files(
-    folder: Path, files: Mapping[str, str], keep: Path, *, force: bool
+    folder: Path, files: Mapping[str, str], keep: Path, *, force: bool, pipe: str = ""
 ) -> list[Path]:
-    """Write files; one that has this content already is left as it is.
+    """Write files; over one that is there only what it says already.
 
     Args:
         folder: made if absent.
         files: content by name.
         keep: the user's input, which is never written over.
         force: write over other files.
+        pipe: name of a pipe to be made, at which LAMMPS waits for the driver; "": none.
 
     Returns:
         Their paths.
 
     Raises:
-        OutputError: a file is there, or cannot be written. None was written then.
+        OutputError: a file is there, or cannot be written.
+        SettingsError: the pipe cannot be made.
     """
     make_folder(folder)
     contents = {
@@ -42,9 +44,22 @@ def write_files(
                 f"{path} is there already and says something else. Move it away, give "
                 "another --output, or --force to write over it."
             )
+    written = list(contents)
+    if pipe:
+        written.append(folder / pipe)
+        _make_pipe(folder / pipe)
     for path, content in contents.items():
         replace_file(path, content)
-    return list(contents)
+    return written
+
+
+def _make_pipe(path: Path) -> None:
+    if path.exists() and not path.is_fifo():
+        raise OutputError(
+            f"{path} is there already and is no pipe: an earlier run may have left it. "
+            "Move it away."
+        )
+    make_pipe(path)
 
 
 def _differs(path: Path, content: bytes) -> bool:
@@ -54,18 +69,3 @@ def _differs(path: Path, content: bytes) -> bool:
         return path.read_bytes() != content
     except OSError:
         return True
-
-
-def make_pipe(path: Path) -> None:
-    """Make a pipe, so that LAMMPS waits at it for the driver.
-
-    Raises:
-        OutputError: a file of an earlier run is there.
-        SettingsError: it cannot be made.
-    """
-    if path.exists() and not path.is_fifo():
-        raise OutputError(
-            f"{path} is there already and is no pipe: an earlier run may have left it. "
-            "Move it away."
-        )
-    pipe.make_pipe(path)

@@ -76,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _init(arguments: argparse.Namespace) -> int:
     from mimyria_driver.attach.runfile import run_file
-    from mimyria_driver.attach.writing import make_pipe, write_files
+    from mimyria_driver.attach.writing import write_files
 
     path: Path = arguments.input
     output: Path = arguments.output or path.parent
@@ -93,10 +93,9 @@ def _init(arguments: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     files = {"run.toml": text, **attached.files}
-    written = write_files(output, files, path, force=arguments.force)
-    if attached.pipe:
-        make_pipe(output / attached.pipe)
-        written.append(output / attached.pipe)
+    written = write_files(
+        output, files, path, force=arguments.force, pipe=attached.pipe
+    )
     _report(attached.plan, written, commands)
     return 0
 
@@ -128,8 +127,12 @@ def _lammps(
     given = dict(arguments.var)
     attached = attach_lammps(path, output, given, hook=hook)
     if program.why_not and arguments.through != "pipe":
-        way = "calls the hook all the same" if hook else "dumps into a pipe"
-        attached.plan.warn(f"{program.command} {program.why_not}; it {way}")
+        pipe = (
+            "; it dumps into a pipe instead (a third way: docs/attach-lammps.md, "
+            "`python -m mimyria_driver.lammps.library`)"
+        )
+        way = "" if hook else pipe
+        attached.plan.warn(f"{program.command} {program.why_not}{way}")
     return attached, lammps_commands(attached, output, program.command, given)
 
 

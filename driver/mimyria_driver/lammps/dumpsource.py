@@ -18,6 +18,7 @@ from mimyria.io.lammpsbinary import DumpParser, Snapshot
 from mimyria.io.trajectory import parse_elements
 from mimyria_driver.lammps.dumpfile import DumpFile
 from mimyria_driver.lammps.dumpstream import DumpStream
+from mimyria_driver.lammps.elements import is_element
 from mimyria_driver.lammps.pipe import Pipe, is_pipe, make_pipe
 from mimyria_driver.sources import Arrived, Ended, Event, Started
 
@@ -50,9 +51,16 @@ def open_dump(
     Raises:
         AccessError: others can reach the pipe.
         LockedError: another driver reads the pipe.
-        SettingsError: the path cannot be used.
+        SettingsError: the path or a type cannot be used.
     """
-    stream = DumpStream(parse_elements(types) or {}, time_step, stride)
+    elements = parse_elements(types) or {}
+    for kind, symbol in elements.items():
+        if not is_element(symbol):
+            raise SettingsError(
+                f"source.types says '{kind}={symbol}', but '{symbol}' is no chemical "
+                'element. Give the symbol of each type, as ["1=O", "2=H"].'
+            )
+    stream = DumpStream(elements, time_step, stride)
     if path.is_file():
         return DumpSource(DumpFile(path), stream)
     if path.resolve().is_relative_to(folder.resolve()):

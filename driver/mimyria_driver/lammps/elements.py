@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mimyria.errors import FrameError
 from mimyria.frame import Array
 
-__all__ = ["MASS_TOLERANCE", "numbers_of"]
+__all__ = ["MASS_TOLERANCE", "is_element", "numbers_of"]
 
 MASS_TOLERANCE: Final = 0.1
 """How far a mass may be from that of its element, amu; catches types in wrong order."""
@@ -62,6 +62,11 @@ def numbers_of(
             "in the order of the atom types."
         )
     return numbers, masses
+
+
+def is_element(symbol: str) -> bool:
+    """Whether it is a symbol that a type can have."""
+    return symbol == _DEUTERIUM[0] or atomic_numbers.get(symbol, 0) > 0
 
 
 def _element(symbol: str) -> tuple[int, float]:

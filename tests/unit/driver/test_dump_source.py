@@ -605,6 +605,12 @@ def test_a_pipe_that_others_can_open_is_refused(path, folder):
         open_source(path, folder)
 
 
+def test_a_type_without_an_element_is_refused_before_anything_is_read(path, folder):
+    with pytest.raises(SettingsError, match=r"'2=\?', but '\?' is no chemical element"):
+        open_dump(path, folder, ("1=O", "2=?"), 0.5, 4)
+    assert not path.exists()
+
+
 def test_a_pipe_in_the_run_folder_is_refused(folder):
     with pytest.raises(SettingsError, match=r"must not be in run\.directory"):
         open_source(folder / "frames.bin", folder)

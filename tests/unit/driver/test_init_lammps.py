@@ -459,7 +459,9 @@ def test_a_pipe_is_made_for_lammps_to_wait_at(water, capsys):
     assert (settings.source.time_step, settings.source.stride) == (0.5, 4)
     pipe.unlink()
     pipe.write_bytes(b"frames of yesterday")
+    (water.parent / "run.toml").unlink()
     assert main(["init", str(water), "--through", "pipe"]) == OutputError.exit_code
+    assert not (water.parent / "run.toml").exists()
     assert "an earlier run may have left it" in capsys.readouterr().err
 
 

@@ -136,7 +136,7 @@ ANYTHING = st.dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(ANYTHING)
 def test_what_the_program_takes_is_never_marked(entries):
     document = with_sections({})
