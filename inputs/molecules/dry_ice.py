@@ -27,7 +27,7 @@ EDGE, BOND = 5.50, 1.141  # A, where GFN1-xTB has its least energy
 CENTRES = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]) / 2
 AXES = np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]) / np.sqrt(3)
 TEMPERATURE, TIME_STEP, STRIDE = 50.0, 1.0, 4  # K, fs, steps
-PRODUCTION = 4400  # steps
+PRODUCTION = 2800  # steps
 SHIFT = 0.005  # A, of the atoms for the normal modes
 
 
