@@ -71,7 +71,9 @@ def kind_of(text: str) -> str:
     # LAMMPS has a command `python`, too, whose second word is a function.
     if any(re.match(r"python\s+mimyria_\w+\s+(input|invoke|exists)", x) for x in lines):
         return "lammps"
-    if SYNOPSIS.fullmatch(lines[0]) and not any("$ " in line for line in lines):
+    if lines[0].startswith("$ "):
+        return "sh"
+    if SYNOPSIS.fullmatch(lines[0]):
         return "synopsis"
     if all(PROGRAMS.match(line.strip()) for line in lines):
         return "sh"

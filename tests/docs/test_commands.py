@@ -34,7 +34,7 @@ from tests.docs.pages import (
     script,
 )
 from tests.docs.shell import Command, commands
-from tests.docs.workplace import prepare
+from tests.docs.workplace import DEMO, prepare
 
 PARSERS = {"mimyria": cli.build_parser(), "mimyria-driver": driver_cli.build_parser()}
 MAINS = {"mimyria": cli.main, "mimyria-driver": driver_cli.main}
@@ -89,8 +89,9 @@ WORDS = {
 FINE = {"mimyria-driver status": {0, 1, 2, 3}, "mimyria-driver watch": {0, 1, 2, 3}}
 
 PROGRAMS_OF_OTHERS = """
-apt cat cd chmod cp curl docker export git grep i-pi lmp ls make mkdir pip python pytest
-sacct sbatch scancel sinfo squeue ssh systemctl tail apptainer podman ./run.sh .
+apptainer apt buildah cat cd chmod cp curl docker docker-compose echo export git grep
+i-pi kill lmp ls make mkdir mv pip podman python pytest rm sacct sbatch scancel sinfo
+sleep squeue ssh systemctl tail tar touch wait ./run.sh .
 """
 FOREIGN = set(PROGRAMS_OF_OTHERS.split())
 FILES = re.compile(r"(inputs|docs|tests|benchmarks)/[\w./-]+")
@@ -222,6 +223,10 @@ def test_a_wrong_command_would_be_found() -> None:
     assert wrong_with(wrong, REPOSITORY) == "inputs/absent.lammps is not there"
     (wrong,) = commands('pip install "mimyria[absent]"')
     assert wrong_with(wrong, REPOSITORY) == "there is no extra ['absent']"
+    (demo,) = commands("mimyria info autotrain-demo-output/run/models/joint.mimyria")
+    assert of_a_demo(demo)
+    (absent,) = commands("mimyria info absent-output/joint.mimyria")
+    assert not of_a_demo(absent)
     (wrong,) = commands("frobnicate x")
     assert wrong_with(wrong, REPOSITORY) == "nobody knows frobnicate"
 
@@ -256,13 +261,21 @@ def run(command: Command, already: dict[str, str]) -> None:
         Path(command.output).write_text(said.getvalue())
 
 
+def of_a_demo(command: Command) -> bool:
+    """Whether it is given what a long `make …-demo` leaves, which is not here."""
+    folders = {word.split("/")[0] for word in command.words if "-output/" in word}
+    made = {name for name in folders if re.search(rf"\b{name}\b", MAKEFILE)}
+    return bool(made) and not any(DEMO.startswith(f"{name}/") for name in made)
+
+
 def quick(page: str) -> list[Command]:
+    """The commands of a page that are run here."""
     return [
         command
         for block in blocks(page)
         if block.kind == "sh" and block.run_by is None
         for command in of(block)
-        if title(command) in QUICK and command.words[0] in MAINS
+        if title(command) in QUICK and not of_a_demo(command)
     ]
 
 
