@@ -21,7 +21,8 @@ BROKEN: Final = 69
 _DOCTOR: Final = """\
 Look at this machine: Python and packages, engines, compiler and GPU, memory, disk and
 limits; measure which operator the networks take and how fast it is; and test the whole
-way from a model to a spectrum against numbers that are known, in about ten seconds.
+way from a model to a spectrum against numbers that are known. The latter two take about
+ten seconds, and --quick does without.
 
   ok        as it should be
   -         optional, and not here

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +14,7 @@ from mimyria.frame import Array, Frame
 if TYPE_CHECKING:
     from mimyria.models import TensorModel
 
-__all__ = ["MODELS", "shipped_model", "turned", "water_box"]
+__all__ = ["MODELS", "shipped_model", "threads", "turned", "water_box"]
 
 MODELS: Final = {"IR": "water-compact-apt", "Raman": "water-compact-pgt"}
 
@@ -58,6 +60,19 @@ def _rotation(random: np.random.Generator) -> Array:
     q *= np.sign(np.diag(r))
     rotation: Array = q * np.sign(np.linalg.det(q))
     return rotation
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads of torch for a while; a run takes one unless it is told."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @functools.cache

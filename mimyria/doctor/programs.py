@@ -76,11 +76,11 @@ def look_at_scheduler() -> Iterator[Finding]:
         return
     version = ask([path, "--version"])
     state = ask(["sinfo", "--noheader", "--format=%P %a %D"], 10.0)
-    found = version.text.strip() or version.reason
+    found = version.text.strip() or "sbatch"
     if not (version.good and state.good):
         yield Finding(
             "Slurm",
-            f"{found}, but sinfo: {state.reason}",
+            f"{found} does not answer: {state.reason}",
             "daemons that answer",
             "absent",
             "only for jobs on a cluster: ask its administrators",

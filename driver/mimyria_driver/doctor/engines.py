@@ -177,7 +177,8 @@ def look_at_library() -> Iterator[Finding]:
 def look_at_ipi() -> Iterator[Finding]:
     """i-PI: its version, and whether its command is there."""
     version = _installed("ipi")
-    path = shutil.which("i-pi") or _beside_python("i-pi")
+    beside = shutil.which("i-pi", path=str(Path(sys.executable).parent))
+    path = beside or shutil.which("i-pi")
     if version is None and path is None:
         install = "pip install 'mimyria[engines]'"
         yield Finding("i-PI", "is not installed", "", "absent", install)
@@ -191,9 +192,10 @@ def look_at_ipi() -> Iterator[Finding]:
         return
     answer = ask([path, "--help"], _SLOW_START)
     known = version or "of another Python"
+    where = "i-pi beside this Python" if beside else path
     yield Finding(
         "i-PI",
-        f"{known}, {path}"
+        f"{known}, {where}"
         if answer.good
         else f"{path} does not start: {answer.reason}",
         "that it starts",
@@ -207,7 +209,3 @@ def _installed(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _beside_python(name: str) -> str | None:
-    return shutil.which(name, path=str(Path(sys.executable).parent))
