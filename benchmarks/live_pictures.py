@@ -29,7 +29,6 @@ from tests.chromium import Browser, Page, chromium_program
 DESK = (1240, 1120)
 PHONE = (390, 1400)
 PARTS = (0.1, 0.4)  # of the run, when the first two are taken
-COLOURS = 128
 CHOICES = """
 for (const box of document.querySelectorAll("#parts-ir input"))
     if (!box.checked) box.click();
@@ -65,7 +64,7 @@ def take(
     for name, part in zip(("early", "middle"), PARTS, strict=True):
         wanted = part * picoseconds
         assert page.until(lambda w=wanted: status(run)["sampled"] >= w, 1800)
-        page.wait(f"window.x = {ready(wanted)}", 120)
+        page.wait(ready(wanted), 120)
         page.value(CHOICES if name == "early" else "0")
         save(page, pictures / f"live-{name}.png")
     phone = browser.open(link, *PHONE)
@@ -73,7 +72,7 @@ def take(
     phone.value(CHOICES)
     save(phone, pictures / "live-phone.png")
     assert page.until(lambda: status(run)["state"] == "ended", 3600)
-    page.wait(f"window.x = {ready(picoseconds)}", LAST_PICTURE)
+    page.wait(ready(picoseconds), LAST_PICTURE)
     save(page, pictures / "live-end.png")
     print(page.said + phone.said or "no word of the console")
 
@@ -88,13 +87,13 @@ def ready(picoseconds: float) -> str:
 
 
 def save(page: Page, path: Path) -> None:
-    """A small PNG: a page has few colours."""
+    """A PNG as small as it can be."""
     page.until(lambda: False, 1.5)
     with tempfile.TemporaryDirectory() as place:
         raw = Path(place) / "raw.png"
         page.picture(raw)
         picture = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size} bytes")
 
 

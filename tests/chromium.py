@@ -178,15 +178,14 @@ class Page:
             raise RuntimeError(json.dumps(found["exceptionDetails"]))
         return found["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30.0) -> Any:
-        """Until an expression is true; what it is then."""
+    def wait(self, expression: str, seconds: float = 30.0) -> None:
+        """Until an expression is true."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            value = self.value(expression)
-            if value:
-                return value
+        while not self.value(f"Boolean({expression})"):
+            if time.monotonic() > deadline:
+                text = f"never true: {expression}\n{self.said}\n{self.text()}"
+                raise TimeoutError(text)
             self._browser.listen(0.05)
-        raise TimeoutError(f"never true: {expression}\n{self.said}\n{self.text()}")
 
     def text(self) -> str:
         return str(self.value("document.body?.innerText"))

@@ -30,7 +30,6 @@ LINK_NAME: Final = "web.url"
 _LOG_NAME: Final = "web.log"
 _PAUSE: Final = 60.0
 """Seconds between two starts at least."""
-_CHILD_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -67,15 +66,12 @@ class WebPage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the child; nothing waits for it for long."""
+        """End the child, which has nothing to lose and shall cost no time."""
         if self._child is not None:
             assert self._child.stdin is not None
             self._child.stdin.close()
-            try:
-                self._child.wait(_CHILD_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+            self._child.kill()
+            self._child.wait()
         if self._listener is not None:
             self._listener.close()
             with suppress(OSError):

@@ -113,6 +113,10 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(tmp_path):
     assert any(name.startswith("mimyria_driver/inputs/lammps/") for name in names)
     assert "mimyria_driver/status.schema.json" in names
     assert "mimyria_driver/run.schema.json" in names
+    for name in ("page.html", "page.js", "uplot/uPlot.esm.js", "uplot/LICENSE"):
+        assert f"mimyria_driver/web/static/{name}" in names
+    licences = [n for n in names if ".dist-info/" in n and n.endswith("LICENSE")]
+    assert any("uplot" in name for name in licences)
     assert "mimyria_driver/inputs/slurm/mimyria.sbatch" in names
     assert "mimyria_driver/inputs/systemd/mimyria-driver@.service" in names
 

@@ -5,7 +5,7 @@
  * others. Where nobody answers, the page keeps what it has, says so, and asks again. */
 import { Chart } from "./charts.js";
 import { at, make, showBands, showChecks, showConvergence, showEvents } from "./tables.js";
-import { ago, duration, fixed, percent, significant, spectrumName, unitText } from "./words.js";
+import { ago, duration, fixed, percent, shortName, significant, spectrumName, unitText } from "./words.js";
 
 const EVERY = 2000;
 const PATIENCE = 20000;
@@ -318,7 +318,7 @@ function segments(id, options, value, changed) {
 function showGeometries() {
   const there = GEOMETRIES.filter((name) => data?.spectra?.[name]);
   if (there.length && !there.includes(chosen.geometry)) chosen.geometry = there[0];
-  segments("geometries", there.map((name) => [name, spectrumName(name)]), chosen.geometry, (value) => {
+  segments("geometries", there.map((name) => [name, shortName(name)]), chosen.geometry, (value) => {
     chosen.geometry = value;
     keep("geometry", value);
     showSpectra();

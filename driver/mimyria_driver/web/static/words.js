@@ -65,6 +65,11 @@ const NAMES = {
   depolarisation_ratio: "ρ = VH/VV",
 };
 
+/** Of a spectrum, where there is little room. @param {string} name */
+export function shortName(name) {
+  return { raman_iso: "iso", raman_aniso: "aniso", depolarisation_ratio: "ρ" }[name] ?? spectrumName(name);
+}
+
 /** Of a spectrum. @param {string} name */
 export function spectrumName(name) {
   return NAMES[name] ?? name;
