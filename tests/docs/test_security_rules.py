@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLACES = ("mimyria", "driver", "inputs", "benchmarks")
 MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 NAMES = {
-    *("send_pyobj", "recv_pyobj", "send_serialized", "mktemp", "popen", "system"),
+    *("send_pyobj", "recv_pyobj", "send_serialized", "mktemp", "popen"),
     *("set_int_max_str_digits", "fromstring_unsafe"),
 }
 PROGRAM_LOADERS = {"mimyria/models/deployed.py"}
@@ -41,7 +41,9 @@ def problems(tree, place):
             found += [each.name for each in node.names if each.name in MODULES]
         elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
             found.append(node.module)
-        elif isinstance(node, ast.Attribute) and node.attr in NAMES:
+        elif isinstance(node, ast.Attribute) and (
+            node.attr in NAMES or ast.unparse(node) == "os.system"
+        ):
             found.append(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found += [bad for bad in ("0.0.0.0:", "tcp://*") if bad in node.value]
