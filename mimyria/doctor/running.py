@@ -21,13 +21,11 @@ class Check:
         title: what is looked at.
         look: looks; anything it raises is a finding.
         vital: whether no spectrum can be made where it fails.
-        long: whether it is part of the self-test, which takes seconds.
     """
 
     title: str
     look: Callable[[], Iterable[Finding]]
     vital: bool = False
-    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,6 @@ def service_checks(folder: Path, *, quick: bool = False) -> list[Check]:
         Check("LAMMPS in Python", look_at_library),
         Check("i-PI", look_at_ipi),
         Check("sockets", look_at_sockets),
-        Check("journal", partial(look_at_journal, folder), vital=True, long=True),
     ]
-    return [check for check in checks if not (quick and check.long)]
+    journal = Check("journal", partial(look_at_journal, folder), vital=True)
+    return checks if quick else [*checks, journal]

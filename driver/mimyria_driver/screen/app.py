@@ -133,10 +133,9 @@ def watch_screen(directory: Path, console: Console) -> dict[str, Any]:
 
 def _show(watcher: Watcher, console: Console, keys: Keys, stopped: _Stopped) -> bool:
     """Draw until somebody leaves; True: the process shall be stopped and go on."""
-    live = Live(console=console, screen=True, auto_refresh=False, transient=True)
     shown: object = None
     next_look = 0.0
-    with live, contextlib.suppress(KeyboardInterrupt):
+    with _whole_screen(console) as live, contextlib.suppress(KeyboardInterrupt):
         while not stopped.asked:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _LOOK_SECONDS
@@ -154,6 +153,20 @@ def _show(watcher: Watcher, console: Console, keys: Keys, stopped: _Stopped) -> 
             if not watcher.press(keys.wait(_KEY_SECONDS)):
                 return False
     return stopped.asked
+
+
+@contextlib.contextmanager
+def _whole_screen(console: Console) -> Iterator[Live]:
+    """The alternate screen, left empty.
+
+    A tmux whose size has changed meanwhile would mix it with what stood there before.
+    """
+    live = Live(console=console, screen=True, auto_refresh=False, transient=True)
+    with live:
+        try:
+            yield live
+        finally:
+            live.update(Text(), refresh=True)
 
 
 def _drawn(lines: list[Text], console: Console) -> Group:

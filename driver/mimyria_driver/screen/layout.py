@@ -78,7 +78,7 @@ def _rule(title: str, width: int, colour: str = _DIM) -> Text:
 def _sections(scene: Scene, width: int) -> list[list[Section]]:
     """The columns of the lower part, each with its sections that have something."""
     wide = width // 2 - 1 if width >= _WIDE else width
-    bands = ("bands, and the way to the wanted error", band_lines(scene, wide))
+    bands = ("bands, on the way to the wanted error", band_lines(scene, wide))
     checks = ("checks", check_lines(scene, wide))
     notes = ("notes", note_lines(scene, wide))
     columns = [[bands], [notes, checks]] if width >= _WIDE else [[notes, bands, checks]]
@@ -107,8 +107,10 @@ def _column(sections: list[Section], width: int, room: int | None) -> list[Text]
         sizes = _shared(room - len(sections), sizes)
     lines: list[Text] = []
     for (title, content), size in zip(sections, sizes, strict=True):
+        n = len(content)
+        shown = title if size == n else f"{title} · {size} of {n}"
         if size:
-            lines += [_rule(title, width), *_shortened(content, size)]
+            lines += [_rule(shown, width), *content[:size]]
     return lines
 
 
@@ -121,17 +123,6 @@ def _shared(room: int, wanted: Sequence[int]) -> list[int]:
                 given[index] += 1
                 room -= 1
     return given
-
-
-def _shortened(lines: list[Text], size: int) -> list[Text]:
-    """The first ones; the last line then says how many others there are."""
-    if len(lines) <= size:
-        return lines
-    if size == 1:
-        first = lines[0].copy()
-        return [first.append(f"  (and {len(lines) - 1} more)", _DIM)]
-    left = len(lines) - size + 1
-    return [*lines[: size - 1], Text(f" … and {left} more", _DIM)]
 
 
 def _stacked(scene: Scene, width: int) -> int:
