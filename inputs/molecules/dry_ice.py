@@ -4,8 +4,8 @@
 
 One cubic cell (Pa-3, four molecules): light sees the vibrations that are the same in
 all cells, and these a single cell has. So few atoms exchange hardly any energy within
-picoseconds, so each vibration is given its share: a trajectory (one without a number)
-begins with the energy kT in every normal mode, and a phase by chance.
+picoseconds: in a trajectory (one without a number, each with its own thermostat before
+it) every mode keeps the energy that it got by chance.
 """
 
 from __future__ import annotations
@@ -16,68 +16,48 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.io import write
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
-from ase.optimize import BFGS
 from tblite.ase import TBLite
-
-from mimyria.units import BOLTZMANN
 
 HERE = Path(__file__).resolve().parent
 EDGE, BOND = 5.50, 1.141  # A, where GFN1-xTB has its least energy
 CENTRES = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]) / 2
 AXES = np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]) / np.sqrt(3)
 TEMPERATURE, TIME_STEP, STRIDE = 50.0, 1.0, 4  # K, fs, steps
-PRODUCTION = 2800  # steps
-SHIFT = 0.005  # A, of the atoms for the normal modes
+EQUILIBRATION, PRODUCTION = 600, 4400  # steps
 
 
 def crystal() -> Atoms:
-    """The cell at rest: each molecule lies along another diagonal of the cube."""
+    """The cell: each molecule lies along another diagonal of the cube."""
     atoms = Atoms(cell=3 * [EDGE], pbc=True)
     for centre, axis in zip(EDGE * CENTRES, AXES, strict=True):
         atoms += Atoms("CO2", [centre, centre + BOND * axis, centre - BOND * axis])
     atoms.calc = TBLite(method="GFN1-xTB", accuracy=0.1, verbosity=0)
-    BFGS(atoms, logfile=None).run(fmax=1e-3)
     return atoms
 
 
-def modes(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Angular frequencies, 1/fs; displacements (n_modes, n_atoms, 3), amu^(-1/2)."""
-    rest = atoms.positions.copy()
-    n = rest.size
-    hessian = np.zeros((n, n))
-    for i in range(n):
-        for sign in (1.0, -1.0):
-            moved = rest.copy()
-            moved.flat[i] += sign * SHIFT
-            atoms.positions = moved
-            hessian[i] -= sign * atoms.get_forces().ravel() / (2 * SHIFT)
-    atoms.positions = rest
-    roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
-    weighed = (hessian + hessian.T) / 2 / np.outer(roots, roots)
-    squares, vectors = np.linalg.eigh(weighed)
-    frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) * units.fs
-    displacements = (vectors / roots[:, None]).T.reshape(n, -1, 3)
-    return frequencies, displacements
-
-
 def trajectory(number: int) -> None:
-    """A trajectory with phases of its own."""
+    """A trajectory with its own random numbers."""
     rng = np.random.default_rng(number)
     atoms = crystal()
-    frequencies, displacements = modes(atoms)
-    moving = slice(3, None)  # without the three translations
-    frequencies, displacements = frequencies[moving], displacements[moving]
-    phases = rng.uniform(0, 2 * np.pi, len(frequencies))
-    speeds = np.sqrt(2 * BOLTZMANN * TEMPERATURE)  # amu^(1/2) A/fs
-    atoms.positions += np.einsum(
-        "m,mia->ia", speeds / frequencies * np.cos(phases), displacements
-    )
-    velocities = np.einsum("m,mia->ia", -speeds * np.sin(phases), displacements)
-    atoms.set_velocities(velocities / units.fs)
+    # The thermostat takes half of this energy into the potential.
+    spread = np.sqrt(2 * units.kB * TEMPERATURE * atoms.get_masses())
+    atoms.set_momenta(spread[:, None] * rng.standard_normal((len(atoms), 3)))
+    step, friction = TIME_STEP * units.fs, 1 / (100 * units.fs)
+    Langevin(
+        atoms,
+        step,
+        temperature_K=TEMPERATURE,
+        friction=friction,
+        fixcm=False,  # exact for few atoms, too; the centre is stopped below
+        rng=rng,
+    ).run(EQUILIBRATION)
+    Stationary(atoms)
     path = HERE / f"crystal-{number}.extxyz"
     path.unlink(missing_ok=True)
-    dynamics = VelocityVerlet(atoms, TIME_STEP * units.fs)
+    dynamics = VelocityVerlet(atoms, step)
 
     def keep() -> None:
         frame = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)

@@ -214,12 +214,12 @@ def turning_of(atoms, module):
 def test_the_crystal_in_motion_shows_each_symmetry_in_its_geometry(scripts):
     """A short trajectory: Eg and Tg are apart where the whole scatters both."""
     module = scripts("dry_ice")
-    module.PRODUCTION = 700
+    module.EQUILIBRATION, module.PRODUCTION = 100, 500
     module.trajectory(0)
     replay(
         ["crystal-0.extxyz"],
         *("--time-step", "1", "--stride", "4", "--temperature", "50"),
-        *("--resolution", "80", "--directory", "crystal"),
+        *("--resolution", "120", "--directory", "crystal"),
     )  # fmt: skip
     words = ["spectrum", "crystal/spectrum.h5", "--output", "porto.h5"]
     for text in GEOMETRIES:
