@@ -242,7 +242,7 @@ def test_the_page_says_that_its_server_is_gone_and_comes_back(
 def test_a_real_demo_run_grows_before_the_eyes(browser, short_directory):
     """LAMMPS, the shipped networks: from the first result to the last."""
     folder = short_directory / "out"
-    command = [sys.executable, "-m", "mimyria_driver", "demo", "--picoseconds", "1.5"]
+    command = [sys.executable, "-m", "mimyria_driver", "demo", "--picoseconds", "0.8"]
     with subprocess.Popen(
         [*command, "--directory", str(folder)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -257,7 +257,7 @@ def test_a_real_demo_run_grows_before_the_eyes(browser, short_directory):
             assert demo.wait(280) == 0
             page.wait(f"{BADGE} === 'ended'")
             page.wait(
-                f"{LABEL}.includes('from 1.5 ps')",
+                f"{LABEL}.includes('from 0.8 ps')",
                 60,
             )
             assert first != page.value(LABEL)
