@@ -94,7 +94,7 @@ def save(page: Page, path: Path) -> None:
         raw = Path(place) / "raw.png"
         page.picture(raw)
         picture = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
-    few = picture.quantize(256, Image.Quantize.FASTOCTREE, 2, dither=NO_DITHER)
+    few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=NO_DITHER)
     few.save(path, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size} bytes")
 
