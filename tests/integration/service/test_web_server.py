@@ -47,7 +47,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def link(finished):
-    with shown(finished) as link:
+    with shown(finished, "--host", "proxy.example") as link:
         yield link
 
 
@@ -126,8 +126,10 @@ def test_another_host_is_refused_also_with_the_token(link, host):
     connection.close()
 
 
-@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:1", "[::1]:8680"])
-def test_a_tunnel_may_have_any_port(link, host):
+@pytest.mark.parametrize(
+    "host", ["localhost:9000", "127.0.0.1:1", "[::1]:8680", "proxy.example"]
+)
+def test_a_tunnel_may_have_any_port_and_a_proxy_its_name(link, host):
     assert ask(link, "/api/state", Host=host)[0] == 200
 
 
