@@ -28,6 +28,7 @@ from tests.chromium import Browser, Page, chromium_program
 
 DESK = (1240, 1120)
 PHONE = (390, 1400)
+NO_DITHER = Image.Dither.NONE
 PARTS = (0.1, 0.4)  # of the run, when the first two are taken
 CHOICES = """
 for (const box of document.querySelectorAll("#parts-ir input"))
@@ -93,7 +94,8 @@ def save(page: Page, path: Path) -> None:
         raw = Path(place) / "raw.png"
         page.picture(raw)
         picture = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
-    picture.save(path, optimize=True)
+    few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=NO_DITHER)
+    few.save(path, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size} bytes")
 
 

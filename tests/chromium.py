@@ -179,9 +179,10 @@ class Page:
         return found["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 30.0) -> None:
-        """Until an expression is true."""
+        """Until an expression is true; what it needs may not be there yet."""
         deadline = time.monotonic() + seconds
-        while not self.value(f"Boolean({expression})"):
+        asked = f"(() => {{try {{return Boolean({expression})}} catch {{}}}})()"
+        while not self.value(asked):
             if time.monotonic() > deadline:
                 text = f"never true: {expression}\n{self.said}\n{self.text()}"
                 raise TimeoutError(text)

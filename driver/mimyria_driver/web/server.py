@@ -8,6 +8,7 @@ the driver leaves it behind.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -76,6 +77,7 @@ def serve(
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_END_SECONDS,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     server = uvicorn.Server(config)
 
     def end() -> None:
@@ -84,6 +86,11 @@ def serve(
     if watch is not None:
         watch(end)
     server.run(sockets=[listener])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that a browser was still there at the end."""
+    return "graceful shutdown" not in record.getMessage()
 
 
 def _end_with_stdin(end: Callable[[], None]) -> None:

@@ -21,15 +21,19 @@ from rich.console import Console
 from shownruns import N_FRAMES, STRETCH, ask, run_to_its_end, served, shown
 
 from mimyria.cli import main
+from mimyria.errors import SettingsError
 from mimyria.io.jcamp import read_jcamp
 from mimyria.io.tables import read_table
 from mimyria.spectra import compute_spectra, find_band
 from mimyria.storage import read_result
 from mimyria_driver import service
+from mimyria_driver.cli import main as driver_command
 from mimyria_driver.monitor import Monitor
+from mimyria_driver.settings import MonitorSettings
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.status import read_status
 from mimyria_driver.verdict import WORDS, judge
+from mimyria_driver.web.address import open_port
 from mimyria_driver.webpage import LINK_NAME, WebPage
 
 INSIDE = ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'")
@@ -43,7 +47,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def link(finished):
-    with shown(finished) as link:
+    with shown(finished, "--host", "proxy.example") as link:
         yield link
 
 
@@ -122,8 +126,10 @@ def test_another_host_is_refused_also_with_the_token(link, host):
     connection.close()
 
 
-@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:1", "[::1]:8680"])
-def test_a_tunnel_may_have_any_port(link, host):
+@pytest.mark.parametrize(
+    "host", ["localhost:9000", "127.0.0.1:1", "[::1]:8680", "proxy.example"]
+)
+def test_a_tunnel_may_have_any_port_and_a_proxy_its_name(link, host):
     assert ask(link, "/api/state", Host=host)[0] == 200
 
 
@@ -538,3 +544,22 @@ def test_a_missing_extra_is_one_line_and_the_run_goes_on(copy, monkeypatch, capl
         "error: the live page needs uvicorn, which is not installed. Say: "
         "pip install 'mimyria[web]'"
     ]
+
+
+def test_settings_and_options_that_cannot_be_are_refused(copy, capsys):
+    with pytest.raises(SettingsError, match=r"monitor\.web_port must be 0 to 65535"):
+        MonitorSettings(web_port=70000)
+    for words, said in (
+        ([str(copy), "--port", "-1"], "--port must be 0 to 65535, but is -1."),
+        ([str(copy / "absent")], "is no run folder (run.directory)."),
+    ):
+        assert driver_command(["watch", *words, "--web"]) == 78
+        assert said in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_left_to_who_has_it(copy):
+    with open_port(0) as taken:
+        port = taken.getsockname()[1]
+        with served(copy, port) as link:
+            assert f":{port}/" not in link
+            assert ask(link, "/api/state")[0] == 200
