@@ -255,8 +255,7 @@ def test_a_real_demo_run_grows_before_the_eyes(browser, short_directory):
         with shown(run) as link:
             page = browser.open(link, *DESK)
             page.wait(f"{BADGE} === 'running'", 200)
-            page.wait("document.querySelector('#plot-ir canvas')", 200)
-            first = page.value(LABEL)
+            first = page.value(LABEL)  # of an early result, or of none yet
             assert demo.wait(280) == 0
             page.wait(f"{BADGE} === 'ended'")
             page.wait(f"{LABEL}.includes('from 0.8 ps')", 60)
