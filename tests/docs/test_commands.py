@@ -65,10 +65,14 @@ LONG = {
     "test_a_second_client_that_stands_by_takes_over_from_one_that_is_killed",
     "mimyria-driver demo": "tests/integration/test_demo.py::"
     "test_the_demo_with_lammps_leaves_spectra_and_says_where_the_bands_are",
+    "mimyria-driver init": "tests/integration/test_attach_runs.py::"
+    "test_the_commands_lead_from_a_clone_to_a_spectrum_of_an_own_input",
     "mimyria-driver replay": "tests/integration/test_live_equals_replay.py::"
     "test_replay_of_the_engines_own_dump_gives_the_live_spectra",
     "mimyria-driver run": "tests/integration/test_demo.py::"
     "test_the_demo_with_lammps_leaves_spectra_and_says_where_the_bands_are",
+    "mimyria-driver watch --web": "tests/integration/service/test_web_server.py::"
+    "test_the_page_writes_nothing_but_its_token",
 }
 PLAIN = "compare info merge plot spectrum table vdos"
 REFERENCE = "collect plan run settings status"
@@ -104,8 +108,10 @@ def of(block: Block) -> list[Command]:
 
 
 def title(command: Command) -> str:
-    """Program and sub-command, as `mimyria reference plan`."""
+    """Program and sub-command, as `mimyria reference plan`; a page served is another."""
     words = command.words
+    if "--web" in words:
+        return " ".join((*words[:2], "--web"))
     two_deep = words[:2] in (("mimyria", "reference"), ("mimyria", "import"))
     return " ".join(words[: 3 if two_deep else 2])
 
