@@ -108,7 +108,7 @@ def of(block: Block) -> list[Command]:
 
 
 def title(command: Command) -> str:
-    """Program and sub-command, as `mimyria reference plan`; a page served is another."""
+    """Program and sub-command, as `mimyria reference plan`, and whether it serves."""
     words = command.words
     if "--web" in words:
         return " ".join((*words[:2], "--web"))

@@ -1,4 +1,4 @@
-"""The commands of the pages "attach it to my run", from a clone to a spectrum.
+"""The commands of docs/attach-lammps.md and attach-ipi.md, from a clone to a spectrum.
 
 They are taken from the pages and typed into a shell, for inputs that are not ours.
 """
