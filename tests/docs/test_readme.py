@@ -10,7 +10,6 @@ from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, write_extxyz
 from mimyria.tensors import Tensors
 from mimyria_driver.cli import build_parser
-from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.settings import parse_settings
 
 if sys.version_info >= (3, 11):
@@ -53,13 +52,6 @@ def test_the_settings_are_valid(tmp_path):
     assert settings.source.kind == "lammps"
 
 
-def test_the_lines_for_lammps_call_what_the_hook_defines():
-    hook = bundle_hook()
-    for name in re.findall(r"\b(mimyria_[a-z]+)\b(?!\.py)", README):
-        if name != "mimyria_driver":
-            assert f"def {name}" in hook, name
-
-
 def test_the_files_that_are_linked_exist():
     for target in re.findall(r"\]\((?!http)(.*?)\)", README):
         assert (REPOSITORY / target).exists(), target
@@ -67,6 +59,6 @@ def test_the_files_that_are_linked_exist():
 
 def test_the_commands_are_known():
     parser = build_parser()
-    for command in ("settings", "hook", "run", "demo"):
+    for command in ("init", "run", "watch", "demo"):
         assert f"mimyria-driver {command}" in README or command == "demo"
         assert command in parser.format_help()
