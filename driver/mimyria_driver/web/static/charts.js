@@ -130,7 +130,7 @@ export class Chart {
       },
       scales: { x: { time: false }, y: { range: (/** @type {any} */ _u, /** @type {number|null} */ low, /** @type {number|null} */ high) => this.limits(low, high) } },
       axes: [
-        { ...axis, space: 64, size: 34, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => String(t)) },
+        { ...axis, space: 64, size: 30, label: "ν̃ / cm⁻¹", labelSize: 20, labelGap: 0, labelFont: axis.font, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => String(t)) },
         { ...axis, size: GUTTER, space: 40, values: (/** @type {any} */ _u, /** @type {number[]} */ ticks) =>
           ticks.map((t) => significant(t / 10 ** this.exponent, 4)) },
       ],
