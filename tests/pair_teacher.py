@@ -1,4 +1,4 @@
-"""A second analytic teacher, of another form, that nothing was tuned with.
+"""A second analytic teacher, of another form, to try what was found with the first.
 
 All is a sum over pairs of atoms. The dipole moment has Mecke's function for each bond,
 a charge that goes from hydrogen to the oxygen of another molecule, and a part of the

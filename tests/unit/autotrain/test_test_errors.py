@@ -215,3 +215,29 @@ def test_what_does_not_fit_is_refused():
         measured("raman", predictions, labels)
     with pytest.raises(SettingsError, match="unknown spectrum 'vcd'"):
         tensor_components("vcd", labels[0])
+
+
+def test_errors_of_opposite_sign_in_two_directions_have_no_bias_but_can_be_in_phase():
+    """P = 1 is 10 % too large for moves along one axis, too small along another."""
+    rng = np.random.default_rng(3)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    off = turn @ np.diag([0.1, -0.1, 0.0]) @ turn.T
+    label = np.tile(np.eye(3).ravel(), (3, 1))
+    predictions = [np.stack([label + off.ravel()] * 2) for _ in range(4)]
+    found = measured("ir", predictions, [label] * 4).kinds["ir"]
+    assert found.bias == pytest.approx(0, abs=1e-12)
+    assert found.phased == pytest.approx(0.2 / 3)
+    # An error that turns a moment without making it longer is never in phase.
+    askew = np.cross(np.eye(3), [0.1, 0.2, 0.3]).ravel()
+    predictions = [np.stack([label + askew] * 2) for _ in range(4)]
+    found = measured("ir", predictions, [label] * 4).kinds["ir"]
+    assert found.epsilon > 0.1
+    assert found.phased == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["ir", "raman_iso", "raman_vv", "raman_aniso"])
+def test_what_can_be_in_phase_is_between_the_bias_and_epsilon(kind):
+    observable = "ir" if kind == "ir" else "raman"
+    predictions, labels = frames_of(np.random.default_rng(4), observable)
+    found = measured(observable, predictions, labels).kinds[kind]
+    assert abs(found.bias) < found.phased < found.epsilon
