@@ -9,6 +9,9 @@ FOLDER = Path(mimyria_driver.__file__).parent
 FOR_PEOPLE = {
     "course.py": "since when, and how old the result is",
     "events.py": "time of a line",
+    "screen/app.py": "how old the last result is",
+    "screen/header.py": "since when it runs, and what time it is",
+    "screen/sections.py": "how long ago a warning was",
     "status.py": "time of the status; its age on another machine",
     "surroundings.py": "Slurm tells the end of the job as wall time, read once",
 }
