@@ -23,6 +23,7 @@ __all__ = [
     "Collected",
     "Engine",
     "collect",
+    "collect_each",
     "data_file",
     "die",
     "output",
@@ -122,6 +123,44 @@ class Collected:
         return [each.frame.step for each in self.frames]
 
 
+def _hear(
+    receiver: LammpsReceiver,
+    event: Started | Ended | Arrived,
+    collected: Collected,
+    durable_step: int = -1,
+    acknowledge: bool = True,
+) -> None:
+    if isinstance(event, Started):
+        collected.started.append(event)
+        receiver.accept(durable_step)
+    elif isinstance(event, Ended):
+        collected.ended.append(event)
+    elif event.frame.step > durable_step:  # the journal knows the others
+        collected.frames.append(event)
+        if acknowledge:
+            receiver.acknowledge(event.frame.step)
+
+
+def collect_each(
+    receiver: LammpsReceiver, process: subprocess.Popen[str], n_series: int
+) -> list[Collected]:
+    """So many series of one engine, one after the other; two may meet in one answer."""
+    poller = zmq.Poller()
+    poller.register(receiver.pollable, zmq.POLLIN)
+    deadline = time.monotonic() + TIMEOUT
+    heard: list[Collected] = []
+    while sum(len(each.ended) for each in heard) < n_series:
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"no end within {TIMEOUT} s; {len(heard)} series so far")
+        poller.poll(100)
+        for event in receiver.receive():
+            if isinstance(event, Started):
+                heard.append(Collected())
+            _hear(receiver, event, heard[-1])
+    return heard
+
+
 def collect(
     receiver: LammpsReceiver,
     process: subprocess.Popen[str],
@@ -138,15 +177,7 @@ def collect(
     while time.monotonic() < deadline:
         poller.poll(100)
         for event in receiver.receive():
-            if isinstance(event, Started):
-                collected.started.append(event)
-                receiver.accept(durable_step)
-            elif isinstance(event, Ended):
-                collected.ended.append(event)
-            elif event.frame.step > durable_step:  # the journal knows the others
-                collected.frames.append(event)
-                if acknowledge:
-                    receiver.acknowledge(event.frame.step)
+            _hear(receiver, event, collected, durable_step, acknowledge)
         if collected.ended or len(collected.frames) >= until_frames:
             return
         if process.poll() is not None and not poller.poll(50):

@@ -14,6 +14,7 @@ from tests.integration.hookruns import (
     Collected,
     Engine,
     collect,
+    collect_each,
     output,
     read_dump,
     script,
@@ -162,11 +163,7 @@ def test_every_unit_system_gives_the_same_frames(
     process = start(
         engine, short_directory, text.replace("ENDPOINT", receiver.endpoint)
     )
-    heard = []
-    for _ in STYLES:
-        collected = Collected()
-        collect(receiver, process, collected)
-        heard.append(collected)
+    heard = collect_each(receiver, process, len(STYLES))
     log = output(process)
     receiver.close()
     assert process.returncode == 0, log

@@ -308,7 +308,10 @@ class Terminal:
         self.before = termios.tcgetattr(self._ours)
         self.said = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mimyria_driver", "watch", str(directory)],
+            [
+                *(sys.executable, "-X", "faulthandler"),
+                *("-m", "mimyria_driver", "watch", str(directory)),
+            ],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -329,7 +332,11 @@ class Terminal:
     def read_until(self, text):
         end = time.monotonic() + 60
         while text not in self.said:
-            assert time.monotonic() < end, (text, self.said)
+            if time.monotonic() > end:
+                drawn, self.said = self.said, ""
+                self.process.send_signal(signal.SIGABRT)  # it says where it stands
+                self.end()
+                pytest.fail(f"{text!r} is not in {drawn!r}; it stood in {self.said}")
             self._read(1.0)
 
     def end(self):
@@ -349,6 +356,7 @@ class Terminal:
                 self.said += os.read(self._ours, 65536).decode(errors="replace")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_terminal_is_used_and_given_back(folder):
     terminal = Terminal(folder)
@@ -368,6 +376,7 @@ def test_terminal_is_used_and_given_back(folder):
     assert terminal.after == terminal.before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_terminal_is_given_back_after_a_signal_without_colours_and_unicode(folder):
     terminal = Terminal(folder, NO_COLOR="1", PYTHONIOENCODING="ascii")
@@ -382,6 +391,7 @@ def test_terminal_is_given_back_after_a_signal_without_colours_and_unicode(folde
     assert terminal.after == terminal.before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_dumb_terminal_gets_lines(folder):
     put(folder, replace(BUSY, state="ended"))
