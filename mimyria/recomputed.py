@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mimyria.correlation import Correlation
 from mimyria.frame import Array
+from mimyria.partspectra import PART_KINDS, part_spectra
 from mimyria.spectra import WINDOWS, Spectrum, compute_spectra
 from mimyria.spectra.integrator import correct_axis, observed_wavenumber
 from mimyria.spectra.jackknife import usable_blocks
@@ -23,10 +24,37 @@ from mimyria.spectra.replicates import Spectra, replicates
 from mimyria.spectra.windows import window_for_resolution
 from mimyria.storage import Result
 
-__all__ = ["Sampled", "StoredRun"]
+__all__ = ["Sampled", "StoredRun", "parts_of"]
 
 _SAME: Final = 1e-6
 _TIME_STEP: Final = "spectrum_correct_integrator"
+
+
+def parts_of(
+    result: Result, spectrum: Spectrum, *, assigned: bool = False
+) -> dict[str, Spectrum]:
+    """What groups of atoms contribute to a spectrum of a result, on its wavenumbers.
+
+    Args:
+        result: with `parts`, or nothing is known.
+        spectrum: one of the result, at the resolution that is wanted.
+        assigned: each pair of groups shared among the two.
+
+    Returns:
+        Spectra by label; empty where the result knows no parts of this spectrum.
+    """
+    if result.parts is None or spectrum.name not in PART_KINDS:
+        return {}
+    return part_spectra(
+        result.parts,
+        spectrum.name,
+        volume=result.volume,
+        temperature=result.temperature,
+        resolution=spectrum.resolution,
+        window=str(result.provenance.get("window", "gaussian")),
+        max_wavenumber=float(spectrum.wavenumbers[-1]),
+        assigned=assigned,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

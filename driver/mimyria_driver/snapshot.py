@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["FINAL", "GOAL", "LIVE", "Snapshot"]
+__all__ = ["FINAL", "GOAL", "LIVE", "Snapshot", "part_of_way"]
 
 LIVE: Final = ("loading", "waiting", "running", "disk full", "draining")
 """States of a driver that is there."""
@@ -20,6 +20,14 @@ FINAL: Final = ("ended", "stopped", "failed")
 
 GOAL: Final = 0.05
 """Relative error for which the remaining time is shown, where there is no target."""
+
+
+def part_of_way(error: float, target: float) -> float:
+    """Frames so far over those that the target takes, at most 1; 0: not known.
+
+    N / N' = (r' / r)²
+    """
+    return min(1.0, (target / error) ** 2) if 0 < error < math.inf else 0.0
 
 
 @dataclass(frozen=True, slots=True)

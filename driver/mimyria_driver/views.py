@@ -17,18 +17,10 @@ from mimyria_driver.replicaviews import replica_lines, summary_of_replicas
 from mimyria_driver.snapshot import GOAL, Snapshot
 from mimyria_driver.timetext import duration
 
-__all__ = ["describe", "describe_status", "table", "table_of_status"]
+__all__ = ["describe", "describe_status", "table"]
 
 _MOST_REPLICAS: Final = 10
 """Of which the view of a terminal says more than how many there are."""
-
-
-def table_of_status(status: Mapping[str, Any]) -> Table:
-    """The view for a terminal, from a status that `read_status` gave."""
-    view = table(_snapshot(status), status["rate"], status)
-    age = duration(status["age"])
-    view.caption = f"not heard of for {age}" if status["stale"] else f"{age} ago"
-    return view
 
 
 def describe(snapshot: Snapshot, rate: float) -> str:

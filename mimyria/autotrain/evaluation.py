@@ -14,11 +14,32 @@ from numpy.typing import NDArray
 from mimyria.frame import Array
 from mimyria.reference.npz import unpacked
 
-__all__ = ["CURRENT", "INDEX", "Evaluation", "evaluation_files", "read_evaluation"]
+__all__ = [
+    "CURRENT",
+    "INDEX",
+    "Evaluation",
+    "evaluation_files",
+    "read_evaluation",
+    "segments_of",
+]
 
 INDEX: Final = "evaluation.json"
 CURRENT: Final = {"apt": "dipole", "pgt": "polarizability"}
 """What a tensor makes of velocities, as `currents.Currents` names it."""
+
+
+def segments_of(steps: NDArray[Any], stride: int) -> Iterator[slice]:
+    """Stretches of frames at equal intervals, between gaps.
+
+    Args:
+        steps: (n,) — MD steps.
+        stride: steps of an interval.
+    """
+    breaks = np.flatnonzero(np.diff(steps) != stride) + 1
+    start = 0
+    for end in [*breaks.tolist(), len(steps)]:
+        yield slice(start, end)
+        start = end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,12 +59,7 @@ class Evaluation:
 
     def segments(self, stride: int) -> Iterator[slice]:
         """Stretches of frames at equal intervals, between gaps."""
-        breaks = np.flatnonzero(np.diff(self.steps) != stride) + 1
-        ends = [*breaks.tolist(), len(self.steps)]
-        start = 0
-        for end in ends:
-            yield slice(start, end)
-            start = end
+        return segments_of(self.steps, stride)
 
 
 def evaluation_files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from ase.data import atomic_masses
 
+from mimyria.autotrain.evaluation import segments_of
 from mimyria.errors import FormatError, FrameError, IncompatibleError, UnitError
 from mimyria.frame import Frame
 from mimyria.io.trajectory import Trajectory, parse_elements
@@ -172,9 +173,8 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
             raise FrameError(
                 f"{path} has {len(steps)} frames; a spectrum needs a trajectory."
             )
-        differences = np.diff(steps)
-        stride, count = Counter(differences.tolist()).most_common(1)[0]
-        ends = [-1, *np.flatnonzero(differences != stride).tolist(), len(steps) - 1]
+        stride, count = Counter(np.diff(steps).tolist()).most_common(1)[0]
+        stretches = segments_of(np.array(steps), stride)
         facts.append(
             FileFacts(
                 path.name,
@@ -185,7 +185,7 @@ def survey(frames: TrajectorySet) -> tuple[list[FileFacts], list[int]]:
                 len(steps) - 1 - count,
                 float(np.mean(temperatures)),
                 float(np.mean(volumes)),
-                int(np.diff(ends).max()),
+                max(each.stop - each.start for each in stretches),
             )
         )
     _require_one_system(facts)

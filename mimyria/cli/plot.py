@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mimyria.cli.parsing import Subparsers, add_command
-from mimyria.cli.table import chosen_spectra, parts_of
+from mimyria.cli.table import chosen_spectra, known_parts
 
 __all__ = ["add_parser"]
 
@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     result = read_result(arguments.result)
     usual: list[str] = [name for name in ("ir", "raman_vv") if name in result.spectra]
     spectra = chosen_spectra(result, arguments.spectrum or usual, None)
-    parts = parts_of(result, spectra[0]) if arguments.parts else None
+    parts = known_parts(result, spectra[0]) if arguments.parts else None
     draw_figure(spectra, arguments.figure, style, parts=parts)
     print(f"wrote {arguments.figure}")
     return 0

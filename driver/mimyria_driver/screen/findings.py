@@ -14,7 +14,8 @@ from mimyria.errors import MimyriaError, one_line
 from mimyria.spectra import Spectrum, find_bands
 from mimyria.spectra.convergence import BandError, band_errors
 from mimyria.spectra.peaks import Band
-from mimyria.storage import RESULT_NAME, Result, read_result
+from mimyria.storage import RESULT_NAME, Result
+from mimyria_driver.latestresult import LatestResult
 
 __all__ = ["KINDS", "RANGE", "Findings", "ResultReader"]
 
@@ -105,30 +106,30 @@ class ResultReader:
         self.findings: Findings | None = None
         self.trouble = ""
         self._path = folder / RESULT_NAME
-        self._stamp: tuple[int, int] | None = None
+        self._latest = LatestResult(folder)
         self._next = 0.0
 
     def look(self) -> bool:
         """Read it if it is due; whether something is another than before."""
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next or not self._latest.look():
             return False
+        if isinstance(self._latest.trouble, FileNotFoundError):
+            return False  # the last one is still shown
         try:
-            facts = self._path.stat()
-            stamp = (facts.st_mtime_ns, facts.st_ino)
-        except OSError:
-            return False
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        try:
-            result = read_result(self._path)
-            self.findings = Findings.of(result, facts.st_mtime)
-            self.trouble = ""
-        except (MimyriaError, OSError, KeyError, ValueError) as error:
-            # A file of another version, or a damaged one: the view goes on without it.
+            self._take()
+        except (MimyriaError, OSError, MemoryError, KeyError, ValueError) as error:
+            # The view goes on without it.
             self.trouble = one_line(error).replace(str(self._path), self._path.name)
             _log.debug("%s", self.trouble)
         done = time.monotonic()
         self._next = done + _SHARE * (done - now)
         return True
+
+    def _take(self) -> None:
+        """Make findings of the latest result, or raise what is wrong with it."""
+        if self._latest.trouble is not None:
+            raise self._latest.trouble
+        assert self._latest.result is not None
+        self.findings = Findings.of(self._latest.result, self._latest.written)
+        self.trouble = ""

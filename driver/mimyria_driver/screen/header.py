@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mimyria_driver.screen.dots import bar, sparkline
 from mimyria_driver.screen.scene import Scene
-from mimyria_driver.snapshot import GOAL
+from mimyria_driver.snapshot import GOAL, part_of_way
 from mimyria_driver.timetext import duration
 
 __all__ = ["WORD_COLOURS", "footer_line", "header_lines", "joined", "spread"]
@@ -171,10 +171,10 @@ def way(status: Mapping[str, Any]) -> tuple[float | None, str]:
 
 def _part_to_targets(status: Mapping[str, Any]) -> float | None:
     """Frames so far over those that the worst error takes: (target/error)²."""
-    errors = status.get("errors") or {}
+    targets = status.get("targets") or {}
     parts = [
-        min(1.0, ((status.get("targets") or {}).get(name, GOAL) / error) ** 2)
-        for name, error in errors.items()
+        part_of_way(error, targets.get(name, GOAL))
+        for name, error in (status.get("errors") or {}).items()
         if error is not None and error > 0 and math.isfinite(error)
     ]
     return min(parts, default=None)

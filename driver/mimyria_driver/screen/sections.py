@@ -15,7 +15,7 @@ from mimyria_driver.screen.dots import bar
 from mimyria_driver.screen.findings import KINDS
 from mimyria_driver.screen.plot import COLOURS
 from mimyria_driver.screen.scene import Scene
-from mimyria_driver.snapshot import GOAL
+from mimyria_driver.snapshot import GOAL, part_of_way
 from mimyria_driver.timetext import duration
 
 __all__ = ["band_lines", "check_lines", "note_lines"]
@@ -57,7 +57,7 @@ def _band(
     name = row["name"]
     error = math.nan if row.get("error") is None else float(row["error"])
     wanted = row.get("target") or (status.get("targets") or {}).get(_LABELS[name], GOAL)
-    part = min(1.0, (wanted / error) ** 2) if 0 < error < math.inf else 0.0
+    part = part_of_way(error, wanted)
     where = top or f"{row['low']:.0f}–{row['high']:.0f}"
     filled, rest = bar(part, max(6, min(30, width - 48)))
     line = Text().append(f" {KINDS[name]:<6}", COLOURS[name])

@@ -14,8 +14,8 @@ import numpy as np
 from mimyria.errors import MimyriaError, SettingsError
 from mimyria.experiments import experiment_names, load_experiment
 from mimyria.frame import Array
-from mimyria.partspectra import PART_KINDS, part_spectra
-from mimyria.recomputed import Sampled, StoredRun
+from mimyria.partspectra import PART_KINDS
+from mimyria.recomputed import Sampled, StoredRun, parts_of
 from mimyria.spectra import Spectrum, find_band, find_bands
 from mimyria.spectra.convergence import integrated_error
 from mimyria.spectra.jackknife import jackknife_error
@@ -113,21 +113,6 @@ def experiments() -> list[dict[str, Any]]:
         ]
         found.append({"name": name, "title": experiment.title, "bands": bands})
     return found
-
-
-def parts_of(result: Result, spectrum: Spectrum) -> Mapping[str, Spectrum]:
-    """What groups of atoms contribute to a spectrum, on its grid; empty: not known."""
-    if result.parts is None or spectrum.name not in PART_KINDS:
-        return {}
-    return part_spectra(
-        result.parts,
-        spectrum.name,
-        volume=result.volume,
-        temperature=result.temperature,
-        resolution=spectrum.resolution,
-        window=str(result.provenance.get("window", "gaussian")),
-        max_wavenumber=float(spectrum.wavenumbers[-1]),
-    )
 
 
 def _parts(result: Result, view: View) -> dict[str, Mapping[str, Spectrum]]:

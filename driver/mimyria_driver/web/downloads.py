@@ -18,9 +18,10 @@ from mimyria.errors import SettingsError
 from mimyria.figures import FigureStyle, draw_figure
 from mimyria.io.jcamp import write_jcamp
 from mimyria.io.tables import write_table
+from mimyria.recomputed import parts_of
 from mimyria.spectra import Spectrum
 from mimyria.storage import RESULT_NAME, Result
-from mimyria_driver.web.document import View, parts_of
+from mimyria_driver.web.document import View
 
 __all__ = ["FIGURE_TYPES", "File", "csv_file", "figure_file", "jcamp_file"]
 

@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from mimyria.errors import MimyriaError, one_line
-from mimyria.storage import RESULT_NAME
 from mimyria_driver.events import EVENTS_NAME
 from mimyria_driver.settings import RunSettings
 from mimyria_driver.snapshot import LIVE
 from mimyria_driver.status import plain, read_status
 from mimyria_driver.verdict import UNKNOWN, WORDS, is_gone, judge
 
-__all__ = ["Stamp", "result_stamp", "run_name", "state_of"]
-
-Stamp = tuple[int, int, int]
-"""Inode, size and time of change of a result: another stamp, another result."""
+__all__ = ["run_name", "state_of"]
 
 _SHOWN: Final = (
     "state", "message", "engine", "engine_alive", "atoms", "received", "durable",
@@ -45,15 +41,6 @@ def run_name(directory: Path) -> str:
     directory = directory.resolve()
     usual = RunSettings().directory.name
     return directory.parent.name if directory.name == usual else directory.name
-
-
-def result_stamp(directory: Path) -> Stamp | None:
-    """Which result lies there now; None: there is none."""
-    try:
-        found = (directory / RESULT_NAME).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def state_of(directory: Path) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from mimyria.errors import MimyriaError, SettingsError, one_line
-from mimyria.storage import RESULT_NAME, Result, read_result
+from mimyria.errors import SettingsError, one_line
+from mimyria.storage import Result
+from mimyria_driver.latestresult import LatestResult, result_stamp
 from mimyria_driver.web.document import View, document_of, resolutions_of, view_of
-from mimyria_driver.web.folder import Stamp, result_stamp
 
 __all__ = ["Answer", "Results"]
 
@@ -54,7 +54,7 @@ class Results:
     def __init__(self, directory: Path) -> None:
         """Nothing is read yet."""
         self._directory = directory
-        self._stamp: Stamp | None = None
+        self._latest = LatestResult(directory)
         self._problem = NO_RESULT
         self._loaded: _Loaded | None = None
         self._answers: dict[float | None, Answer] = {}
@@ -122,17 +122,17 @@ class Results:
 
     def _refresh(self) -> None:
         """Read the result if there is another than before."""
-        stamp = result_stamp(self._directory)
-        if stamp == self._stamp:
+        if not self._latest.look():
             return
         self._answers.clear()
-        self._stamp = stamp
-        try:
-            self._loaded = _Loaded(read_result(self._directory / RESULT_NAME))
+        error = self._latest.trouble
+        if error is None:
+            assert self._latest.result is not None
+            self._loaded = _Loaded(self._latest.result)
             self._problem = ""
-        except FileNotFoundError:
+        elif isinstance(error, FileNotFoundError):
             self._problem = "The result is gone." if self._loaded else NO_RESULT
-        except (MimyriaError, OSError, MemoryError) as error:
+        else:
             self._problem = f"The result cannot be read: {one_line(error)}."
 
 

@@ -372,7 +372,7 @@ def test_a_damaged_result_leaves_the_last_good_one_until_it_is_replaced(copy):
 
 
 def test_a_result_is_read_once_however_often_it_is_asked_for(copy, monkeypatch):
-    from mimyria_driver.web import results
+    from mimyria_driver import latestresult
 
     read = []
 
@@ -380,7 +380,7 @@ def test_a_result_is_read_once_however_often_it_is_asked_for(copy, monkeypatch):
         read.append(path)
         return read_result(path)
 
-    monkeypatch.setattr(results, "read_result", counted)
+    monkeypatch.setattr(latestresult, "read_result", counted)
     with served(copy) as link:
         asked = [threading.Thread(target=spectra_of, args=(link,)) for _ in range(6)]
         for thread in asked:

@@ -8,6 +8,7 @@ import pytest
 from mimyria.doctor import run_checks
 from mimyria_driver import cli
 from mimyria_driver.doctor import engines, parts, service_checks
+from mimyria_driver.lammps import programs
 
 SCRIPT = """\
 #!/bin/sh
@@ -40,7 +41,7 @@ def put_lmp(folder, packages, version="1 Jan 2030", zmq="27.0", text=None):
 def on_path(monkeypatch):
     def put(*folders):
         monkeypatch.setenv("PATH", os.pathsep.join([*map(str, folders), "/usr/bin"]))
-        monkeypatch.setattr(engines, "_NAMES", ("lmp",))
+        monkeypatch.setattr(programs, "NAMES", ("lmp",))
 
     return put
 
@@ -49,7 +50,7 @@ def look(on_path, monkeypatch, *folders):
     on_path(*folders)
     # Only the scripts: the machine may have one of its own.
     found = [str(folder / "lmp") for folder in folders]
-    monkeypatch.setattr(engines, "_found", lambda: found)
+    monkeypatch.setattr(engines, "lammps_on_path", lambda: found)
     return {finding.name: finding for finding in engines.look_at_lmp()}
 
 
@@ -110,7 +111,7 @@ def test_programs_are_found_in_the_order_of_path_and_once(monkeypatch, tmp_path)
     (tmp_path / "c").symlink_to(first)
     folders = [first, second, tmp_path / "c", tmp_path / "nowhere"]
     monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
-    assert engines._found() == [f"{first}/lmp", f"{second}/lmp"]
+    assert programs.lammps_on_path() == [f"{first}/lmp", f"{second}/lmp"]
 
 
 def test_sockets_and_journal_of_this_machine_work(tmp_path):

