@@ -80,6 +80,12 @@ def kind_of(text: str) -> str:
     return "lammps" if ENGINE.match(first) else "unknown"
 
 
+def anchors(text: str) -> list[str]:
+    """What the headings of a page are linked by, in their order."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", x).strip().lower().replace(" ", "-") for x in titles]
+
+
 @cache
 def blocks(page: str) -> tuple[Block, ...]:
     """The blocks of a page, fenced and indented, in their order."""

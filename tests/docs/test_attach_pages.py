@@ -6,13 +6,12 @@ That they lead to a spectrum is shown by tests/integration/test_attach_runs.py.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from mimyria_driver.cli import build_parser
+from tests.docs.pages import REPOSITORY, anchors, blocks
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = ["attach-lammps", "attach-ipi"]
 MOST = 10
 
@@ -23,8 +22,8 @@ def text_of(page):
 
 def commands_of(page):
     """What a newcomer types, line by line."""
-    (block,) = re.findall(r"```sh\n(.*?)```", text_of(page), re.S)
-    return block.splitlines()
+    (block,) = (each for each in blocks(f"docs/{page}.md") if each.run_by)
+    return block.text.splitlines()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -55,8 +54,4 @@ def test_the_links_of_the_page_lead_somewhere(page):
         name, _, anchor = target.partition("#")
         path = REPOSITORY / "docs" / name
         assert path.exists(), target
-        heads = re.findall(r"^#+ (.*)$", path.read_text(), re.M) if anchor else []
-        known = {
-            re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads
-        }
-        assert not anchor or anchor in known, target
+        assert not anchor or anchor in anchors(path.read_text()), target

@@ -1,16 +1,15 @@
 """docs/gallery.md: each example has a picture, commands, inputs and a measured time."""
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from mimyria.cli import build_parser
 from mimyria_driver.cli import build_parser as build_driver_parser
+from tests.docs import shell
+from tests.docs.pages import REPOSITORY, anchors
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 TEXT = (DOCS / "gallery.md").read_text(encoding="utf-8")
 SECTIONS = dict(
@@ -21,9 +20,8 @@ LARGEST = 80_000  # bytes of a picture
 
 
 def commands(text):
-    joined = text.replace("\\\n", " ")
-    lines = re.findall(r"^    (\S.*)$", joined, re.MULTILINE)
-    return [shlex.split(line) for line in lines]
+    lines = re.findall(r"^    (.*)$", text, re.MULTILINE)
+    return [each.words for each in shell.commands("\n".join(lines))]
 
 
 @pytest.mark.parametrize("title", SECTIONS)
@@ -57,11 +55,8 @@ def test_the_table_has_every_example_with_a_time():
     rows = re.findall(
         r"^\| \[.+?\]\(#([\w-]+)\) \|.*\| ([^|]+) \|$", TEXT, re.MULTILINE
     )
-    anchors = [
-        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-        for title in SECTIONS
-    ]
-    assert [anchor for anchor, _ in rows] == anchors
+    sections = [anchor for title in SECTIONS for anchor in anchors(f"# {title}")]
+    assert [anchor for anchor, _ in rows] == sections
     for anchor, time in rows:
         assert re.search(r"\d+ (min|s)\b", time), f"{anchor}: no time"
 

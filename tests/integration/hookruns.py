@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,23 +142,34 @@ def _hear(
             receiver.acknowledge(event.frame.step)
 
 
+def _answers(
+    receiver: LammpsReceiver, process: subprocess.Popen[str]
+) -> Iterator[Iterable[Started | Ended | Arrived]]:
+    """What has come, again and again; it fails when that takes too long."""
+    poller = zmq.Poller()
+    poller.register(receiver.pollable, zmq.POLLIN)
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        poller.poll(100)
+        yield receiver.receive()
+        if process.poll() is not None and not poller.poll(50):
+            return
+    process.kill()
+    pytest.fail(f"no end within {TIMEOUT} s")
+
+
 def collect_each(
     receiver: LammpsReceiver, process: subprocess.Popen[str], n_series: int
 ) -> list[Collected]:
     """So many series of one engine, one after the other; two may meet in one answer."""
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
     heard: list[Collected] = []
-    while sum(len(each.ended) for each in heard) < n_series:
-        if time.monotonic() > deadline:
-            process.kill()
-            pytest.fail(f"no end within {TIMEOUT} s; {len(heard)} series so far")
-        poller.poll(100)
-        for event in receiver.receive():
+    for answer in _answers(receiver, process):
+        for event in answer:
             if isinstance(event, Started):
                 heard.append(Collected())
             _hear(receiver, event, heard[-1])
+        if sum(len(each.ended) for each in heard) == n_series:
+            break
     return heard
 
 
@@ -171,19 +183,11 @@ def collect(
     acknowledge: bool = True,
 ) -> None:
     """Play the service: until the engine ends, or so many frames are there."""
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        poller.poll(100)
-        for event in receiver.receive():
+    for answer in _answers(receiver, process):
+        for event in answer:
             _hear(receiver, event, collected, durable_step, acknowledge)
         if collected.ended or len(collected.frames) >= until_frames:
             return
-        if process.poll() is not None and not poller.poll(50):
-            return
-    process.kill()
-    pytest.fail(f"no end within {TIMEOUT} s; {len(collected.frames)} frames so far")
 
 
 def start(

@@ -28,7 +28,13 @@ from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.settings import load_settings
 from mimyria_driver.sources import Arrived, Source
-from tests.integration.test_water_inputs import INPUTS, TIMEOUT, check_water, collect
+from tests.integration.test_water_inputs import (
+    INPUTS,
+    TIMEOUT,
+    check_water,
+    collect,
+    with_forces,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,6 +62,18 @@ def plain_lammps(folder: Path) -> Path:
     return folder / "in.lammps"
 
 
+def frames_of(process: subprocess.Popen[bytes], source: Source) -> list[Arrived]:
+    """All that a LAMMPS sends until it ends well; both are closed."""
+    try:
+        frames = collect(source, lambda: process.poll() is None)
+        assert process.wait(timeout=TIMEOUT) == 0
+    finally:
+        source.close()
+        process.kill()
+        process.wait(timeout=TIMEOUT)
+    return frames
+
+
 def lammps_frames(
     lmp: str, environment: dict[str, str], script: Path, endpoint: str
 ) -> list[Arrived]:
@@ -68,14 +86,7 @@ def lammps_frames(
         cwd=folder,
         env=environment,
     )
-    try:
-        frames = collect(receiver, lambda: process.poll() is None)
-        assert process.wait(timeout=TIMEOUT) == 0
-    finally:
-        receiver.close()
-        process.kill()
-        process.wait(timeout=TIMEOUT)
-    return frames
+    return frames_of(process, receiver)
 
 
 def check_same(found: list[Arrived], expected: list[Arrived]) -> None:
@@ -143,13 +154,7 @@ def test_the_pipe_of_init_carries_the_same_frames_with_any_lammps(
         cwd=plain.parent,
         env=engine_environment,
     )
-    try:
-        frames = collect(source, lambda: process.poll() is None)
-        assert process.wait(timeout=TIMEOUT) == 0
-    finally:
-        source.close()
-        process.kill()
-        process.wait(timeout=TIMEOUT)
+    frames = frames_of(process, source)
     assert frames[0].frame.step == 0  # a dump has the frame that the run begins with
     check_same(frames[1:], by_hand)
 
@@ -253,31 +258,20 @@ def ipi_frames(
 ) -> list[Arrived]:
     """i-PI with LAMMPS as its force client, and the driver's side of the socket."""
     ipi, lmp = programs
-    processes = [subprocess.Popen([ipi, script], cwd=folder, stdout=subprocess.DEVNULL)]
+    forces = [lmp, "-in", "in.lammps", "-var", "address", force_socket]
     source = make_source()
-    socket_path = Path(f"/tmp/ipi_{force_socket}")
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while not socket_path.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        words = ["-in", "in.lammps", "-var", "address", force_socket]
-        processes.append(
-            subprocess.Popen(
-                [lmp, *words, "-screen", "none", "-log", "none"],
-                cwd=folder,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        frames = collect(source, lambda: processes[0].poll() is None)
-        assert processes[0].wait(timeout=TIMEOUT) == 0
+        with with_forces(
+            [ipi, script],
+            [*forces, "-screen", "none", "-log", "none"],
+            force_socket,
+            folder,
+            environment,
+        ) as (process, _):
+            frames = collect(source, lambda: process.poll() is None)
+            assert process.wait(timeout=TIMEOUT) == 0
     finally:
         source.close()
-        for process in processes:
-            process.kill()
-            process.wait(timeout=TIMEOUT)
-        socket_path.unlink(missing_ok=True)
     return frames
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,46 @@ def collect(source: Source, is_alive: Callable[[], bool]) -> list[Arrived]:
                 frames.append(event)
                 source.acknowledge(event.frame.step)
     pytest.fail(f"no end within {TIMEOUT} s; {len(frames)} frames so far")
+
+
+@contextlib.contextmanager
+def with_forces(
+    integrator: Sequence[str],
+    forces: Sequence[str],
+    address: str,
+    folder: Path,
+    environment: dict[str, str],
+) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
+    """i-PI, and as soon as it listens the LAMMPS that gives it forces.
+
+    Args:
+        integrator: the command of i-PI.
+        forces: the command of LAMMPS.
+        address: of the socket between them, which LAMMPS knows in /tmp/ipi_* alone.
+        folder: where both run.
+        environment: of LAMMPS.
+    """
+    socket_path = Path(f"/tmp/ipi_{address}")
+    processes = [subprocess.Popen(integrator, cwd=folder, stdout=subprocess.DEVNULL)]
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not socket_path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        processes.append(
+            subprocess.Popen(
+                forces,
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        yield processes[0], processes[1]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(timeout=TIMEOUT)
+        socket_path.unlink(missing_ok=True)
 
 
 def check_water(frames: list[Arrived]) -> None:
@@ -172,43 +213,29 @@ def test_the_ipi_input_streams_water(
 ) -> None:
     shutil.copytree(INPUTS, short_directory / "inputs")
     folder = short_directory / "inputs" / "ipi" / "water"
-    # Names of this test alone: LAMMPS knows no other place than /tmp/ipi_*.
+    # Names of this test alone.
     name = f"mim-{uuid.uuid4().hex[:12]}"
     text = (folder / "input.xml").read_text()
     text = text.replace("mimyria-water", name).replace(">20000<", ">60<")
     text = text.replace("stride='20'", "stride='1'")
     (folder / "input.xml").write_text(text)
-    processes = [
-        subprocess.Popen(
-            [ipi_program, "input.xml"], cwd=folder, stdout=subprocess.DEVNULL
-        )
-    ]
-    socket_path = Path(f"/tmp/ipi_{name}-lammps")
     source = IpiClient(f"unix:{name}-driver", NUMBERS, MASSES, 0.5, 4)
+    address = f"{name}-lammps"
+    forces = [lammps_program, "-in", "in.lammps", "-var", "address", address]
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while not socket_path.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        lammps = [lammps_program, "-in", "in.lammps", "-var", "address"]
-        processes.append(
-            subprocess.Popen(
-                [*lammps, f"{name}-lammps", "-screen", "none"],
-                cwd=folder,
-                env=engine_environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        frames = collect(source, lambda: processes[0].poll() is None)
-        assert processes[0].wait(timeout=TIMEOUT) == 0
-        processes[1].wait(timeout=TIMEOUT)
+        with with_forces(
+            [ipi_program, "input.xml"],
+            [*forces, "-screen", "none"],
+            address,
+            folder,
+            engine_environment,
+        ) as (ipi, lammps):
+            frames = collect(source, lambda: ipi.poll() is None)
+            assert ipi.wait(timeout=TIMEOUT) == 0
+            lammps.wait(timeout=TIMEOUT)
     finally:
         source.close()
-        for process in processes:
-            process.kill()
-            process.wait(timeout=TIMEOUT)
-        for end in ("lammps", "driver"):
-            Path(f"/tmp/ipi_{name}-{end}").unlink(missing_ok=True)
+        Path(f"/tmp/ipi_{name}-driver").unlink(missing_ok=True)
     assert "Got EXIT message from i-PI" in (folder / "log.lammps").read_text()
     assert [each.frame.step for each in frames] == list(range(4, 60, 4))
     check_water(frames)
@@ -237,36 +264,19 @@ def test_the_input_with_all_beads_streams_ring_polymers(
     (folder / "spectrum").mkdir()
     receiver = LammpsReceiver(f"ipc://{folder}/spectrum/engine")
     words = ["--endpoint", receiver.endpoint, "--stride", "8", "--beads", "all"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "mimyria_driver.inprocess", "input.xml", *words],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-        )
-    ]
-    socket_path = Path(f"/tmp/ipi_{name}")
+    forces = [lammps_program, "-in", "../water-trpmd/in.lammps", "-var", "address"]
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while not socket_path.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        lammps = [lammps_program, "-in", "../water-trpmd/in.lammps", "-var", "address"]
-        processes.append(
-            subprocess.Popen(
-                [*lammps, name, "-screen", "none"],
-                cwd=folder,
-                env=engine_environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        frames = collect(receiver, lambda: processes[0].poll() is None)
-        assert processes[0].wait(timeout=TIMEOUT) == 0
+        with with_forces(
+            [sys.executable, "-m", "mimyria_driver.inprocess", "input.xml", *words],
+            [*forces, name, "-screen", "none"],
+            name,
+            folder,
+            engine_environment,
+        ) as (ipi, _):
+            frames = collect(receiver, lambda: ipi.poll() is None)
+            assert ipi.wait(timeout=TIMEOUT) == 0
     finally:
         receiver.close()
-        for process in processes:
-            process.kill()
-            process.wait(timeout=TIMEOUT)
-        socket_path.unlink(missing_ok=True)
     assert [each.frame.step for each in frames] == list(range(0, 41, 8))
     check_water(frames)
     beads = frames[-1].frame.beads
@@ -300,36 +310,22 @@ def test_the_driven_input_gains_the_work_of_its_field(
         assert old in text
         text = text.replace(old, new)
     (folder / "input.xml").write_text(text)
-    processes = [
-        subprocess.Popen(
-            [ipi_program, "input.xml"], cwd=folder, stdout=subprocess.DEVNULL
-        )
-    ]
-    socket_path = Path(f"/tmp/ipi_{name}-lammps")
     answers = Answers(load_model("water-compact-apt"), NUMBERS, ("BEC",))
     client = DrivenClient(f"unix:{name}-bec", answers, max_atoms=1000)
+    address = f"{name}-lammps"
+    forces = [lammps_program, "-in", "../water/in.lammps", "-var", "address", address]
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while not socket_path.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        lammps = [lammps_program, "-in", "../water/in.lammps", "-var", "address"]
-        processes.append(
-            subprocess.Popen(
-                [*lammps, f"{name}-lammps", "-screen", "none"],
-                cwd=folder,
-                env=engine_environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        assert client.serve(lambda: processes[0].poll() is not None)
-        assert processes[0].wait(timeout=TIMEOUT) == 0
+        with with_forces(
+            [ipi_program, "input.xml"],
+            [*forces, "-screen", "none"],
+            address,
+            folder,
+            engine_environment,
+        ) as (ipi, _):
+            assert client.serve(lambda: ipi.poll() is not None)
+            assert ipi.wait(timeout=TIMEOUT) == 0
     finally:
-        for process in processes:
-            process.kill()
-            process.wait(timeout=TIMEOUT)
-        for end in ("lammps", "bec"):
-            Path(f"/tmp/ipi_{name}-{end}").unlink(missing_ok=True)
+        Path(f"/tmp/ipi_{name}-bec").unlink(missing_ok=True)
     check_work(folder)
 
 
