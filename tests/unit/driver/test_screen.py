@@ -299,6 +299,12 @@ def test_history_is_that_of_one_driver():
 # -- a real terminal ------------------------------------------------------------------
 
 
+SIZES = ("COLUMNS", "LINES")
+"""Where they are set, they are obeyed in place of the terminal's own size; tests that
+run side by side have them from readline."""
+SHELL = {name: value for name, value in os.environ.items() if name not in SIZES}
+
+
 class Terminal:
     """The command in a terminal of its own."""
 
@@ -315,7 +321,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**os.environ, "TERM": "xterm-256color", **environment},
+            env={**SHELL, "TERM": "xterm-256color", **environment},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
@@ -356,7 +362,6 @@ class Terminal:
                 self.said += os.read(self._ours, 65536).decode(errors="replace")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_terminal_is_used_and_given_back(folder):
     terminal = Terminal(folder)
@@ -376,7 +381,6 @@ def test_terminal_is_used_and_given_back(folder):
     assert terminal.after == terminal.before
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_terminal_is_given_back_after_a_signal_without_colours_and_unicode(folder):
     terminal = Terminal(folder, NO_COLOR="1", PYTHONIOENCODING="ascii")
@@ -391,7 +395,6 @@ def test_terminal_is_given_back_after_a_signal_without_colours_and_unicode(folde
     assert terminal.after == terminal.before
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_dumb_terminal_gets_lines(folder):
     put(folder, replace(BUSY, state="ended"))
