@@ -14,7 +14,6 @@ import zmq
 
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.ipi.client import IpiClient
-from mimyria_driver.ipi.protocol import State
 from mimyria_driver.ipi.spool import Configuration, Spool
 from tests.integration import dying_clients
 from tests.integration.ipi_input import ipi_input
@@ -123,7 +122,10 @@ class Late:
         self._until: float | None = None
 
     def asleep(self) -> None:
-        """Stopped between READY and the positions, as by SIGSTOP."""
+        """Stopped when the positions have come, as by SIGSTOP.
+
+        Not before: a request that i-PI has not yet given out has no time to run over.
+        """
         self.source._conversation._line.read = self._read_late  # type: ignore[method-assign]
 
     def full(self) -> None:
@@ -132,13 +134,11 @@ class Late:
         self.source._series._spool.append = self._append_late  # type: ignore[method-assign]
 
     def _read_late(self, *, under_way: bool) -> bytes | None:
-        if (
-            self._until is None
-            and self.source._conversation._connection.state is State.READY
-        ):
+        data = self._read(under_way=under_way)
+        if self._until is None and (data or b"").startswith(b"POSDATA"):
             self._until = time.monotonic() + self.seconds
             time.sleep(self.seconds)
-        return self._read(under_way=under_way)
+        return data
 
     def _append_late(self, configuration: Configuration) -> None:
         if self._until is None:
