@@ -13,7 +13,6 @@ from mimyria.autotrain.evaluation import Evaluation, read_evaluation
 from mimyria.autotrain.settings import Settings
 from mimyria.autotrain.state import RunFolder
 from mimyria.autotrain.trajectoryset import FileFacts, TrajectorySet
-from mimyria.errors import IncompatibleError
 from mimyria.frame import Array
 from mimyria.molecules import molecule_formulas, whole_molecules
 
@@ -136,18 +135,3 @@ class Context:
             total = whole / size if total is None else total + whole / size
         assert total is not None
         return total
-
-    def require_same_trajectories(self) -> None:
-        """Refuse files that are not those of the survey.
-
-        Raises:
-            IncompatibleError: names the first.
-        """
-        from mimyria.autotrain.trajectoryset import quick_digest
-
-        for path, known in zip(self.frames.paths, self.facts, strict=True):
-            if quick_digest(path) != known.digest:
-                raise IncompatibleError(
-                    f"{path} has changed since the run in {self.run.root} began. Put "
-                    "it back, or set another autotrain.directory for the new one."
-                )

@@ -20,7 +20,13 @@ from mimyria.autotrain.renewal import renew_pool
 from mimyria.autotrain.settings import Settings, defaults_of
 from mimyria.autotrain.starting import require_start
 from mimyria.autotrain.state import LAST_STEPS, Mark, RunFolder
-from mimyria.autotrain.steps import choose, look_around, make_reference, make_test_set
+from mimyria.autotrain.steps import (
+    choose,
+    look_around,
+    make_reference,
+    make_test_set,
+    require_same_files,
+)
 from mimyria.autotrain.trainsteps import evaluate, make_spectra, train
 from mimyria.autotrain.verdict import judge_cycle
 from mimyria.errors import IncompatibleError
@@ -134,7 +140,7 @@ def run_loop(
     if settings.training.start and run.mark("survey") is None:
         require_start(settings, next(iter(context.frames)).numbers.tolist())
     _do(context, "survey", (), {}, lambda: look_around(context))
-    context.require_same_trajectories()
+    require_same_files(context)
     _do(context, "test", ("survey",), {}, lambda: make_test_set(context))
     number, renewed = 0, False
     while True:

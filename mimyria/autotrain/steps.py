@@ -27,7 +27,8 @@ from mimyria.autotrain.choosing import (
 from mimyria.autotrain.context import Context, Outcome
 from mimyria.autotrain.cyclespectra import require_length
 from mimyria.autotrain.labelling import COMPUTED, LABELS, label
-from mimyria.autotrain.trajectoryset import survey
+from mimyria.autotrain.state import file_digest
+from mimyria.autotrain.trajectoryset import quick_digest, survey
 from mimyria.errors import IncompatibleError
 from mimyria.files import make_folder, replace_file
 from mimyria.frame import Frame
@@ -43,6 +44,7 @@ __all__ = [
     "look_around",
     "make_reference",
     "make_test_set",
+    "require_same_files",
     "training_data",
 ]
 
@@ -76,6 +78,7 @@ def look_around(context: Context) -> Outcome:
             "formula": formula,
             "numbers": numbers,
             "code": identity_digest(settings.code()),
+            "known": [file_digest(each) for each in _known_files(context)],
             "line": line,
         },
     )
@@ -177,9 +180,35 @@ def _taken(context: Context, number: int) -> list[LabelledFrame]:
     return [each for folder in folders for each in read_extxyz(folder / COMPUTED)]
 
 
+def require_same_files(context: Context) -> None:
+    """Refuse trajectories and labels that are not those of the survey.
+
+    Raises:
+        IncompatibleError: names the first.
+    """
+    files = [
+        (path, facts.digest, quick_digest)
+        for path, facts in zip(context.frames.paths, context.facts, strict=True)
+    ]
+    known = context.survey.get("known", ())  # not there in a run of an older program
+    files += [
+        (path, digest, file_digest)
+        for path, digest in zip(_known_files(context), known, strict=False)
+    ]
+    for path, before, digest_of in files:
+        if digest_of(path) != before:
+            raise IncompatibleError(
+                f"{path} has changed since the run in {context.run.root} began. Put "
+                "it back, or set another autotrain.directory for the new one."
+            )
+
+
+def _known_files(context: Context) -> list[Path]:
+    return context.settings.files(context.settings.autotrain.known)
+
+
 def _known(context: Context) -> list[Frame]:
-    paths = context.settings.files(context.settings.autotrain.known)
-    return [each.frame for path in paths for each in read_extxyz(path)]
+    return [each.frame for path in _known_files(context) for each in read_extxyz(path)]
 
 
 def kept_pool(context: Context, number: int) -> Path:
@@ -207,7 +236,7 @@ def training_data(context: Context, number: int, path: Path) -> tuple[int, int]:
     """
     sets: Sequence[Path] = [
         context.path("test", LABELS),
-        *context.settings.files(context.settings.autotrain.known),
+        *_known_files(context),
         *(context.path(k, "reference", LABELS) for k in range(1, number + 1)),
     ]
     content = [each.read_bytes() for each in sets]

@@ -208,6 +208,42 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line(whole, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_another_trajectory_goes_on_from_labels_and_the_model_that_are_there(
+    whole, tmp_path
+):
+    """As when data are added later: one cycle on top of what the first run has left."""
+    first = whole[0] / "run"
+    labels = first / "cycle-002/reference/labels.extxyz"
+    known = tmp_path / "known.extxyz"
+    shutil.copy(labels, known)
+    text = SETTINGS.replace(
+        "max_cycles = 2", 'max_cycles = 1\nknown = ["known.extxyz"]'
+    )
+    text = text.replace("first_frames = 3", "first_frames = 2")
+    text = text.replace(
+        "[training]", f'[training]\nstart = "{first}/models/joint.mimyria"'
+    )
+    settings = write_run(tmp_path, text, n_frames=140)
+    said = finish(start(tmp_path, settings), STOPPED, 1200)
+    assert "2 networks on 4 configurations" in said
+    (data,) = (tmp_path / "run").glob("cycle-001/train/**/data.extxyz")
+    there = [each.frame.positions for each in read_extxyz(known)]
+    test, trained = np.split([each.frame.positions for each in read_extxyz(data)], [3])
+    assert np.array_equal(trained[:2], there)
+    for kept in (*test, *trained[2:]):
+        assert not any(np.array_equal(kept, each) for each in there)
+    curve = "cycle-001/train/joint/member-1/learning-curve.csv"
+    new, continued = (
+        np.genfromtxt(run / curve, delimiter=",", names=True)["loss"][1]
+        for run in (first, tmp_path / "run")
+    )
+    assert continued < 0.1 * new, "its first epoch is not that of random weights"
+    known.write_bytes(labels.read_bytes().replace(b"0", b"1", 1))
+    assert "known.extxyz has changed since" in finish(start(tmp_path, settings), 65)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_killed_ten_times_at_random_it_ends_with_the_same_result(whole, tmp_path):
     write_run(tmp_path)
