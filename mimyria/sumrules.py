@@ -98,9 +98,12 @@ class SumRules:
         means = dict(zip(self._columns, self._means.mean().tolist(), strict=True))
         found: list[Diagnostic] = []
         if self._grouping is not None:
+            sound = False
             for name in _SQUARES:
                 if math.isfinite(means[f"total {name}"]):
-                    found += self._f_sums(name, means, temperature)
+                    sums = self._f_sums(name, means, temperature, sound)
+                    found += sums
+                    sound = sound or any(each.verdict == "ok" for each in sums[:1])
             found += self._temperatures(means, temperature)
         for label, name, size in (("dipole", "J", 3), ("polarizability", "A", 6)):
             if math.isfinite(means[f"{name}0"]):
@@ -129,9 +132,17 @@ class SumRules:
         return vector
 
     def _f_sums(
-        self, name: str, means: dict[str, float], temperature: float
+        self, name: str, means: dict[str, float], temperature: float, sound: bool
     ) -> list[Diagnostic]:
-        """Ratio of measured and expected mean squares, of all atoms and by species."""
+        """Ratio of measured and expected mean squares, of all atoms and by species.
+
+        Args:
+            name: of the squares.
+            means: of all columns.
+            temperature: of the ensemble, K.
+            sound: the sum of another current of all atoms is as it must be, so that
+                velocities and masses are.
+        """
         grouping = self._grouping
         assert grouping is not None
         mass = grouping.total_mass
@@ -165,7 +176,7 @@ class SumRules:
                     1.0,
                     error,
                     verdict,
-                    _f_sum_sentence(verdict, label.strip() or "the whole"),
+                    _f_sum_sentence(verdict, label.strip() or "the whole", sound),
                 )
             )
         return found
@@ -301,7 +312,14 @@ def _judge(deviation: float, error: float, wrong: float, n_frames: int) -> str:
     return "look"
 
 
-def _f_sum_sentence(verdict: str, whose: str) -> str:
+def _f_sum_sentence(verdict: str, whose: str, sound: bool) -> str:
+    if sound and verdict != "ok":
+        return (
+            f"the motions that this current of {whose} sees hold more or less than "
+            "kT, while units and masses are right by the sum above: the heights of "
+            "its bands are off by as much. Equilibrate longer, or average several "
+            "trajectories."
+        )
     return {
         "ok": f"currents, masses and temperature of {whose} fit together.",
         "look": f"the currents of {whose} are not yet what masses and temperature "

@@ -132,6 +132,27 @@ def test_swapped_species_are_wrong():
     assert found["temperature O"].verdict == "wrong"
 
 
+def test_a_cold_motion_is_told_from_wrong_velocities():
+    """The one that changes the isotropic polarizability has 0.36 of its kT."""
+    gradient = np.einsum("iaac->ic", next(tensors()).pgt) / np.sqrt(MASSES)[:, None]
+    gradient /= np.linalg.norm(gradient)
+
+    def cold():
+        for v in velocities():
+            held = (1 - 0.6) * np.sum(v * np.sqrt(MASSES)[:, None] * gradient)
+            yield v - held * gradient / np.sqrt(MASSES)[:, None]
+
+    found = run(cold(), tensors())
+    assert found["f-sum dipole"].verdict == "ok"
+    isotropic = found["f-sum Raman isotropic"]
+    assert isotropic.verdict == "wrong"
+    assert abs(isotropic.value - 0.36) < 3 * isotropic.error
+    assert "Equilibrate longer" in isotropic.sentence
+    assert "unit of velocities" not in isotropic.sentence
+    hot = run(scaled(2.0), tensors())["f-sum Raman isotropic"]
+    assert "unit of velocities" in hot.sentence
+
+
 def test_half_step_velocities_are_noticed():
     """1/cos² (w dt / 2) more power: 12 % at 3400 cm^-1 and a time step of 1 fs."""
     found = run(scaled(1 / np.cos(0.32), memory=0.0), tensors())
