@@ -4,8 +4,9 @@
 
 One cubic cell (Pa-3, four molecules): light sees the vibrations that are the same in
 all cells, and these a single cell has. So few atoms exchange hardly any energy within
-picoseconds: in a trajectory (one without a number, each with its own thermostat before
-it) every mode keeps the energy that it got by chance.
+picoseconds, and a thermostat would leave every mode with what it got by chance. Each
+one therefore begins with kT, all of it in its motion, forth or back by chance; other
+chances for each trajectory (one without a number).
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.io import write
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
 from tblite.ase import TBLite
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +26,8 @@ EDGE, BOND = 5.50, 1.141  # A, where GFN1-xTB has its least energy
 CENTRES = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]) / 2
 AXES = np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]) / np.sqrt(3)
 TEMPERATURE, TIME_STEP, STRIDE = 50.0, 1.0, 4  # K, fs, steps
-EQUILIBRATION, PRODUCTION = 600, 4400  # steps
+PRODUCTION = 4400  # steps
+SHIFT = 0.005  # A
 
 
 def crystal() -> Atoms:
@@ -38,26 +39,56 @@ def crystal() -> Atoms:
     return atoms
 
 
-def trajectory(number: int) -> None:
-    """A trajectory with its own random numbers."""
-    rng = np.random.default_rng(number)
+def relaxed() -> Atoms:
+    """The crystal at rest."""
     atoms = crystal()
-    # The thermostat takes half of this energy into the potential.
-    spread = np.sqrt(2 * units.kB * TEMPERATURE * atoms.get_masses())
-    atoms.set_momenta(spread[:, None] * rng.standard_normal((len(atoms), 3)))
-    step, friction = TIME_STEP * units.fs, 1 / (100 * units.fs)
-    Langevin(
-        atoms,
-        step,
-        temperature_K=TEMPERATURE,
-        friction=friction,
-        fixcm=False,  # exact for few atoms, too; the centre is stopped below
-        rng=rng,
-    ).run(EQUILIBRATION)
-    Stationary(atoms)
+    BFGS(atoms, logfile=None).run(fmax=1e-3)
+    return atoms
+
+
+def modes(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Vibrations of a crystal at rest, by finite differences.
+
+    Returns:
+        Angular frequencies, 1/fs, three of them about zero; displacements
+        (n_modes, n_atoms, 3), amu^(-1/2).
+    """
+    rest = atoms.positions.copy()
+    n = rest.size
+    hessian = np.zeros((n, n))
+    for i in range(n):
+        for sign in (1.0, -1.0):
+            moved = rest.copy()
+            moved.flat[i] += sign * SHIFT
+            atoms.positions = moved
+            hessian[i] -= sign * atoms.get_forces().ravel() / (2 * SHIFT)
+    atoms.positions = rest
+    roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
+    weighed = (hessian + hessian.T) / 2 / np.outer(roots, roots)
+    squares, vectors = np.linalg.eigh(weighed)
+    frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) * units.fs
+    displacements = (vectors / roots[:, None]).T.reshape(n, -1, 3)
+    return frequencies, displacements
+
+
+def excite(atoms: Atoms, rng: np.random.Generator) -> None:
+    """Give each mode of a crystal at rest kT, in its motion, forth or back by chance.
+
+    Not in displacements: along straight lines turned molecules have longer bonds.
+    """
+    frequencies, displacements = modes(atoms)
+    vibrations = displacements[np.argsort(np.abs(frequencies))[3:]]
+    ways = rng.choice([-1.0, 1.0], len(vibrations))
+    speed = np.sqrt(2 * units.kB * TEMPERATURE)
+    atoms.set_velocities(speed * np.einsum("m,mic->ic", ways, vibrations))
+
+
+def trajectory(atoms: Atoms, number: int) -> None:
+    """A trajectory with its own random numbers, of a crystal that is at rest."""
+    excite(atoms, np.random.default_rng(number))
     path = HERE / f"crystal-{number}.extxyz"
     path.unlink(missing_ok=True)
-    dynamics = VelocityVerlet(atoms, step)
+    dynamics = VelocityVerlet(atoms, TIME_STEP * units.fs)
 
     def keep() -> None:
         frame = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
@@ -74,4 +105,4 @@ def trajectory(number: int) -> None:
 
 if __name__ == "__main__":
     for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1):
-        trajectory(number)
+        trajectory(relaxed(), number)

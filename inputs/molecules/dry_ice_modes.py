@@ -13,9 +13,8 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from ase import Atoms, units
-from ase.optimize import BFGS
-from dry_ice import crystal
+from ase import Atoms
+from dry_ice import modes, relaxed
 from tensors import tensors_of
 
 from mimyria.frame import Frame
@@ -24,29 +23,8 @@ from mimyria.storage import read_result
 from mimyria.units import SPEED_OF_LIGHT
 
 GEOMETRIES = ("z(xx)z", "z(xy)z", "z([1,1,0],[1,-1,0])z")
-SHIFT = 0.005  # A
 TOGETHER, NEAR = 3.0, 20.0  # cm^-1
 ACTIVE = 1e-3  # of the strongest
-
-
-def modes(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Angular frequencies, 1/fs; displacements (n_modes, n_atoms, 3), amu^(-1/2)."""
-    rest = atoms.positions.copy()
-    n = rest.size
-    hessian = np.zeros((n, n))
-    for i in range(n):
-        for sign in (1.0, -1.0):
-            moved = rest.copy()
-            moved.flat[i] += sign * SHIFT
-            atoms.positions = moved
-            hessian[i] -= sign * atoms.get_forces().ravel() / (2 * SHIFT)
-    atoms.positions = rest
-    roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
-    weighed = (hessian + hessian.T) / 2 / np.outer(roots, roots)
-    squares, vectors = np.linalg.eigh(weighed)
-    frequencies = np.sign(squares) * np.sqrt(np.abs(squares)) * units.fs
-    displacements = (vectors / roots[:, None]).T.reshape(n, -1, 3)
-    return frequencies, displacements
 
 
 def raman_tensors(atoms: Atoms, displacements: np.ndarray) -> np.ndarray:
@@ -84,8 +62,7 @@ def symmetry(tensors: np.ndarray) -> str:
 
 def report(paths: list[str]) -> list[str]:
     """The table of modes, and the bands of a result."""
-    atoms = crystal()
-    BFGS(atoms, logfile=None).run(fmax=1e-3)
+    atoms = relaxed()
     frequencies, displacements = modes(atoms)
     wavenumbers = frequencies / (2 * np.pi * SPEED_OF_LIGHT)
     tensors = raman_tensors(atoms, displacements)

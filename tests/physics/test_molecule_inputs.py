@@ -214,8 +214,8 @@ def turning_of(atoms, module):
 def test_the_crystal_in_motion_shows_each_symmetry_in_its_geometry(scripts):
     """A short trajectory: Eg and Tg are apart where the whole scatters both."""
     module = scripts("dry_ice")
-    module.EQUILIBRATION, module.PRODUCTION = 100, 500
-    module.trajectory(0)
+    module.PRODUCTION = 500
+    module.trajectory(module.relaxed(), 0)
     replay(
         ["crystal-0.extxyz"],
         *("--time-step", "1", "--stride", "4", "--temperature", "50"),
