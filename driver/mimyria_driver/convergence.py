@@ -82,10 +82,13 @@ class Progress:
         return self.reason
 
     def relative_errors(self, n_frames: int) -> dict[str, float]:
-        """The worst band of each spectrum, carried on to so many frames by 1/√N."""
+        """The worst band of each spectrum, carried on to so many frames by 1/√N.
+
+        Not of a spectrum whose error is not known.
+        """
         worst: dict[str, float] = {}
         for error in self.errors:
-            if error.from_blocks and n_frames:
+            if n_frames and math.isfinite(error.error):
                 now = error.error * math.sqrt(error.n_samples / n_frames)
                 label = _LABELS[error.name]
                 worst[label] = max(worst.get(label, 0.0), now)

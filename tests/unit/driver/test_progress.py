@@ -1,6 +1,7 @@
 """The driver's view of convergence, from results alone."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +98,22 @@ def test_every_band_has_to_reach_it_and_is_in_the_status():
     assert p.relative_errors(3000)["ir"] == max(e.error for e in p.errors)
 
 
-def test_a_short_run_has_no_block_error():
+def test_a_short_run_has_the_error_of_theory_and_it_is_one_everywhere():
     p = progress()
     p.update(result(series(500)))
+    (band,) = p.bands()
+    assert not band["from_blocks"]
+    assert p.relative_errors(500) == {"ir": pytest.approx(band["error"])}
+    assert p.relative_errors(2000) == {"ir": pytest.approx(band["error"] / 2)}
+
+
+def test_an_error_that_is_not_known_is_none():
+    p = progress()
+    short = result(series(500))
+    bare = {name: replace(each, error=None) for name, each in short.spectra.items()}
+    p.update(replace(short, spectra=bare))
+    assert p.bands()[0]["error"] is None
     assert p.relative_errors(500) == {}
-    assert not p.bands()[0]["from_blocks"]
 
 
 def test_a_later_start_looks_behind_what_there_is():
