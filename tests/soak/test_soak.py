@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,10 @@ CONFIDENCE = 1.86
 """Of Student's t with PIECES - 2 degrees of freedom: 95 % are below."""
 FRAMES_OF_A_JOB = 1500
 SECONDS_OF_A_JOB = 3.0
+ENDINGS = {0: "ended", 75: "warned", -signal.SIGKILL: "killed", -signal.SIGUSR1: "late"}
+"""By exit code; late: warned when all had been written and signals were given back."""
+CREDIT = 12
+"""Frames that an engine may have under way."""
 
 
 def start(
@@ -131,8 +136,12 @@ def check_usage(role: str, rows: np.ndarray) -> str:
     return said
 
 
-def check_run(directory: Path, n_frames: int) -> None:
-    """Every frame once, the file as long as it must be, the result its fold."""
+def check_run(directory: Path, n_frames: int) -> dict[str, Any]:
+    """Every frame once, the file as long as it must be, the result its fold.
+
+    Returns:
+        The status of the last driver.
+    """
     path = directory / "journal"
     identity, start_of_records = read_header(path)
     steps = np.concatenate([chunk["step"] for chunk in live_records(path)])
@@ -147,7 +156,8 @@ def check_run(directory: Path, n_frames: int) -> None:
         )
     status = read_status(directory)
     assert (status["state"], status["durable"]) == ("ended", n_frames)
-    assert (status["duplicates"], status["missing"], status["segments"]) == (0, 0, 1)
+    assert (status["missing"], status["segments"]) == (0, 1)
+    return status
 
 
 def rows_of(slope: float, noise: float, n_frames: int = 1_000_000) -> np.ndarray:
@@ -207,23 +217,22 @@ def test_memory_and_open_files_stay_constant(n_frames: int) -> None:
     with tempfile.TemporaryDirectory(prefix="mim-", dir=place) as name:
         used = soak(Path(name), n_frames, timeout=60.0 + n_frames / 150)
         said = [check_usage(role, rows) for role, rows in used.items()]
-        check_run(Path(name) / "run", n_frames)
+        assert check_run(Path(name) / "run", n_frames)["duplicates"] == 0
         sys.stdout.write("\n".join(said) + "\n")
 
 
 def one_job(
-    rng: random.Random, directory: Path, n_frames: int, report: Path, engine
+    seconds: float, directory: Path, n_frames: int, report: Path, engine, *, warn: bool
 ) -> str:
-    """A driver with a time limit; most are warned before it, some just die."""
+    """A driver with a time limit, which is warned before it or just dies."""
     driver = start("driver", directory, n_frames, report)
     try:
         wait_for_progress(directory, driver, engine)
         try:
-            driver.wait(rng.uniform(0.2, SECONDS_OF_A_JOB))
+            driver.wait(seconds)
         except subprocess.TimeoutExpired:
-            last_words = rng.random() < 0.7
-            driver.send_signal(signal.SIGUSR1 if last_words else signal.SIGKILL)
-        return {0: "ended", 75: "warned", -9: "killed"}[driver.wait(60.0)]
+            driver.send_signal(signal.SIGUSR1 if warn else signal.SIGKILL)
+        return ENDINGS[driver.wait(60.0)]
     finally:
         driver.kill()
         driver.wait()
@@ -262,13 +271,16 @@ def test_a_week_of_short_jobs_is_one_run(n_jobs: int) -> None:
         try:
             while engine.poll() is None:
                 report = folder / "driver.json"
-                endings.append(one_job(rng, directory, n_frames, report, engine))
+                seconds = rng.uniform(0.2, SECONDS_OF_A_JOB)
+                job = (seconds, directory, n_frames, report, engine)
+                endings.append(one_job(*job, warn=len(endings) % 3 != 1))
                 assert len(endings) <= 20 * n_jobs
             assert engine.returncode == 0
         finally:
             engine.kill()
             engine.wait()
-        assert endings[-1] == "ended"
+        assert endings[-1] in ("ended", "late")
         assert {"warned", "killed"} <= set(endings)
-        check_run(directory, n_frames)
+        # What a killed driver had written and not yet confirmed comes again.
+        assert check_run(directory, n_frames)["duplicates"] <= CREDIT
         sys.stdout.write(f"{len(endings)} jobs: {Counter(endings)}\n")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from analytic import MASSES, NUMBERS, STRIDE, description, trajectory
 from instant import InstantEvaluator, exact_sample
-from many import Engines, ensemble, frames_of, settings_for, single_runs
+from many import Engines, ensemble, settings_for, single_runs
 
 from mimyria.errors import DeviceLostError, FrameError, IncompatibleError
 from mimyria.storage import read_result
@@ -246,8 +246,9 @@ def test_eighty_replicas_take_a_thread_and_a_few_descriptors_each(tmp_path):
             super().submit(frames, **options)
 
     before = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    # All begin before any can end: each engine has its pauses.
-    engines = Engines(lambda k: frames_of(k, 3)[:8], pause=lambda k: 0.5)
+    # All begin before any can end: each engine has its pauses. The same motion at
+    # other times, which is of one temperature.
+    engines = Engines(lambda k: trajectory(8, shift=k), pause=lambda k: 0.5)
     assert ensemble(settings_for(tmp_path, n), engines, Counting).run() == 0
     assert len(made) == 1
     assert most["threads"] - before[0] <= n + 1
