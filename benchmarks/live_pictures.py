@@ -73,6 +73,7 @@ def take(
     phone.value(CHOICES)
     save(phone, pictures / "live-phone.png")
     assert page.until(lambda: status(run)["state"] == "ended", 3600)
+    page.wait("document.querySelector('#badge-text').textContent.includes('ended')", 60)
     page.wait(ready(picoseconds), LAST_PICTURE)
     save(page, pictures / "live-end.png")
     print(page.said + phone.said or "no word of the console")

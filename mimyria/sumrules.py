@@ -313,7 +313,13 @@ def _judge(deviation: float, error: float, wrong: float, n_frames: int) -> str:
 
 
 def _f_sum_sentence(verdict: str, whose: str, sound: bool) -> str:
-    if sound and verdict != "ok":
+    if sound and verdict == "look":
+        return (
+            f"the current of {whose} is not yet what masses and temperature demand, "
+            "while the sum above is: too short to say, or motions that do not yet "
+            "hold kT."
+        )
+    if sound and verdict == "wrong":
         return (
             f"the motions that this current of {whose} sees hold more or less than "
             "kT, while units and masses are right by the sum above: the heights of "
