@@ -316,14 +316,14 @@ def _f_sum_sentence(verdict: str, whose: str, sound: bool) -> str:
     if sound and verdict == "look":
         return (
             f"the current of {whose} is not yet what masses and temperature demand, "
-            "while the sum above is: too short to say, or motions that do not yet "
-            "hold kT."
+            "while another f-sum is right: too short to say, or motions that do not "
+            "yet hold kT."
         )
     if sound and verdict == "wrong":
         return (
             f"the motions that this current of {whose} sees hold more or less than "
-            "kT, while units and masses are right by the sum above: the heights of "
-            "its bands are off by as much. Equilibrate longer, or average several "
+            "kT; units and masses are right, since another f-sum is. The heights of "
+            "the bands are off by as much: equilibrate longer, or average several "
             "trajectories."
         )
     return {

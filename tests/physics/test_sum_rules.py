@@ -147,7 +147,7 @@ def test_a_cold_motion_is_told_from_wrong_velocities():
     isotropic = found["f-sum Raman isotropic"]
     assert isotropic.verdict == "wrong"
     assert abs(isotropic.value - 0.36) < 3 * isotropic.error
-    assert "Equilibrate longer" in isotropic.sentence
+    assert "equilibrate longer" in isotropic.sentence
     assert "unit of velocities" not in isotropic.sentence
     hot = run(scaled(2.0), tensors())["f-sum Raman isotropic"]
     assert "unit of velocities" in hot.sentence
