@@ -393,7 +393,8 @@ def test_common_result_decides_when_all_are_good_enough(tmp_path, monkeypatch):
         spectrum={"resolution": 1250.0, "refresh": 0.2},
         convergence={"ir": 0.2, "raman": 0.4, "stop": True, "exit_file": str(sign)},
     )
-    engines = Engines(noisy, pause=lambda replica: 0.002)
+    # So slow that there is time for many looks before the last frame.
+    engines = Engines(noisy, pause=lambda replica: 0.02)
     assert ensemble(settings, engines).run() == 0
     status = read_status(tmp_path / "run")
     assert status["state"] == "ended"
