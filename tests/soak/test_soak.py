@@ -58,9 +58,13 @@ CREDIT = 12
 def start(
     role: str, *arguments: object, allocator: str = "malloc"
 ) -> subprocess.Popen[bytes]:
-    """Args:
-    allocator: "malloc" has the C library count each byte in use; "pymalloc" is how
-        Python runs otherwise.
+    """A role of soaking.py as a process.
+
+    Args:
+        role: of soaking.py.
+        arguments: of the role.
+        allocator: "malloc" has the C library count each byte in use; "pymalloc" is
+            how Python runs otherwise.
     """
     return subprocess.Popen(
         [sys.executable, str(HERE / "soaking.py"), role, *map(str, arguments)],
