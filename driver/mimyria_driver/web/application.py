@@ -32,6 +32,7 @@ from starlette.routing import Route
 from mimyria.errors import FormatError, MimyriaError
 from mimyria.files import read_plain
 from mimyria.storage import RESULT_NAME, Result
+from mimyria_driver.timetext import duration
 from mimyria_driver.web.access import Access
 from mimyria_driver.web.document import View, experiments
 from mimyria_driver.web.downloads import File, csv_file, figure_file, jcamp_file
@@ -116,9 +117,10 @@ class _Pages:
     async def state(self, request: Request) -> Response:
         state = await asyncio.to_thread(state_of, self._directory)
         state["result"] = self._results.version
-        # Its age is no news: the page counts it on, and 304 saves the rest.
-        quiet = {key: value for key, value in state.items() if key != "age"}
-        tag = _tag_of(json.dumps(quiet, sort_keys=True).encode())
+        # Tenths of a second are no news: only another wording of the age, which the
+        # reason tells too, is.
+        age = "" if state["age"] is None else duration(state["age"])
+        tag = _tag_of(json.dumps({**state, "age": age}, sort_keys=True).encode())
         body = json.dumps(state, allow_nan=False).encode()
         return _tagged(request, body, "application/json", tag)
 

@@ -61,6 +61,14 @@ def copy(finished, tmp_path):
     return folder
 
 
+def last_heard(folder, hours):
+    """Its last word becomes so old, in whole hours: the wording holds for a while."""
+    path = folder / "status.json"
+    status = json.loads(path.read_text())
+    status |= {"time": time.time() - 3600.0 * hours, "boot": "an earlier one"}
+    path.write_text(json.dumps(status))
+
+
 def state_of(link):
     status, _, body = ask(link, "/api/state")
     assert status == 200
@@ -231,11 +239,23 @@ def test_a_coarser_resolution_is_computed_from_the_correlations(finished, link):
         assert b"resolution must be" in body
 
 
-def test_what_has_not_changed_is_not_sent_again(link):
-    for path in ("/api/state", "/api/spectra", "/static/page.css"):
-        _, headers, _ = ask(link, path)
-        status, _, body = ask(link, path, If_None_Match=headers["etag"])
-        assert (status, body) == (304, b""), path
+def test_what_has_not_changed_is_not_sent_again(copy):
+    last_heard(copy, hours=3.0)
+    with shown(copy) as link:
+        for path in ("/api/state", "/api/spectra", "/static/page.css"):
+            _, headers, _ = ask(link, path)
+            status, _, body = ask(link, path, If_None_Match=headers["etag"])
+            assert (status, body) == (304, b""), path
+
+
+def test_a_page_that_is_loaded_again_later_does_not_tell_an_old_age(copy):
+    last_heard(copy, hours=3.0)
+    with shown(copy) as link:
+        _, headers, _ = ask(link, "/api/state")
+        last_heard(copy, hours=5.0)
+        status, _, body = ask(link, "/api/state", If_None_Match=headers["etag"])
+    assert status == 200
+    assert "5 h ago" in json.loads(body)["reason"]
 
 
 def test_large_answers_are_compressed(link):
