@@ -79,6 +79,16 @@ class Backlog:
         self._drain()
         return self._wait_until(self._has_room, self._options.limit)
 
+    def wait_to_be_heard(self) -> bool:
+        """Until the driver listens; False when the user's time is over."""
+        self.hear()
+        return self._wait_until(self._is_heard, self._options.limit)
+
+    def wait_to_be_heard_at_last(self) -> bool:
+        """The same where the run is over: the wait begins anew."""
+        self._giving_way = False
+        return self._wait_until(self._is_heard, self._last_limit)
+
     def wait_until_safe(self) -> bool:
         """Until the driver has all frames on disk; False when time is over."""
         return self._wait_until(self._is_safe, self._options.limit)
@@ -86,9 +96,7 @@ class Backlog:
     def wait_to_finish(self) -> bool:
         """The same where the run is over: the wait begins anew, for its last frames."""
         self._giving_way = False
-        # What is in the file needs a driver.
-        limit = None if self._options.policy == "spill" else self._options.limit
-        return self._wait_until(self._is_safe, limit)
+        return self._wait_until(self._is_safe, self._last_limit)
 
     def forget_run(self) -> None:
         """Close the window of this run, and what is in it."""
@@ -128,6 +136,15 @@ class Backlog:
         assert self.window is not None
         while self.spill and self.window.has_room and not self.window.detached:
             self.window.push(*self.spill.pop())
+
+    @property
+    def _last_limit(self) -> float | None:
+        """Seconds to wait at the end of a run; what is in the file needs a driver."""
+        return None if self._options.policy == "spill" else self._options.limit
+
+    def _is_heard(self) -> bool:
+        assert self.window is not None
+        return self.window.is_heard
 
     def _has_room(self) -> bool:
         assert self.window is not None

@@ -245,8 +245,7 @@ class LammpsReceiver:
         if message.kind is Kind.HELLO:
             return self._greet(letter, message)
         if message.kind is Kind.BYE:
-            self._send(identity, reply(message, Kind.BYE_OK))
-            return self._part(message)
+            return self._part(identity, message)
         if not message.kind.is_frame:
             _log.warning("ignored a %s from an engine", message.kind.name)
             return []
@@ -292,6 +291,8 @@ class LammpsReceiver:
         if any(peer.n_ranks != hello.n_ranks for _, peer in self._peers.values()):
             self._peers.clear()
             self._early.clear()
+            self._gone.clear()
+        self._gone.discard(hello.rank)
         self._peers[hello.rank] = (letter, hello)
         if len(self._peers) == hello.n_ranks:
             return self._open_session()
@@ -327,9 +328,10 @@ class LammpsReceiver:
             return []
         self._session, self._offered = session, True
         self._durable_step = -1
-        self._gone.clear()
         for rank, (letter, _) in self._peers.items():
             self._presence.met(rank, letter)
+        for rank in self._gone:
+            self._presence.left(rank)
         return [Started(session.description)]
 
     def _break_off(self) -> list[Event]:
@@ -339,12 +341,21 @@ class LammpsReceiver:
         self._forget_session()
         return [Ended(reason)]
 
-    def _part(self, goodbye: Message) -> list[Event]:
-        if self._session is None or not self._is_ours(goodbye):
+    def _part(self, identity: bytes, goodbye: Message) -> list[Event]:
+        ours = self._is_ours(goodbye)
+        if not ours and goodbye.n_ranks > 1:
+            # Meant for the driver before this one. Other ranks may call, and would
+            # wait for frames that are never whole.
+            self._ask_again(identity, reply(goodbye, Kind.AGAIN))
+            return []
+        self._send(identity, reply(goodbye, Kind.BYE_OK))
+        if not ours:
             return []
         self._gone.add(goodbye.rank)
-        self._presence.left(goodbye.rank)
         self._reason = goodbye.text
+        if self._session is None:
+            return []  # the other ranks have still to hear of it, when they call
+        self._presence.left(goodbye.rank)
         if len(self._gone) < self._session.n_ranks:
             return []
         self._forget_session()

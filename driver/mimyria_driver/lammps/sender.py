@@ -83,6 +83,7 @@ class Sender:
         self._stride = stride
         self._log = log or write_line
         self._detached = self._failed = False
+        self._farewell = ""  # to say, once the driver is there
         self._backlog = Backlog(self.options, self._log)
         self._shift = 0  # added to the engine's steps, which were set back
         self._n_before = 0  # frames of the runs before this one
@@ -91,6 +92,7 @@ class Sender:
 
     def _forget_run(self) -> None:
         self._backlog.forget_run()
+        self._farewell = ""
         self._run_key: tuple[float, int] = (0.0, 0)
         self._last_step = -1
         self._previous_step = -1
@@ -161,9 +163,13 @@ class Sender:
         window = self._backlog.window
         if window is None:
             return
+        if self._farewell:
+            self._take_leave(at_last=True)
+            self._forget_run()
+            return
         self._settle()
-        if not self._backlog and not window.detached:
-            window.say_goodbye("end of the run")
+        if not self._backlog and not window.say_goodbye("end of the run"):
+            self._log("the driver has all frames, but did not say goodbye")
         if self.n_dropped:
             self._log(f"{self.n_dropped} frames were dropped")
         self._detached = self._detached or window.detached
@@ -178,11 +184,38 @@ class Sender:
             self._log(f"{len(self._backlog)} frames were not confirmed by the driver")
 
     def detach(self, reason: str) -> None:
-        """Send no more after an error; the run goes on alone, or stops."""
+        """Send no more after an error; the run goes on alone, or stops.
+
+        Where other ranks send their parts of a frame, this one waits for the driver as
+        they do: else they would wait for good, for frames that are never whole.
+        """
         self._detached = self._failed = True
-        if self._backlog.window is not None:
-            self._backlog.window.say_goodbye(reason)
+        self._farewell = reason or "an error"
+        self._take_leave()
+
+    def _take_leave(self, at_last: bool = False) -> None:
+        """Say goodbye, or try again at the next frame where the driver is away."""
+        window = self._backlog.window
+        if window is None:
+            return
+        if not window.is_of_many:
+            window.say_goodbye(self._farewell)
+        elif not self._reach(window, at_last):
+            return
         self._forget_run()
+
+    def _reach(self, window: Window, at_last: bool) -> bool:
+        """Say goodbye until it is heard; False when the user's time is over."""
+        backlog = self._backlog
+        wait = backlog.wait_to_be_heard_at_last if at_last else backlog.wait_to_be_heard
+        try:
+            while wait():
+                if window.say_goodbye(self._farewell):
+                    return True
+        except HookError as error:
+            self._log(f"{error} The driver was not told of the end.")
+            return True  # as far as it can be
+        return False
 
     def close(self) -> None:
         """Release all at once; what is not confirmed may be lost."""
@@ -201,6 +234,8 @@ class Sender:
         if self._backlog.is_detached:
             self.finish()
         if self._detached or self.stopping:
+            if self._farewell:
+                self._take_leave()
             # On another rank than the one with the trouble the others follow.
             return not (self._failed and self.options.policy == "stop")
         step = engine.step + self._shift

@@ -49,7 +49,8 @@ class Window:
         credit: frames that may be under way; 0 before the driver grants any.
         credit_bytes: bytes of them, though one frame may always be under way.
         durable_step: the engine may forget up to here, −1: nothing is safe yet.
-        detached: the driver has said goodbye: there is nobody to send to.
+        detached: the driver has said goodbye, or does not want this run: there is
+            nobody to send to.
     """
 
     def __init__(
@@ -89,6 +90,16 @@ class Window:
     def __len__(self) -> int:
         """Frames that are not confirmed."""
         return len(self._waiting)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the driver has answered: what is sent now reaches it."""
+        return self._welcomed
+
+    @property
+    def is_of_many(self) -> bool:
+        """Whether other ranks send their parts of the same frames."""
+        return self._hello.n_ranks > 1
 
     @property
     def has_room(self) -> bool:
@@ -131,20 +142,25 @@ class Window:
             elif time.monotonic() >= deadline:
                 return
 
-    def say_goodbye(self, text: str) -> None:
-        """Tell the driver that no more frames come, and wait for its last word."""
-        if self.detached or not self._welcomed:
-            return
-        goodbye = Message(Kind.BYE, parts=(text.encode(),))
-        self._send(self.stamped(goodbye))
+    def say_goodbye(self, text: str) -> bool:
+        """Tell the driver that no more frames come, and wait for its last word.
+
+        Returns:
+            Whether the driver knows. Where it is silent the next `advance` calls anew.
+        """
+        if self.detached:
+            return True
+        if not self._welcomed:
+            return False
+        self._send(self.stamped(Message(Kind.BYE, parts=(text.encode(),))))
         deadline = time.monotonic() + GOODBYE_PATIENCE
         while True:
             message = self._receive(deadline - time.monotonic())
-            if message is None:
-                self._log("the driver has all frames, but did not say goodbye")
-                return
-            if message.kind is Kind.BYE_OK:
-                return
+            if message is None or message.kind is Kind.AGAIN:
+                self._welcomed, self._renew_at = False, -math.inf
+                return False
+            if message.kind in (Kind.BYE_OK, Kind.BYE):
+                return True
 
     def close(self) -> None:
         """Release the socket at once."""
@@ -266,6 +282,7 @@ class Window:
                 self._last_note = message.text
                 self._log(message.text)
         elif message.kind is Kind.REJECT:
+            self.detached = True
             raise RefusedError(f"The driver refuses this run: {message.text}")
         elif message.kind is Kind.BYE:
             self._log(f"the driver has left ({message.text}); the run goes on alone")

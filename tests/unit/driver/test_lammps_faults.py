@@ -13,7 +13,7 @@ from chaosproxy import ChaosProxy
 from lammpsfakes import STRIDE, FakeEngine, kill
 
 from mimyria_driver.lammps import window
-from mimyria_driver.lammps.options import Options
+from mimyria_driver.lammps.options import Options, parse_options
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.lammps.sender import Sender
 from mimyria_driver.sources import Arrived, Ended, Started
@@ -101,8 +101,10 @@ def expected(n_frames: int) -> list[int]:
 @pytest.mark.parametrize(
     ("seed", "n_frames", "driver_kills"),
     [
-        pytest.param(1, 400, 0, id="short"),
-        pytest.param(2, 400, 3, id="short-and-kills"),
+        # Seeds by which the first flip, cut and stall come among the first 22 pieces:
+        # how many there are depends on how fast they are passed on.
+        pytest.param(112, 400, 0, id="short"),
+        pytest.param(839, 400, 3, id="short-and-kills"),
         *(
             pytest.param(seed, 6_000, 12, id=f"soak-{seed}", marks=pytest.mark.soak)
             for seed in range(3, 8)
@@ -136,21 +138,23 @@ def test_chaos_on_the_line_costs_no_frame(
     assert proxy.done["connections"] > 1 + driver_kills
 
 
-@pytest.mark.parametrize("seconds", [1.5, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(60, marks=pytest.mark.soak)])
 def test_a_black_hole_is_noticed_once_and_costs_no_frame(
-    folder: Path, seconds: float
+    folder: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """N2: the line swallows everything and stays open."""
+    monkeypatch.setattr(window, "ACK_PATIENCE", 1.5)
     proxy = ChaosProxy(folder / "p", folder / "s")
     receiver = LammpsReceiver(f"ipc://{folder}/s")
     engine = Engine(f"ipc://{folder}/p", 200)
     play = Play(receiver, pause=0.002)
     play.run(n_frames=50)
+    n_lines = len(engine.lines)  # those of a slow machine
     proxy.black_hole.set()
     began = time.monotonic()
-    while not any("confirmed nothing" in line for line in engine.lines):
+    while not any("confirmed nothing" in line for line in engine.lines[n_lines:]):
         play.run(0.05)
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < TIMEOUT
     play.run(max(0.0, seconds - (time.monotonic() - began)))
     proxy.black_hole.clear()
     play.run()
@@ -159,8 +163,9 @@ def test_a_black_hole_is_noticed_once_and_costs_no_frame(
     receiver.close()
     assert play.steps == expected(200)
     assert proxy.done["swallowed"] > 0
-    assert sum("confirmed nothing" in line for line in engine.lines) <= 1 + seconds / 30
-    assert sum("is there again" in line for line in engine.lines) == 1
+    lines = engine.lines[n_lines:]
+    assert sum("confirmed nothing" in line for line in lines) <= 1 + seconds / 30
+    assert sum("is there again" in line for line in lines) == 1
 
 
 def test_a_driver_that_hangs_for_a_while_makes_the_engine_wait(folder: Path) -> None:
@@ -269,32 +274,81 @@ def rss() -> float:
     return float(pages * resource.getpagesize())
 
 
+class Ranks:
+    """Two of them, of which one is in trouble at its tenth frame."""
+
+    def __init__(self, endpoint: str, options: str, pause: float = 0.0) -> None:
+        self.lines: list[str] = []
+        self.pause = pause
+        self.may_fail = threading.Event()
+        self.has_failed = threading.Event()
+        self.senders = [
+            Sender(
+                endpoint, ("Ar",), STRIDE, self.lines.append, parse_options(options, {})
+            )
+            for _ in range(2)
+        ]
+        self.engines = [FakeEngine(rank, 2) for rank in range(2)]
+        self.threads = [
+            threading.Thread(target=self.run, args=(rank,), daemon=True)
+            for rank in range(2)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, rank: int) -> None:
+        sender, engine = self.senders[rank], self.engines[rank]
+        for number in range(40):
+            time.sleep(self.pause)
+            engine.step += STRIDE
+            if rank == 1 and number == 10:
+                assert self.may_fail.wait(TIMEOUT)
+                threading.Timer(0.1, self.has_failed.set).start()
+                sender.detach("an atom was lost")
+            sender.sample(engine)  # type: ignore[arg-type]
+        sender.finish()
+        sender.close()
+
+    def join(self) -> None:
+        for thread in self.threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
+
+
 def test_ranks_of_which_one_gives_up_end_together(folder: Path) -> None:
     """A rank in trouble says goodbye; the others must not wait for whole frames."""
     endpoint = f"ipc://{folder}/s"
     receiver = LammpsReceiver(endpoint)
-    lines: list[str] = []
-    senders = [Sender(endpoint, ("Ar",), STRIDE, lines.append) for _ in range(2)]
-    engines = [FakeEngine(rank, 2) for rank in range(2)]
-
-    def one_rank(rank: int) -> None:
-        for number in range(40):
-            engines[rank].step += STRIDE
-            if rank == 1 and number == 10:
-                senders[rank].detach("an atom was lost")
-            senders[rank].sample(engines[rank])  # type: ignore[arg-type]
-        senders[rank].finish()
-        senders[rank].close()
-
-    threads = [threading.Thread(target=one_rank, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
+    ranks = Ranks(endpoint, "")
+    ranks.may_fail.set()
     play = Play(receiver)
-    play.run(20.0)
-    for thread in threads:
-        thread.join(20.0)
-        assert not thread.is_alive()
+    play.run()
+    ranks.join()
     receiver.close()
     assert play.ended
     assert play.steps == expected(10)
-    assert any("the driver has left (a part of the engine has left" in x for x in lines)
+    assert any(
+        "the driver has left (a part of the engine has left" in x for x in ranks.lines
+    )
+
+
+@pytest.mark.parametrize(
+    "options", ["", "policy=spill wait=0.2"], ids=["block", "spill"]
+)
+def test_a_rank_that_gives_up_while_the_driver_is_away_tells_the_next_one(
+    folder: Path, options: str
+) -> None:
+    """Else the others would wait for it for good, once there is a driver again."""
+    endpoint = f"ipc://{folder}/s"
+    ranks = Ranks(endpoint, options, pause=0.001)
+    play = Play(LammpsReceiver(endpoint))
+    play.run(n_frames=10)
+    kill(play.receiver)
+    ranks.may_fail.set()
+    assert ranks.has_failed.wait(TIMEOUT)
+    play.receiver = LammpsReceiver(endpoint)
+    play.run()
+    ranks.join()
+    play.receiver.close()
+    assert play.ended
+    assert play.steps == expected(10)
