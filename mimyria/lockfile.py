@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["hold_lock", "is_locked"]
 
-_GLANCES: Final = 20  # at a lock that `is_locked` may hold for a moment
+_GLANCES: Final = 100  # at a lock that `is_locked` may hold for a moment
 _PAUSE: Final = 0.01  # s between two of them
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,13 +180,14 @@ def collect(
     *,
     durable_step: int = -1,
     until_frames: int = 10**9,
+    until: Callable[[], bool] = lambda: False,
     acknowledge: bool = True,
 ) -> None:
-    """Play the service: until the engine ends, or so many frames are there."""
+    """Play the service: until the engine ends, so many frames are there, or `until`."""
     for answer in _answers(receiver, process):
         for event in answer:
             _hear(receiver, event, collected, durable_step, acknowledge)
-        if collected.ended or len(collected.frames) >= until_frames:
+        if collected.ended or len(collected.frames) >= until_frames or until():
             return
 
 

@@ -129,7 +129,7 @@ def test_a_wrong_key_of_the_engine_is_refused_and_said(
     keys = load_keys(folder / "curve.json")
     wrong = with_keys(receiver, keys.server.encode(), *zmq.curve_keypair())
     assert not delivered(receiver, wrong)
-    assert receiver._doorman.n_refused == 1
+    assert receiver._doorman.n_refused >= 1  # libzmq may try again
     assert "refused a connection from 127.0.0.1" in caplog.text
     assert delivered_again(receiver, folder)
 
@@ -438,7 +438,10 @@ def test_the_sender_finds_a_driver_that_comes_late_and_comes_back_elsewhere(
 
     thread = threading.Thread(target=run_engine)
     thread.start()
-    time.sleep(0.2)
+    deadline = time.monotonic() + SECONDS
+    while not any("there is no" in line for line in lines):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     steps: list[int] = []
     endpoints = []
     for last in (20, 80):

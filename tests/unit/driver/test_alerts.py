@@ -180,13 +180,13 @@ def test_webhook_follows_no_redirection_and_no_message_has_the_secret(webhook, c
 
 
 def test_sink_that_hangs_holds_nothing_up(caplog, monkeypatch):
-    monkeypatch.setattr(module, "_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_SECONDS", 3.0)
     command = (sys.executable, "-c", "import time; time.sleep(60)")
     begun = time.monotonic()
     with Delivery(settings(command=command)) as delivery:
         delivery(BAD)
-        assert time.monotonic() - begun < 0.25  # the loop goes on at once
-    assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 2.0  # the loop goes on at once
+    assert time.monotonic() - begun < 50.0
     assert "could not be delivered by command (TimeoutExpired)" in caplog.text
 
 
@@ -206,7 +206,7 @@ def test_signal_does_not_wait_for_a_dead_sink(monkeypatch):
         ways={"slow": lambda message: hold.wait(30)},
     ) as delivery:
         delivery(BAD)
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 20.0
     hold.set()
 
 
@@ -225,10 +225,10 @@ def test_too_many_alerts_are_dropped_and_not_kept(monkeypatch, caplog):
 
 
 def test_without_a_way_there_is_no_thread():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with Delivery(settings()) as delivery:
         delivery(BAD)
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize(

@@ -110,14 +110,14 @@ def test_a_refusal_finds_an_engine_that_called_again_meanwhile(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A driver listens late, and ends with its first refusal."""
-    monkeypatch.setattr(window, "FIRST_PATIENCE", 0.5)
+    monkeypatch.setattr(window, "FIRST_PATIENCE", 1.5)  # then twice as long
     receiver = LammpsReceiver(endpoint)
     engines = Engines(endpoint, n_ranks=1, n_frames=3, pause=0.0)
     deadline = time.monotonic() + TIMEOUT
     while not any("waiting for the driver" in line for line in engines.lines):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.3)  # its first connection is closed; both calls are here
+    time.sleep(1.0)  # its first connection is closed; both calls are here
     assert isinstance(receiver.receive()[0], Started)
     receiver.refuse("the model knows no argon")
     receiver.close()
@@ -132,7 +132,7 @@ def test_the_engine_waits_while_its_window_is_full(endpoint: str) -> None:
     poller = zmq.Poller()
     poller.register(receiver.pollable, zmq.POLLIN)
     steps: list[int] = []
-    while poller.poll(500):
+    while poller.poll(500 if len(steps) >= 8 else 1000 * TIMEOUT):
         for event in receiver.receive():
             if isinstance(event, Started):
                 receiver.accept(-1)

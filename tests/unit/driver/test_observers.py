@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -241,12 +242,18 @@ def test_a_step_longer_than_any_patience_is_no_reason_for_another_connection(
 ) -> None:
     """Electronic structure: the confirmation waits while the engine calculates."""
     monkeypatch.setattr(window, "ACK_PATIENCE", 0.05)
+    monkeypatch.setattr(window, "FIRST_PATIENCE", 30.0)  # for the WELCOME
     lines: list[str] = []
     dyn = verlet(argon())
+
+    def calculate() -> None:
+        driver.wait_for(lambda: dyn.nsteps in driver.frames)
+        time.sleep(0.2)  # the confirmation is here, and waits
+
     with PlayedDriver() as driver:
         with Observer(dyn, driver.endpoint, log=lines.append) as observer:
             dyn.attach(observer, interval=1)
-            dyn.attach(threading.Event().wait, 1, 0.2)
+            dyn.attach(calculate, 1)
             dyn.run(4)
             stream = observer._stream
             assert stream is not None
@@ -374,6 +381,8 @@ def test_several_ranks_with_the_same_atoms_are_one_engine() -> None:
 ONE_LINE = """
 import sys
 sys.path.insert(0, {folder!r})
+from mimyria_driver.lammps import window
+window.FIRST_PATIENCE = 30.0  # no line about waiting, on any machine
 from test_observers import Observer, argon, verlet
 dyn = verlet(argon())
 dyn.attach(Observer(dyn, {endpoint!r}), interval=4)

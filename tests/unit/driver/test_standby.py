@@ -15,8 +15,8 @@ def test_the_folder_is_free_when_its_driver_is_gone(tmp_path: Path) -> None:
     assert wait_for_folder(tmp_path, lambda: False)  # there was never one
     lock = lock_folder(tmp_path)
     timer = threading.Timer(0.6, os.close, [lock])
-    timer.start()
     began = time.monotonic()
+    timer.start()
     assert wait_for_folder(tmp_path, lambda: False)
     assert time.monotonic() - began > 0.5
     timer.join()

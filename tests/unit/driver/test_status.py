@@ -135,7 +135,7 @@ FULL = {"conditions": [{"name": "disk", "level": "warning", "text": "soon full"}
         ("disk full", {}, 2, "CRIT: the disk is full"),
         ("failed", {}, 2, "CRIT"),
         ("failed", FULL, 2, "CRIT"),
-        ("running", {"age": 31.0}, 3, "UNKNOWN: not heard of for 31 s"),
+        ("running", {"age": 1800.0}, 3, "UNKNOWN: not heard of for 30 min"),
         ("ended", {"age": 1e6}, 0, "OK"),
         ("running", {"schema_version": 99}, 3, "UNKNOWN"),
         ("dreaming", {}, 3, "UNKNOWN"),
