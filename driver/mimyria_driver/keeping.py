@@ -57,6 +57,7 @@ class Keeper:
         self._void_from: int | None = None  # records that there was no room to void
         self._next_result = time.monotonic() + refresh
         self._result_failed = False
+        self._is_news = True  # whether a result would be another than the last one
 
     @property
     def waits(self) -> str:
@@ -83,6 +84,7 @@ class Keeper:
         Where there is no room even for that, it is done when there is; until then
         nothing is made safe, acknowledged or published.
         """
+        self._is_news = True
         earlier = self._void_from
         self._void_from = step if earlier is None else min(step, earlier)
         self._may_write(session)
@@ -96,7 +98,9 @@ class Keeper:
         except DiskFullError as error:
             self._disk.note_full(error)
         else:
-            self._disk.note_room()
+            # While frames wait only a record of one proves that there is room.
+            if not self.evaluated:
+                self._disk.note_room()
 
     def _may_write(self, session: Session) -> bool:
         """Whether it makes sense to try; nothing that is void is left then."""
@@ -122,6 +126,7 @@ class Keeper:
         except DiskFullError:
             self.evaluated.appendleft((pending, sample))
             raise
+        self._is_news = True
         self._kept(pending)
 
     def _make_safe(self, session: Session) -> None:
@@ -130,11 +135,11 @@ class Keeper:
         self._acknowledge(session.confirmed_step)
 
     def publish(self, session: Session) -> None:
-        """Renew the result if it is time to; never ends a run.
+        """Renew the result if it is time to and there is news; never ends a run.
 
         It holds what is safe in the journal, and no more.
         """
-        if time.monotonic() < self._next_result:
+        if time.monotonic() < self._next_result or not self._is_news:
             return
         self.sync(session)
         if not self._disk.reason:
@@ -145,7 +150,7 @@ class Keeper:
     def _try_to_write(self, session: Session) -> None:
         try:
             session.write_result("running")
-            self._result_failed = False
+            self._result_failed = self._is_news = False
         except OutputError as error:
             if not self._result_failed:
                 _log.warning("%s It is tried again; the journal is safe", error)

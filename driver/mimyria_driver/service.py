@@ -261,8 +261,9 @@ class Service:
     def _arrive(self, arrived: Arrived) -> None:
         assert self._session is not None
         self._received += 1
-        self._last_arrival = time.monotonic()
         pending = self._session.place(arrived)
+        # Not before: the engine is not silent while a disk begins a journal slowly.
+        self._last_arrival = time.monotonic()
         if pending is not None:
             self._work.add(self._session, pending)
         else:

@@ -106,7 +106,9 @@ def _put(path: Path, document: Any, ending: str) -> None:  # noqa: ANN401 (JSON)
     data += b" " * (-len(data) % _BLOCK)
     beside = path.with_name(path.name + ending)
     try:
-        with open(beside, "wb", opener=open_private) as file:
+        # A file of its own: a driver that stands still may have one open there.
+        beside.unlink(missing_ok=True)
+        with open(beside, "xb", opener=open_private) as file:
             file.write(data)
         beside.replace(path)
     except OSError as error:

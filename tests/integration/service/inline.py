@@ -31,7 +31,7 @@ def quiet_settings(directory, **sections):
     return make_settings(directory, spectrum=spectrum, **sections)
 
 
-def start(directory, n_frames=N_FRAMES, pause=0.005, refresh=1000.0, snapshot=300.0):
+def start(directory, n_frames=N_FRAMES, pause=0.015, refresh=1000.0, snapshot=300.0):
     """The same as a process of its own."""
     words = [directory, n_frames, pause, refresh, snapshot]
     return subprocess.Popen(
@@ -44,12 +44,12 @@ def wait_for_records(directory, n, process, deadline=60.0):
     path = Path(directory) / "journal"
     end = time.monotonic() + deadline
     while time.monotonic() < end:
-        assert process.poll() is None, process.stderr.read().decode()
         if path.exists():
             identity, first = read_header(path)
             grown = path.stat().st_size - first
             if identity.grouping is not None and grown >= n * identity.record_size:
                 return
+        assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     pytest.fail("the driver wrote too few records in time")
 

@@ -102,7 +102,7 @@ def run(state, directory, *more):
         source = Source(frames, MIDDLE, hang_disk)
     elif state == "slow":
         source = Source(frames, MIDDLE, there)
-        source.pause = 0.03
+        source.pause = 0.1
     elif state == "memory limit":
         source = Source(frames, MIDDLE, limit_memory)
     service.Evaluator = lambda *arguments: evaluator

@@ -49,7 +49,7 @@ def test_cadence_of_writing_changes_no_bit(
         run={"snapshot": snapshot, "credit": credit},
         spectrum={"refresh": refresh},
     )
-    assert serve_here(settings, ScriptedSource(whole())) == 0
+    assert serve_here(settings, ScriptedSource(whole(), pause=0.005)) == 0
     assert (len(saved) > 2) == (snapshot > 0)
     assert all(saved)
     assert fold_of(tmp_path) == fold_of(undisturbed)

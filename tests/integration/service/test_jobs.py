@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 INPUTS = HERE.parents[2] / "inputs"
 SCRIPT = INPUTS / "slurm" / "mimyria.sbatch"
 UNIT = INPUTS / "systemd" / "mimyria-driver@.service"
-N_FRAMES = 160
+N_FRAMES = 600
 PAUSE = 0.004
 TIMEOUT = 60.0
 KILL_WAIT = 3.0
@@ -90,10 +90,23 @@ class Scheduler:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
 
+    def wait_for_trap(self):
+        """Until the script has said what it does when it is warned."""
+        status = Path(f"/proc/{self.job.pid}/status")
+        deadline = time.monotonic() + TIMEOUT
+        while not self._catches(status.read_text(), signal.SIGUSR1):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    @staticmethod
+    def _catches(status, number):
+        (caught,) = (x.split()[1] for x in status.splitlines() if "SigCgt" in x)
+        return int(caught, 16) >> (number - 1) & 1
+
     def end(self):
         """The exit code of the job; none of its processes may be left."""
         code = self.job.wait(timeout=TIMEOUT)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while self._group_lives() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not self._group_lives(), self.log.read_text()
@@ -158,7 +171,7 @@ def test_run_that_is_warned_killed_and_queued_again_is_whole(tmp_path, undisturb
         if at:
             scheduler.wait_for_records(at)
         else:
-            time.sleep(0.05)
+            scheduler.wait_for_trap()
         begun = time.monotonic()
         getattr(scheduler, act)()
         code = scheduler.end()
@@ -193,7 +206,7 @@ def test_engine_that_fails_is_not_queued_again_and_the_driver_saves(tmp_path):
 def test_job_that_was_queued_again_too_often_stays_away(tmp_path):
     scheduler = Scheduler(tmp_path / "job", "sleep 600")
     scheduler.start(RESTARTS="5", SLURM_RESTART_COUNT="5")
-    time.sleep(0.05)
+    scheduler.wait_for_trap()
     scheduler.warn()
     assert scheduler.end() == 75
     assert not scheduler.requeued

@@ -194,7 +194,7 @@ def test_signal_stops_all_and_the_next_start_goes_on(tmp_path, singles):
 
 
 def test_file_exit_ends_all_replicas(tmp_path):
-    engines = Engines(pause=lambda replica: 0.02)
+    engines = Engines(pause=lambda replica: 0.1)
     settings = settings_for(tmp_path, 3)
 
     class Leaving(InstantEvaluator):

@@ -193,11 +193,12 @@ def test_wrong_canary_of_one_makes_all_calculate_again(tmp_path, singles, drifti
 
 def test_device_that_is_lost_ends_all(tmp_path, drifting):
     drifting(2)
+    engines = Engines(pause=lambda replica: 0.005)  # none is through before
     settings = settings_for(tmp_path, 3, models={"canary": 25})
     evaluator = Drifting()
     evaluator._sample = evaluator._sample_of
     with pytest.raises(DeviceLostError, match="3 of 3 replicas have failed; the fir"):
-        ensemble(settings, Engines(), lambda: evaluator).run()
+        ensemble(settings, engines, lambda: evaluator).run()
 
 
 def test_replicas_with_other_groups_are_told_apart(tmp_path):

@@ -27,11 +27,12 @@ def is_stopped(process):
 
 
 def test_driver_that_was_stopped_and_overtaken_writes_nothing(tmp_path):
-    zombie = start(tmp_path, pause=0.01, refresh=0.05)
+    zombie = start(tmp_path, pause=0.03, refresh=0.05)
     try:
         wait_for_records(tmp_path, 20, zombie)
         zombie.send_signal(signal.SIGSTOP)
         while is_stopped(zombie) != "T":
+            assert zombie.poll() is None
             time.sleep(0.01)
         with pytest.raises(LockedError, match=f"process {zombie.pid} on"):
             serve_here(quiet_settings(tmp_path), ScriptedSource([]))

@@ -50,11 +50,11 @@ def wait_for_records(folder, n, *processes):
     path = folder / "spectrum" / "journal"
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
-        assert all(process.poll() is None for process in processes)
         if path.exists():
             identity, start = read_header(path)
             grown = path.stat().st_size - start
             if identity.grouping and grown >= n * identity.record_size:
                 return
+        assert all(process.poll() is None for process in processes)
         time.sleep(0.02)
     pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
