@@ -45,7 +45,9 @@ def engine_environment() -> Iterator[dict[str, str]]:
     another that begins just then fails: each worker has its own.
     """
     kept = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
-    with tempfile.TemporaryDirectory(prefix="mim-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="mim-", ignore_cleanup_errors=True
+    ) as folder:
         own = {"OMPI_MCA_orte_tmpdir_base": folder, "OMP_NUM_THREADS": "1"}
         yield {**kept, **own, "PATH": SYSTEM_PATH}
 

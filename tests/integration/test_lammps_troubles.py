@@ -77,7 +77,7 @@ def test_an_error_of_one_rank_in_the_first_frames_ends_all_with_a_line(
     collect(receiver, process, collected)
     log = output(process)
     receiver.close()
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 50.0
     assert process.returncode == 76
     assert "mimyria: ERROR: RuntimeError('the first rank is in trouble')" in log
     assert "Traceback" not in log
@@ -95,7 +95,7 @@ def test_an_error_of_one_rank_later_lets_all_go_on_alone(
     collect(receiver, process, collected)
     log = output(process)
     receiver.close()
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 50.0
     assert process.returncode == 0, log
     assert "'the first rank is in trouble') The run goes on alone; its spectrum" in log
     assert "Loop time of" in log
@@ -322,7 +322,7 @@ def test_a_signal_ends_lammps_at_once_and_the_next_one_is_served(
     began = time.monotonic()
     process.send_signal(number)
     log = output(process)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 30.0
     if ranks == 1:
         assert process.returncode == -number, log
     assert process.returncode != 0, log  # mpirun has codes of its own

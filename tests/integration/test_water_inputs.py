@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zmq
 
 from mimyria.models import load_model
 from mimyria.units import BOLTZMANN, FS_PER_IPI_TIME
@@ -27,6 +26,7 @@ from mimyria_driver.lammps.bundle import bundle_hook
 from mimyria_driver.lammps.receiver import LammpsReceiver
 from mimyria_driver.settings import load_settings, parse_settings
 from mimyria_driver.sources import Arrived, Ended, Source, Started
+from tests.integration.hookruns import answers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,13 +48,8 @@ MASSES = np.where(NUMBERS == 8, 15.9994, 1.00794)
 
 def collect(source: Source, is_alive: Callable[[], bool]) -> list[Arrived]:
     frames: list[Arrived] = []
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        poller = zmq.Poller()
-        poller.register(source.pollable, zmq.POLLIN)
-        if not poller.poll(50) and not is_alive():
-            pytest.fail(f"the engine ended without a word after {len(frames)} frames")
-        for event in source.receive():
+    for answer in answers(source, lambda: not is_alive(), TIMEOUT):
+        for event in answer:
             if isinstance(event, Started):
                 source.accept(-1)
             elif isinstance(event, Ended):
@@ -62,7 +57,7 @@ def collect(source: Source, is_alive: Callable[[], bool]) -> list[Arrived]:
             else:
                 frames.append(event)
                 source.acknowledge(event.frame.step)
-    pytest.fail(f"no end within {TIMEOUT} s; {len(frames)} frames so far")
+    pytest.fail(f"the engine ended without a word after {len(frames)} frames")
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_a_killed_worker_costs_one_task_and_what_it_started_dies(tasks, look):
         programs = [look.number(folder / "program") for folder in folders[:2]]
         os.kill(look.number(folders[0] / "running"), signal.SIGKILL)
         with pytest.raises(CalculationError, match=r"0000: .* signal 9 \(SIGKILL\)"):
-            futures[0].result(timeout=10)
+            futures[0].result(timeout=60)
         assert not look.alive(programs[0])
         assert look.alive(programs[1])
         for folder in folders[1:]:
@@ -105,10 +105,10 @@ def test_a_killed_worker_costs_one_task_and_what_it_started_dies(tasks, look):
 
 def test_nothing_is_left_of_a_task_that_ended_well(tasks, look):
     (folder,) = tasks(1)
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     assert run([folder], "standin:leaves_a_process") == [None]
     assert not look.alive(int((folder / "program").read_text()))
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
     assert sorted(path.name for path in folder.parent.iterdir()) == ["0000"]
 
 
