@@ -168,7 +168,8 @@ class Sender:
             self._forget_run()
             return
         self._settle()
-        if not self._backlog and not window.say_goodbye("end of the run"):
+        was_there = window.credit > 0
+        if not self._backlog and not window.say_goodbye("end of the run") and was_there:
             self._log("the driver has all frames, but did not say goodbye")
         if self.n_dropped:
             self._log(f"{self.n_dropped} frames were dropped")

@@ -290,6 +290,7 @@ def test_policies_of_the_hook_hold_in_ase(policy: str) -> None:
             observer.finish()
     assert dyn.nsteps == {"stop": 0, "abort": 0, "drop": 20}[policy]
     assert ("6 frames were dropped" in lines) == (policy == "drop")
+    assert not any("has all frames" in line for line in lines)
 
 
 def test_late_trouble_lets_the_run_go_on_alone() -> None:
