@@ -8,13 +8,14 @@ __all__ = ["duration"]
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that a person would choose."""
+    """A time in the unit that a person would choose: 90 s, 15 min, 3.5 h, 2.1 d.
+
+    Args:
+        seconds: not negative; NaN is "unknown".
+    """
     if math.isnan(seconds):
         return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
+    for size, unit, digits in ((86400.0, "d", 1), (3600.0, "h", 1), (60.0, "min", 0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"

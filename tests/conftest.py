@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +31,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folder_of_open_mpi() -> Iterator[None]:
+    """For what this worker starts.
+
+    Open MPI removes a folder that all jobs of a user share when one of them ends, and
+    another that begins just then fails.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="mim-", ignore_cleanup_errors=True) as path,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("OMPI_MCA_orte_tmpdir_base", path)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mimyria.timetext import duration
 from mimyria_driver.labels import label
 from mimyria_driver.snapshot import FINAL
-from mimyria_driver.timetext import duration
 
 __all__ = ["replica_lines", "summary_of_replicas"]
 

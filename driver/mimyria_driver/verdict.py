@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mimyria.timetext import duration
 from mimyria_driver.snapshot import LIVE
 from mimyria_driver.status import SCHEMA_VERSION
 from mimyria_driver.surroundings import boot_id, process_runs
-from mimyria_driver.timetext import duration
 from mimyria_driver.views import describe_status
 
 __all__ = ["CRITICAL", "OK", "UNKNOWN", "WARNING", "WORDS", "is_gone", "judge"]

@@ -13,9 +13,9 @@ from typing import Any, Final
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from mimyria.timetext import duration
 from mimyria_driver.replicaviews import replica_lines, summary_of_replicas
 from mimyria_driver.snapshot import GOAL, Snapshot
-from mimyria_driver.timetext import duration
 
 __all__ = ["describe", "describe_status", "table"]
 

@@ -38,18 +38,10 @@ def missing(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def engine_environment() -> Iterator[dict[str, str]]:
-    """Environment of an engine outside the virtual environment.
-
-    Open MPI removes a folder that all jobs of a user share when one of them ends, and
-    another that begins just then fails: each worker has its own.
-    """
+def engine_environment() -> dict[str, str]:
+    """Environment of an engine outside the virtual environment."""
     kept = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
-    with tempfile.TemporaryDirectory(
-        prefix="mim-", ignore_cleanup_errors=True
-    ) as folder:
-        own = {"OMPI_MCA_orte_tmpdir_base": folder, "OMP_NUM_THREADS": "1"}
-        yield {**kept, **own, "PATH": SYSTEM_PATH}
+    return {**kept, "PATH": SYSTEM_PATH, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")

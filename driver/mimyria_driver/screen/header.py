@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from mimyria.timetext import duration
 from mimyria_driver.screen.dots import bar, sparkline
 from mimyria_driver.screen.scene import Scene
 from mimyria_driver.snapshot import GOAL, part_of_way
-from mimyria_driver.timetext import duration
 
 __all__ = ["WORD_COLOURS", "footer_line", "header_lines", "joined", "spread"]
 

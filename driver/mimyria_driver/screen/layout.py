@@ -13,12 +13,12 @@ from typing import Final
 
 from rich.text import Text
 
+from mimyria.timetext import duration
 from mimyria_driver.screen.findings import KINDS
 from mimyria_driver.screen.header import footer_line, header_lines, joined
 from mimyria_driver.screen.plot import COLOURS, plot_lines, title_of
 from mimyria_driver.screen.scene import Scene
 from mimyria_driver.screen.sections import band_lines, check_lines, note_lines
-from mimyria_driver.timetext import duration
 from mimyria_driver.views import describe_status
 
 __all__ = ["compose"]

@@ -10,13 +10,13 @@ from typing import Any, Final
 from rich.text import Text
 
 from mimyria.diagnostics import VERDICTS, Diagnostic
+from mimyria.timetext import duration
 from mimyria_driver.replicaviews import replica_lines, summary_of_replicas
 from mimyria_driver.screen.dots import bar
 from mimyria_driver.screen.findings import KINDS
 from mimyria_driver.screen.plot import COLOURS
 from mimyria_driver.screen.scene import Scene
 from mimyria_driver.snapshot import GOAL, part_of_way
-from mimyria_driver.timetext import duration
 
 __all__ = ["band_lines", "check_lines", "note_lines"]
 

@@ -32,7 +32,7 @@ from starlette.routing import Route
 from mimyria.errors import FormatError, MimyriaError
 from mimyria.files import read_plain
 from mimyria.storage import RESULT_NAME, Result
-from mimyria_driver.timetext import duration
+from mimyria.timetext import duration
 from mimyria_driver.web.access import Access
 from mimyria_driver.web.document import View, experiments
 from mimyria_driver.web.downloads import File, csv_file, figure_file, jcamp_file

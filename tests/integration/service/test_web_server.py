@@ -255,7 +255,7 @@ def test_a_page_that_is_loaded_again_later_does_not_tell_an_old_age(copy):
         last_heard(copy, hours=5.0)
         status, _, body = ask(link, "/api/state", If_None_Match=headers["etag"])
     assert status == 200
-    assert "5 h ago" in json.loads(body)["reason"]
+    assert "5.0 h ago" in json.loads(body)["reason"]
 
 
 def test_large_answers_are_compressed(link):

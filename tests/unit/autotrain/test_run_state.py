@@ -115,7 +115,7 @@ def test_status_shows_each_cycle_with_its_next_step(run):
     done(run, "cycle-001/reference")
     done(run, "cycle-001/train", n_train=3, epsilon={"ir": 0.123})
     run.write_state({}, "")
-    run.log("cycle-001/train", 100.0, "")
+    run.log("cycle-001/train", 130.0, "")
     text = "\n".join(status_lines(run))
     assert "not at work, and not at its end" in text
     assert "test set: a line" in text
