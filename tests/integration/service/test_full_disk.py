@@ -135,6 +135,7 @@ def test_driver_that_is_started_on_a_full_disk_waits_too(small_disk, undisturbed
 
 def test_result_holds_nothing_that_is_not_safe_in_the_journal(tmp_path, monkeypatch):
     monkeypatch.setattr(diskwait, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(diskwait, "_BALLAST_BYTES", 4096)  # there is room for it
     path, behind, write = tmp_path / "journal", [], session.write_result
 
     def watched(target, result, confirm):
