@@ -28,6 +28,7 @@ from tests.integration.hookruns import (
     Collected,
     Engine,
     collect,
+    die,
     output,
     read_dump,
     run_through,
@@ -101,6 +102,30 @@ def test_an_error_of_one_rank_later_lets_all_go_on_alone(
     assert "Loop time of" in log
     assert collected.steps == list(range(STRIDE, 20 * STRIDE, STRIDE))
     assert len(collected.ended) == 1
+
+
+def test_an_error_of_one_rank_while_the_driver_is_away_is_told_the_next_one(
+    engine: Engine, short_directory: Path
+) -> None:
+    """Else the other rank would wait for good, for frames that are never whole."""
+    endpoint = f"ipc://{short_directory}/s"
+    receiver = LammpsReceiver(endpoint)
+    text = script(endpoint, steps=400)
+    process = hooked(engine, short_directory, text, FAILING.format(at=20), ranks=2)
+    before, after = Collected(), Collected()
+    collect(receiver, process, before, until_frames=10)
+    die(receiver)
+    assert process.stdout is not None
+    assert any("The run goes on alone" in line for line in process.stdout)
+    receiver = LammpsReceiver(endpoint)
+    collect(receiver, process, after, durable_step=before.steps[-1])
+    log = output(process)
+    receiver.close()
+    assert process.returncode == 0, log
+    assert "Loop time of" in log
+    assert before.steps + after.steps == list(range(STRIDE, 20 * STRIDE, STRIDE))
+    (ended,) = after.ended
+    assert "a part of the engine has left" in ended.reason
 
 
 # -- drivers --------------------------------------------------------------------------
