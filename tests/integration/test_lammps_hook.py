@@ -291,7 +291,7 @@ def test_policy_drop_loses_the_same_frames_on_all_ranks(
     engine: Engine, short_directory: Path, ranks: int
 ) -> None:
     endpoint = f"ipc://{short_directory}/s"
-    steps = 4800
+    steps = 3200
     # LAMMPS idles in between: the run must not be over before the driver is back.
     paced = f"run {steps} every 200 'shell sleep 0.7'"
     text = script(endpoint, steps=steps).replace(f"run {steps}", paced)
