@@ -57,7 +57,7 @@ class Keeper:
         self._void_from: int | None = None  # records that there was no room to void
         self._next_result = time.monotonic() + refresh
         self._result_failed = False
-        self._is_news = True  # whether a result would be another than the last one
+        self._n_published = -1  # records that the last result is made of
 
     @property
     def waits(self) -> str:
@@ -84,7 +84,6 @@ class Keeper:
         Where there is no room even for that, it is done when there is; until then
         nothing is made safe, acknowledged or published.
         """
-        self._is_news = True
         earlier = self._void_from
         self._void_from = step if earlier is None else min(step, earlier)
         self._may_write(session)
@@ -126,7 +125,6 @@ class Keeper:
         except DiskFullError:
             self.evaluated.appendleft((pending, sample))
             raise
-        self._is_news = True
         self._kept(pending)
 
     def _make_safe(self, session: Session) -> None:
@@ -139,7 +137,8 @@ class Keeper:
 
         It holds what is safe in the journal, and no more.
         """
-        if time.monotonic() < self._next_result or not self._is_news:
+        is_news = session.journal.n_records != self._n_published
+        if time.monotonic() < self._next_result or not is_news:
             return
         self.sync(session)
         if not self._disk.reason:
@@ -150,7 +149,8 @@ class Keeper:
     def _try_to_write(self, session: Session) -> None:
         try:
             session.write_result("running")
-            self._result_failed = self._is_news = False
+            self._result_failed = False
+            self._n_published = session.journal.n_records
         except OutputError as error:
             if not self._result_failed:
                 _log.warning("%s It is tried again; the journal is safe", error)

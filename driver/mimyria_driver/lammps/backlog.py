@@ -77,26 +77,24 @@ class Backlog:
         """Until the driver takes a frame; False when the user's time is over."""
         self.hear()
         self._drain()
-        return self._wait_until(self._has_room, self._options.limit)
+        return self._wait_until(self._has_room)
 
-    def wait_to_be_heard(self) -> bool:
-        """Until the driver listens; False when the user's time is over."""
+    def wait_to_be_heard(self, *, at_last: bool = False) -> bool:
+        """Until the driver listens; False when the user's time is over.
+
+        Args:
+            at_last: the run is over.
+        """
         self.hear()
-        return self._wait_until(self._is_heard, self._options.limit)
-
-    def wait_to_be_heard_at_last(self) -> bool:
-        """The same where the run is over: the wait begins anew."""
-        self._giving_way = False
-        return self._wait_until(self._is_heard, self._last_limit)
+        return self._wait_until(self._is_heard, at_last=at_last)
 
     def wait_until_safe(self) -> bool:
         """Until the driver has all frames on disk; False when time is over."""
-        return self._wait_until(self._is_safe, self._options.limit)
+        return self._wait_until(self._is_safe)
 
     def wait_to_finish(self) -> bool:
-        """The same where the run is over: the wait begins anew, for its last frames."""
-        self._giving_way = False
-        return self._wait_until(self._is_safe, self._last_limit)
+        """The same where the run is over."""
+        return self._wait_until(self._is_safe, at_last=True)
 
     def forget_run(self) -> None:
         """Close the window of this run, and what is in it."""
@@ -137,11 +135,6 @@ class Backlog:
         while self.spill and self.window.has_room and not self.window.detached:
             self.window.push(*self.spill.pop())
 
-    @property
-    def _last_limit(self) -> float | None:
-        """Seconds to wait at the end of a run; what is in the file needs a driver."""
-        return None if self._options.policy == "spill" else self._options.limit
-
     def _is_heard(self) -> bool:
         assert self.window is not None
         return self.window.is_heard
@@ -153,14 +146,20 @@ class Backlog:
     def _is_safe(self) -> bool:
         return len(self) == 0
 
-    def _wait_until(self, reached: Callable[[], bool], limit: float | None) -> bool:
-        """Until it is so; False when nothing has moved for `limit` seconds.
+    def _wait_until(
+        self, reached: Callable[[], bool], *, at_last: bool = False
+    ) -> bool:
+        """Until it is so; False when nothing has moved for the time of the user.
 
-        Once that has happened nothing is waited for, until the driver moves again.
+        Once that has happened nothing is waited for, until the driver moves again; at
+        last the wait begins anew, and what is in the file needs a driver.
         """
         window = self.window
         assert window is not None
-        if self._giving_way:
+        limit = self._options.limit
+        if at_last:
+            limit = None if self._options.policy == "spill" else limit
+        elif self._giving_way:
             limit = 0.0
         begin = mark = time.monotonic()
         in_time = True

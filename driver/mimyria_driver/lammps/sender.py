@@ -168,8 +168,8 @@ class Sender:
             self._forget_run()
             return
         self._settle()
-        was_there = window.credit > 0
-        if not self._backlog and not window.say_goodbye("end of the run") and was_there:
+        all_safe = window.credit > 0 and not self._backlog
+        if all_safe and not window.say_goodbye("end of the run"):
             self._log("the driver has all frames, but did not say goodbye")
         if self.n_dropped:
             self._log(f"{self.n_dropped} frames were dropped")
@@ -207,10 +207,8 @@ class Sender:
 
     def _reach(self, window: Window, at_last: bool) -> bool:
         """Say goodbye until it is heard; False when the user's time is over."""
-        backlog = self._backlog
-        wait = backlog.wait_to_be_heard_at_last if at_last else backlog.wait_to_be_heard
         try:
-            while wait():
+            while self._backlog.wait_to_be_heard(at_last=at_last):
                 if window.say_goodbye(self._farewell):
                     return True
         except HookError as error:
