@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mimyria_driver.identity import read_header
 from mimyria_driver.reading import read_journal
+from tests.integration.service.growing import n_records
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -26,15 +26,6 @@ def commands(folder, pause):
         "DRIVER": f"{python} {SERVICE}/states.py socket {folder}/run {endpoint}",
         "ENGINE": f"{python} {SERVICE}/exact_engine.py {endpoint} {N_FRAMES} {pause}",
     }
-
-
-def n_records(folder):
-    path = folder / "run" / "journal"
-    if not path.exists():
-        return 0
-    identity, start = read_header(path)
-    grown = path.stat().st_size - start
-    return grown // identity.record_size if identity.grouping is not None else 0
 
 
 @pytest.fixture
@@ -70,10 +61,10 @@ def test_job_that_is_warned_goes_on_as_the_same_job(submit, private_slurm, look)
     job, folder = submit("--time=00:10:00")
     log = folder / f"mimyria-{job}.out"
     for restart, at in ((1, 60), (2, 160)):
-        look.until(lambda at=at: n_records(folder) >= at, 90)
+        look.until(lambda at=at: n_records(folder / "run") >= at, 90)
         private_slurm.call("scancel", "--batch", "--signal=USR1", job)
         look.until(lambda: state_of(private_slurm, job) == "PENDING", 60)
-        assert n_records(folder) < N_FRAMES
+        assert n_records(folder / "run") < N_FRAMES
         assert "driver 75" in log.read_text()
         status = json.loads((folder / "run" / "status.json").read_text())
         assert status["state"] == "stopped"

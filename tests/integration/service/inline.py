@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
 from analytic import ScriptedSource, arrivals, description, make_settings, trajectory
 from instant import serve_here
 
 from mimyria.errors import MimyriaError
-from mimyria_driver.identity import read_header
 from mimyria_driver.signals import StopRequest
 from mimyria_driver.sources import Ended, Started
 
@@ -37,21 +34,6 @@ def start(directory, n_frames=N_FRAMES, pause=0.015, refresh=1000.0, snapshot=30
     return subprocess.Popen(
         [sys.executable, __file__, *map(str, words)], stderr=subprocess.PIPE
     )
-
-
-def wait_for_records(directory, n, process, deadline=60.0):
-    """Until the journal of a process has so many."""
-    path = Path(directory) / "journal"
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if path.exists():
-            identity, first = read_header(path)
-            grown = path.stat().st_size - first
-            if identity.grouping is not None and grown >= n * identity.record_size:
-                return
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.01)
-    pytest.fail("the driver wrote too few records in time")
 
 
 def main(directory, n_frames, pause, refresh, snapshot):

@@ -2,7 +2,8 @@
 
 import pytest
 from analytic import ScriptedSource, trajectory
-from inline import N_FRAMES, quiet_settings, start, wait_for_records
+from growing import wait_for_records
+from inline import N_FRAMES, quiet_settings, start
 from inline import whole_run as whole
 from instant import fold_of, serve_here
 

@@ -10,11 +10,11 @@ import time
 import pytest
 from analytic import STRIDE, ScriptedSource
 from fulldisk import FullFrom
+from growing import wait_for_records
 from inline import (
     N_FRAMES,
     quiet_settings,
     start,
-    wait_for_records,
     whole_run,
 )
 from instant import fold_of, serve_here

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from growing import n_records
 from instant import fold_of
 
 from mimyria import errors
-from mimyria_driver.identity import read_header
 from mimyria_driver.reading import read_journal
 
 HERE = Path(__file__).parent
@@ -76,12 +76,7 @@ class Scheduler:
         return path.read_text().splitlines() if path.exists() else []
 
     def n_records(self):
-        if not self.journal.exists():
-            return 0
-        identity, start = read_header(self.journal)
-        if identity.grouping is None:
-            return 0
-        return (self.journal.stat().st_size - start) // identity.record_size
+        return n_records(self.folder / "run")
 
     def wait_for_records(self, number):
         deadline = time.monotonic() + TIMEOUT

@@ -13,6 +13,7 @@ import many
 import numpy as np
 import pytest
 from analytic import MASSES, NUMBERS, STRIDE, description, trajectory
+from growing import n_records
 from instant import InstantEvaluator, exact_sample
 from many import Engines, ensemble, settings_for, single_runs
 
@@ -20,7 +21,6 @@ from mimyria.errors import DeviceLostError, FrameError, IncompatibleError
 from mimyria.storage import read_result
 from mimyria_driver.cli import main
 from mimyria_driver.evaluator import Evaluator
-from mimyria_driver.identity import read_header
 from mimyria_driver.labels import replica_folder
 from mimyria_driver.monitor import read_status
 from mimyria_driver.reading import live_records
@@ -41,15 +41,9 @@ def wait_for_records(directory, n_replicas, n, process):
     deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
         assert process.poll() is None
-        paths = [replica_folder(directory, k) / "journal" for k in range(n_replicas)]
-        if all(path.exists() for path in paths):
-            grown = []
-            for path in paths:
-                identity, first = read_header(path)
-                size = identity.record_size if identity.grouping else 1 << 40
-                grown.append((path.stat().st_size - first) // size)
-            if min(grown) >= n:
-                return
+        folders = [replica_folder(directory, k) for k in range(n_replicas)]
+        if all(n_records(folder) >= n for folder in folders):
+            return
         time.sleep(0.01)
     pytest.fail("the driver wrote too few records in time")
 

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import analytic
@@ -18,6 +17,7 @@ from analytic import (
     serve,
     trajectory,
 )
+from growing import wait_for_records
 
 from mimyria.correlators import Correlator
 from mimyria.currents import currents
@@ -218,24 +218,6 @@ def start_driver(directory, n_frames=N_FRAMES, pause=0.01):
         ],
         stderr=subprocess.PIPE,
     )
-
-
-def enough(path, n):
-    """Whether a journal that is written meanwhile holds n records."""
-    identity, start = read_header(path)
-    grown = path.stat().st_size - start
-    return identity.grouping is not None and grown >= n * identity.record_size
-
-
-def wait_for_records(directory, n, process, deadline=60.0):
-    path = Path(directory) / "journal"
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if path.exists() and enough(path, n):
-            return
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.01)
-    pytest.fail("the driver wrote too few records in time")
 
 
 def test_driver_killed_again_and_again_gives_the_identical_result(tmp_path, reference):

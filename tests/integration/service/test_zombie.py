@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from analytic import ScriptedSource
-from inline import quiet_settings, start, wait_for_records, whole_run
+from growing import wait_for_records
+from inline import quiet_settings, start, whole_run
 from instant import fold_of, serve_here
 
 from mimyria.errors import LockedError

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
-import pytest
+import growing
 from hammer import Driver, Engine
 
-from mimyria_driver.identity import read_header
 from mimyria_driver.lammps.bundle import bundle_hook
 
 __all__ = ["Lammps", "driver_of", "expected", "wait_for_records"]
@@ -46,15 +44,5 @@ def expected(n_steps):
 
 
 def wait_for_records(folder, n, *processes):
-    """Until a journal has n records; the processes must live meanwhile."""
-    path = folder / "spectrum" / "journal"
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        if path.exists():
-            identity, start = read_header(path)
-            grown = path.stat().st_size - start
-            if identity.grouping and grown >= n * identity.record_size:
-                return
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.02)
-    pytest.fail(f"fewer than {n} records in {TIMEOUT} s")
+    """Until the journal of a run in `folder` has n records."""
+    growing.wait_for_records(folder / "spectrum", n, *processes, seconds=TIMEOUT)
