@@ -29,7 +29,11 @@ _AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
 
 @contextmanager
 def replacing(
-    path: Path, confirm: Callable[[], None] | None = None, *, private: bool = False
+    path: Path,
+    confirm: Callable[[], None] | None = None,
+    *,
+    private: bool = False,
+    durable: bool = True,
 ) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well.
 
@@ -42,6 +46,8 @@ def replacing(
         confirm: called when the new file is whole, just before it takes its place; an
             error of it leaves the old one.
         private: readable by this user alone, whatever the umask says.
+        durable: wait for the disk; without, a power cut (not a crash of the program)
+            may leave an empty file.
 
     Raises:
         OutputError: the file cannot be created or written.
@@ -51,11 +57,13 @@ def replacing(
         with open(partial, "xb", opener=open_private if private else None) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if confirm is not None:
             confirm()
         partial.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except MimyriaError:
         raise
     except OSError as error:
@@ -74,9 +82,10 @@ def replace_file(
     confirm: Callable[[], None] | None = None,
     *,
     private: bool = False,
+    durable: bool = True,
 ) -> None:
     """Put `content` in the place of `path`, wholly or not at all; see `replacing`."""
-    with replacing(path, confirm, private=private) as file:
+    with replacing(path, confirm, private=private, durable=durable) as file:
         file.write(content)
 
 

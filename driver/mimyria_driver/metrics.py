@@ -6,11 +6,11 @@ not on rates. The file is what node_exporter's textfile collector reads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mimyria.files import replace_file
 from mimyria_driver.labels import label
 from mimyria_driver.snapshot import FINAL, LIVE
 
@@ -226,9 +226,5 @@ class MetricsFile:
 
     def __call__(self, status: Mapping[str, Any]) -> None:
         """Write what a status says."""
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(beside, flags, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(metrics_text(status))
-        beside.replace(self._path)
+        content = metrics_text(status).encode()
+        replace_file(self._path, content, private=True, durable=False)

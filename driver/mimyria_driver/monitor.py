@@ -2,7 +2,8 @@
 
 It gets a snapshot of plain numbers and shows it: a table on a terminal, a line now and
 then elsewhere, and `status.json`, complete at every moment. It decides nothing, and a
-monitor that fails to write never ends a run.
+monitor that fails to write never ends a run; but into a folder that is another's by now
+it writes nothing, and says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from mimyria import __version__
-from mimyria.errors import one_line
+from mimyria.errors import LockedError, one_line
 from mimyria_driver.conditions import Limits, conditions
 from mimyria_driver.course import Course
 from mimyria_driver.events import EventLog
@@ -47,6 +48,10 @@ _STATUS_SECONDS: Final = 2.0
 _REDRAW_SECONDS: Final = 0.25
 
 _log = logging.getLogger(__name__)
+
+
+def _no_guard() -> None:
+    """For a folder that nobody else can have."""
 
 
 class _Console(Console):
@@ -97,13 +102,15 @@ class Monitor:
         self._next_report = 0.0
         self._next_status = 0.0
         self._failed: set[str] = set()  # what is not shown now
+        self._guard: Callable[[], None] = _no_guard
 
-    def begin(self, guard: Callable[[], None] | None = None) -> None:
+    def begin(self, guard: Callable[[], None] = _no_guard) -> None:
         """The run folder is ours from now on.
 
         Args:
             guard: raises once it is another's.
         """
+        self._guard = guard
         if self._events is not None:
             self._events.start(guard)
 
@@ -113,10 +120,14 @@ class Monitor:
         Args:
             snapshot: makes the snapshot.
             force: show it in any case, as at the end.
+
+        Raises:
+            MimyriaError: of the guard.
         """
         now = time.monotonic()
         if not force and now < min(self._next_report, self._next_status):
             return
+        self._guard()
         present = snapshot()
         changed = present.state != self.state
         rate = self._course.look(now, present)
@@ -144,7 +155,9 @@ class Monitor:
     def _publish(self, now: float, snapshot: Snapshot) -> None:
         """Write the status, and hand it to those who watch; none can end a run."""
         status = self._compose(now, snapshot)
-        self._try(STATUS_NAME, lambda: write_status(self._directory, status))
+        self._try(
+            STATUS_NAME, partial(write_status, self._directory, status, self._guard)
+        )
         self._facts = status
         for watcher in self._watchers:
             self._try(type(watcher).__name__, partial(watcher, status))
@@ -153,6 +166,8 @@ class Monitor:
         """Not worth a run, whatever it raises, and said once until it works again."""
         try:
             show()
+        except LockedError:
+            raise  # what there is to see is another driver's
         except Exception as error:
             if name not in self._failed:
                 _log.warning("%s: could not be written: %s", name, one_line(error))

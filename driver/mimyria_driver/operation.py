@@ -92,7 +92,8 @@ def _told(monitor: Monitor, events: EventLog) -> Iterator[None]:
         ours = events.started and not isinstance(error, LockedError)
         if ours and monitor.state not in FINAL:
             last = Snapshot(state="failed", message=reason)
-            monitor.tick(lambda: last, force=True)
+            with contextlib.suppress(MimyriaError):  # the folder is not ours any more
+                monitor.tick(lambda: last, force=True)
         raise
     text = "the driver leaves; the run has %s"
     _log.info(text, monitor.state, extra={"code": "driver_stopped"})

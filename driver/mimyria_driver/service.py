@@ -119,7 +119,12 @@ class Service:
                 if make_evaluator
                 else Evaluator(settings.models, log_path)
             )
-            self._work = UnderWay(settings, self._evaluator, self._source.acknowledge)
+            self._work = UnderWay(
+                settings,
+                self._evaluator,
+                self._source.acknowledge,
+                self._ownership.check,
+            )
         except BaseException:
             self._release()
             raise
@@ -337,8 +342,8 @@ class Service:
 
     def _leave(self) -> None:
         """Last words where the loop cannot have them."""
-        self._ownership.check()
-        leave_status(self._settings.run.directory, "stopped", LEFT)
+        directory = self._settings.run.directory
+        leave_status(directory, "stopped", LEFT, self._ownership.check)
 
     def _release(self) -> None:
         if self._journal is not None:
@@ -346,7 +351,6 @@ class Service:
         self._ownership.release()
 
     def _snapshot(self) -> Snapshot:
-        self._ownership.check()  # what is shown is written into the folder
         full = "" if self._state.over else self._keeper.waits
         snapshot = Snapshot(
             state="disk full" if full else self._state.name,

@@ -212,7 +212,8 @@ class Session:
         )
         # First, since a frame that has its record never comes again.
         if self._looked_at is not pending:
-            self.uncertain.look(bead_frames(frame)[sample.bead], sample.excess)
+            bead = bead_frames(frame)[sample.bead]
+            self.uncertain.look(bead, sample.excess, self.journal.guard)
             self._looked_at = pending
         self.journal.append(record, replacing=place.rollback)
         if place.rollback:
@@ -274,7 +275,7 @@ class Session:
 
     def write_result(self, status: str) -> Path | None:
         """Publish what there is; None if it is too little for a spectrum."""
-        self.uncertain.write()
+        self.uncertain.write(self.journal.guard)
         result = self.result(status)
         if result is None:
             return None

@@ -12,13 +12,13 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from mimyria.errors import MimyriaError
+from mimyria.errors import MimyriaError, OutputError
 from mimyria.files import replace_file
 from mimyria.frame import Beads, Frame
 from mimyria_driver.pending import Pending
@@ -54,16 +54,18 @@ class SetAside:
             more; None: it has.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guard: Callable[[], None] = lambda: None) -> None:
         """Look at nothing yet.
 
         Args:
             folder: the run folder.
+            guard: called before the file is changed; raises if the folder is another's.
         """
         self.held = -1
         self.void_from: int | None = None
         self._n_records = -1
         self._unwritten = False
+        self._guard = guard
         self._path = folder / SET_ASIDE_NAME
         self._frames: list[Arrived] = []
 
@@ -141,6 +143,7 @@ class SetAside:
             self._write()
 
     def _forget(self) -> None:
+        self._guard()
         self._frames = []
         self._unwritten = False
         self._path.unlink(missing_ok=True)
@@ -165,9 +168,9 @@ class SetAside:
             **_bead_arrays(frames),
         )
         try:
-            replace_file(self._path, stream.getvalue())
+            replace_file(self._path, stream.getvalue(), self._guard)
             self._unwritten = False
-        except MimyriaError as error:
+        except OutputError as error:
             self._unwritten = True
             _log.warning("%s They are in memory only", error)
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from mimyria.errors import OutputError
-from mimyria.files import open_private
-from mimyria_driver.diskio import is_full, overwrite
+from mimyria.files import replace_file
+from mimyria_driver.diskio import overwrite
 from mimyria_driver.snapshot import LIVE
 from mimyria_driver.surroundings import boot_id
 
@@ -42,13 +41,20 @@ _STALE_SECONDS: Final = 30.0
 _BLOCK: Final = 4096
 
 
-def write_status(directory: Path, document: Mapping[str, Any]) -> None:
+def write_status(
+    directory: Path, document: Mapping[str, Any], confirm: Callable[[], None]
+) -> None:
     """Put a status in the place of the last one.
+
+    Args:
+        directory: run folder.
+        document: the status.
+        confirm: called just before it takes its place; raises if it must not.
 
     Raises:
         OSError: it cannot be written.
     """
-    _put(directory / STATUS_NAME, plain(document), ".new")
+    _put(directory / STATUS_NAME, plain(document), confirm)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 (any value of JSON)
@@ -64,17 +70,24 @@ def plain(value: Any) -> Any:  # noqa: ANN401 (any value of JSON)
     return value
 
 
-def leave_status(directory: Path, state: str, message: str) -> None:
+def leave_status(
+    directory: Path, state: str, message: str, confirm: Callable[[], None]
+) -> None:
     """Change the last status to the state that a driver is left in.
 
     For a process that ends without its loop; it waits for nothing.
+
+    Args:
+        directory: run folder.
+        state: one of the final states.
+        message: for people.
+        confirm: called just before it takes its place; raises if it must not.
     """
     path = directory / STATUS_NAME
     document = json.loads(path.read_text())
     now = {"time": time.time(), "mono": time.monotonic()}
     document |= {"state": state, "message": message, **now}
-    # Not the name that `write_status` may be writing to just now.
-    _put(path, document, ".last")
+    _put(path, document, confirm)
 
 
 def read_status(directory: Path) -> dict[str, Any]:
@@ -96,7 +109,11 @@ def read_status(directory: Path) -> dict[str, Any]:
     return document
 
 
-def _put(path: Path, document: Any, ending: str) -> None:  # noqa: ANN401 (JSON)
+def _put(
+    path: Path,
+    document: Any,  # noqa: ANN401 (JSON)
+    confirm: Callable[[], None],
+) -> None:
     """Replace the file as a whole, or overwrite it where there is no room.
 
     It fills whole blocks, so that where no second file fits beside it, it goes into its
@@ -104,18 +121,10 @@ def _put(path: Path, document: Any, ending: str) -> None:  # noqa: ANN401 (JSON)
     """
     data = json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"
     data += b" " * (-len(data) % _BLOCK)
-    beside = path.with_name(path.name + ending)
     try:
-        # A file of its own: a driver that stands still may have one open there.
-        beside.unlink(missing_ok=True)
-        with open(beside, "xb", opener=open_private) as file:
-            file.write(data)
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        if not is_full(error):
-            raise
+        replace_file(path, data, confirm, private=True, durable=False)
+    except OutputError:
+        confirm()
         overwrite(path, data)
 
 

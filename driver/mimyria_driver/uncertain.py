@@ -10,14 +10,14 @@ loses none, since a frame without a record arrives again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from mimyria.errors import FormatError, MimyriaError
+from mimyria.errors import FormatError, MimyriaError, OutputError
 from mimyria.files import replace_file
 from mimyria.frame import Frame
 from mimyria.io import LabelledFrame, read_extxyz
@@ -76,11 +76,18 @@ class UncertainFrames:
                 self.last = int(chunk["step"][above[-1]])
             self.worst = max(self.worst, float(chunk["excess"].max(initial=0.0)))
 
-    def look(self, frame: Frame, excess: float) -> None:
+    def look(
+        self, frame: Frame, excess: float, confirm: Callable[[], None] | None = None
+    ) -> None:
         """Count a frame, and keep it, durably, if it is among the worst.
 
         Call it before the frame gets its record: it may be called again for a frame
         that was interrupted between the two, and keeps it once.
+
+        Args:
+            frame: as it came.
+            excess: its uncertainty.
+            confirm: as in `write`.
         """
         self.worst = max(self.worst, excess)
         if excess <= self._limit:
@@ -89,15 +96,20 @@ class UncertainFrames:
         self.last = frame.step
         self._say(excess)
         self._changed |= self._worst.offer(frame, excess)
-        self.write()
+        self.write(confirm)
 
-    def write(self) -> None:
-        """Publish the kept frames, if there are new ones; never ends a run."""
+    def write(self, confirm: Callable[[], None] | None = None) -> None:
+        """Publish the kept frames, if there are new ones; no bad disk ends a run here.
+
+        Args:
+            confirm: called before they take the place of the last ones; raises if the
+                folder is another's.
+        """
         if not self._changed:
             return
         try:
-            replace_file(self._path, self._worst.text())
-        except MimyriaError as error:
+            replace_file(self._path, self._worst.text(), confirm)
+        except OutputError as error:
             # It is tried again with every result; that it fails is said once.
             if not self._failed:
                 _log.warning("%s", error)

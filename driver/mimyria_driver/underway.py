@@ -49,6 +49,7 @@ class UnderWay:
         settings: Settings,
         evaluator: Networks,
         acknowledge: Callable[[int], None],
+        guard: Callable[[], None],
     ) -> None:
         """Begin with no frames.
 
@@ -56,6 +57,7 @@ class UnderWay:
             settings: of the run, whose folder is ours.
             evaluator: what calculates; closed by the caller.
             acknowledge: tells the engine up to which step all is safe.
+            guard: raises once the folder is another's.
         """
         folder = settings.run.directory
         self.keeper = Keeper(
@@ -71,7 +73,7 @@ class UnderWay:
         self._n_good = 0  # the first of those with the keeper, behind a good canary
         models = settings.models
         self._unchecked = Unchecked(models.canary, models.canary_seconds)
-        self._aside = SetAside(folder)
+        self._aside = SetAside(folder, guard)
         self._described = False
 
     @property

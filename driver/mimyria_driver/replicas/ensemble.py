@@ -180,11 +180,10 @@ class Ensemble:
 
     def _leave(self) -> None:
         """Last words where the loop cannot have them."""
-        self._ownership.check()
-        leave_status(self._settings.run.directory, "stopped", LEFT)
+        directory = self._settings.run.directory
+        leave_status(directory, "stopped", LEFT, self._ownership.check)
 
     def _snapshot(self) -> Snapshot:
-        self._ownership.check()  # what is shown is written into the folder
         snapshot = self._publishing.show(self._board.snapshot())
         found = {**self._broker.show(), "run_id": self._run_id}
         if self._broker.ready is None:

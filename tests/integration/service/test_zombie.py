@@ -14,7 +14,7 @@ from instant import fold_of, serve_here
 
 from mimyria.errors import LockedError
 from mimyria.storage import read_result, resultfile
-from mimyria_driver import diskio
+from mimyria_driver import diskio, monitor
 from mimyria_driver.inspection import inspect_run
 
 
@@ -113,3 +113,25 @@ def test_driver_that_is_overtaken_while_it_makes_a_result_does_not_publish_it(
     assert len(published) == 3
     assert path.read_bytes() == published[-1] != b""
     assert not list(tmp_path.glob(".spectrum.h5.*"))
+
+
+def test_driver_that_is_overtaken_while_it_makes_a_status_does_not_publish_it(
+    tmp_path, monkeypatch, caplog
+):
+    path, published = tmp_path / "status.json", []
+    real = monitor.conditions
+
+    def conditions(status, limits):
+        if path.exists():
+            published.append(path.read_bytes())
+            (tmp_path / "epoch").write_text("7\n")
+        return real(status, limits)
+
+    monkeypatch.setattr(monitor, "conditions", conditions)
+    with pytest.raises(LockedError, match="has taken over") as raised:
+        serve_here(quiet_settings(tmp_path), ScriptedSource(whole_run()))
+    assert raised.value.exit_code == 75
+    assert len(published) == 1
+    assert path.read_bytes() == published[0]
+    assert "could not be written" not in caplog.text
+    assert not list(tmp_path.glob(".status.json.*"))

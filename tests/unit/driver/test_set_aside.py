@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mimyria.errors import OutputError
+from mimyria.errors import LockedError, OutputError
 from mimyria.frame import Frame
 from mimyria_driver import setaside
 from mimyria_driver.pending import Pending
@@ -70,6 +70,28 @@ def test_frames_behind_those_that_are_put_aside_again_stay(aside, tmp_path):
     assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
 
 
+def test_frames_that_another_driver_has_set_aside_stay(aside, tmp_path):
+    taken_over = []
+
+    def guard():
+        if taken_over:
+            raise LockedError("another driver has taken over")
+
+    late = SetAside(tmp_path, guard)
+    late.put([pending(step) for step in (2, 3)], told=1, n_records=7)
+    aside.put([pending(step) for step in range(5)], told=3, n_records=7)
+    taken_over.append(True)
+    assert late.safe(3)
+    for change in (
+        late.checked,
+        lambda: late.went_back(3),
+        lambda: late.put([pending(4)], told=3, n_records=7),
+    ):
+        with pytest.raises(LockedError):
+            change()
+    assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
+
+
 def test_file_that_had_no_room_is_written_before_the_end(tmp_path, monkeypatch, caplog):
     set_aside = SetAside(tmp_path)
     with monkeypatch.context() as patch:
@@ -81,7 +103,7 @@ def test_file_that_had_no_room_is_written_before_the_end(tmp_path, monkeypatch, 
     assert [p.frame.step for p in SetAside(tmp_path).restore(Session())] == [2, 3, 4]
 
 
-def full(path, content):
+def full(path, content, confirm):
     raise OutputError(f"cannot write {path}: No space left on device.")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mimyria.errors import LockedError
 from mimyria.spectra.convergence import BandError
 from mimyria_driver import cli
 from mimyria_driver.events import EventLog
@@ -214,9 +215,22 @@ def test_clock_that_is_set_makes_no_status_stale(tmp_path, monkeypatch):
 
 def test_process_that_leaves_says_so_in_its_status(tmp_path):
     write(tmp_path, BUSY)
-    leave_status(tmp_path, "stopped", "left")
+    leave_status(tmp_path, "stopped", "left", lambda: None)
     status = read_status(tmp_path)
     assert (status["state"], status["message"]) == ("stopped", "left")
+    assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_process_that_was_overtaken_leaves_the_status_of_the_other(tmp_path):
+    write(tmp_path, BUSY)
+    before = (tmp_path / "status.json").read_bytes()
+
+    def overtaken():
+        raise LockedError("another driver has taken over")
+
+    with pytest.raises(LockedError):
+        leave_status(tmp_path, "stopped", "left", overtaken)
+    assert (tmp_path / "status.json").read_bytes() == before
     assert os.listdir(tmp_path) == ["status.json"]
 
 

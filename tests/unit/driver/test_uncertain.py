@@ -11,6 +11,7 @@ import pytest
 
 from mimyria.contributions import Sample
 from mimyria.currents import Currents
+from mimyria.errors import LockedError
 from mimyria.frame import Frame
 from mimyria.io import read_extxyz
 from mimyria_driver.journal import JOURNAL_NAME, Journal, read_journal
@@ -59,6 +60,22 @@ def test_uncertain_frames_are_counted_said_once_and_kept(tmp_path, caplog):
     np.testing.assert_array_equal(found.frame.cell, frame_of(0).cell)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "step 0 is unlike what the networks were trained on" in caplog.text
+
+
+def test_frames_that_another_driver_has_kept_stay(tmp_path):
+    """One that stood still and was overtaken knows frames that came before."""
+    watcher(tmp_path).look(frame_of(5000), 3.5)
+
+    def overtaken():
+        raise LockedError("another driver has taken over")
+
+    late = watcher(tmp_path)
+    with pytest.raises(LockedError):
+        late.look(frame_of(0), 2.5, overtaken)
+    with pytest.raises(LockedError):
+        late.write(overtaken)
+    assert kept(tmp_path) == {5000: 3.5}
+    assert [path.name for path in tmp_path.iterdir()] == [UNCERTAIN_NAME]
 
 
 def test_of_close_frames_the_worst_stays(tmp_path):
