@@ -25,6 +25,12 @@ export function fixed(value, digits = 0) {
   return value == null || !Number.isFinite(value) ? "–" : value.toFixed(digits).replace("-", "−");
 }
 
+/** A number of frames.
+ * @param {number} count */
+export function frames(count) {
+  return count === 1 ? "1 frame" : `${count} frames`;
+}
+
 /** So many significant digits, no exponent where it can be helped.
  * @param {number|null|undefined} value @param {number} digits */
 export function significant(value, digits = 3) {
