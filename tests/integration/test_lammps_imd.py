@@ -172,6 +172,22 @@ def test_a_slow_driver_loses_nothing_and_lammps_pauses(
     assert [each.frame.step for each in frames] == list(range(4, 1201, 4))
 
 
+def test_lammps_that_ends_while_the_driver_stands_still_loses_nothing(
+    start: Callable[..., None], port: int
+) -> None:
+    """More frames than the buffer of one end holds, and a PAUSE that none reads."""
+    n_frames = 300
+    start(steps=STRIDE * n_frames)
+    source = open_source(port, most=8)
+    events = collect(source, 8)
+    time.sleep(1.0)
+    frames = frames_of(events + collect(source))
+    source.close()
+    assert [each.frame.step for each in frames] == [
+        STRIDE * (each + 1) for each in range(n_frames)
+    ]
+
+
 def test_a_paused_lammps_makes_no_steps(start: Callable[..., None], port: int) -> None:
     start(steps=100_000)
     source = open_source(port, most=8)

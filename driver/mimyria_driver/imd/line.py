@@ -19,6 +19,8 @@ __all__ = ["Line", "parse_address"]
 _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1 << 16
+_MOST_BYTES: Final = 1 << 24
+"""More than the buffers of both ends hold."""
 _CONNECT_TIMEOUT: Final = 1.0  # s
 _SEND_TIMEOUT: Final = 1.0  # s; messages of a client have 8 bytes
 _COMPLAIN_INTERVAL: Final = 60.0  # s between two lines about an engine that is away
@@ -89,6 +91,16 @@ class Line(Redialling):
         except OSError as error:
             _log.debug("the IMD server is gone: %s", error)
             return b""
+
+    def read_all(self) -> bytes:
+        """All bytes that are there, for an end that sends no faster than this reads."""
+        data = bytearray()
+        while len(data) < _MOST_BYTES:
+            piece = self.read()
+            if not piece:  # that it is closed shows with the next `read`, too
+                break
+            data += piece
+        return bytes(data)
 
     def send(self, data: bytes) -> None:
         """Send a message; that the engine is gone shows when it is read from."""

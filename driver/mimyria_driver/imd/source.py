@@ -112,6 +112,8 @@ class ImdSource:
             events += self._release()
             while not (events or self._is_waiting) and self._hear():
                 events += self._release()
+            if not self._paused and len(self._under_way) >= self._most:
+                events += self._pause()
         except MimyriaError as error:
             self._failure = error
         if self._failure is not None and not (events or self._offered or self._queue):
@@ -171,6 +173,11 @@ class ImdSource:
         data = self._line.read()
         if data is None:
             return False
+        self._understand(data)
+        return True
+
+    def _understand(self, data: bytes) -> None:
+        """Take in what was read; nothing, where the connection is closed."""
         try:
             if not data:
                 self._leave()
@@ -185,7 +192,6 @@ class ImdSource:
                     break
         except MimyriaError as error:
             self._failure = error
-        return True
 
     def _leave(self) -> None:
         """The engine has closed the connection: at its end, or before it."""
@@ -216,10 +222,20 @@ class ImdSource:
             else:
                 self._over = True
             events.append(event)
-        if not self._paused and len(self._under_way) >= self._most:
-            self._paused = True
-            self._line.send(message(Kind.PAUSE))
         return events
+
+    def _pause(self) -> list[Event]:
+        """Take what the line holds, and only then tell the engine to pause.
+
+        An engine that has ended meanwhile does not read this any more, and its system
+        answers by throwing away what has not been read here.
+        """
+        data = self._line.read_all()
+        self._paused = True
+        self._line.send(message(Kind.PAUSE))
+        if data:
+            self._understand(data)
+        return self._release()
 
     def _begin(self, first: Frame) -> None:
         self._queue += [Started(self._description), Arrived(first, -1)]
