@@ -233,7 +233,7 @@ class ImdSource:
         data = self._line.read_all()
         self._paused = True
         self._line.send(message(Kind.PAUSE))
-        if data:
+        if data and self._failure is None:
             self._understand(data)
         return self._release()
 

@@ -238,6 +238,25 @@ def test_an_engine_that_dies_within_a_frame_is_waited_for(server, caplog):
     ]
 
 
+def test_no_frame_behind_a_bad_one_is_given(server, monkeypatch):
+    """Nor those that come while the engine is told to pause."""
+    given, receive = [], server.source.receive
+
+    def watched():
+        found = receive()
+        given.extend(found)
+        return found
+
+    monkeypatch.setattr(server.source, "receive", watched)
+    frames = {step: in_picoseconds(step) for step in range(4, 401, 4)}
+    late = struct.pack(">ddq", 5e-4, 9.0, 84)
+    frames[84] = frames[84].replace(struct.pack(">ddq", 5e-4, 5e-4 * 84, 84), late)
+    with pytest.raises(FrameError):
+        server.send(GROMACS + b"".join(frames.values()))
+    steps = [each.frame.step for each in given if isinstance(each, Arrived)]
+    assert steps == list(range(4, 84, 4))
+
+
 def test_a_run_of_a_single_frame_is_one(server):
     started, only, ended = server.send(GROMACS + in_picoseconds(4))
     assert isinstance(started, Started)
