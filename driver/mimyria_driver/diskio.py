@@ -17,9 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mimyria.errors import OutputError
+from mimyria.files import replace_file
+
 __all__ = [
     "is_full",
     "overwrite",
+    "put",
     "rewrite",
     "same_file",
     "sync_file",
@@ -74,6 +78,30 @@ def same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return False
+
+
+def put(
+    path: Path,
+    data: bytes,
+    confirm: Callable[[], None] | None = None,
+    *,
+    private: bool = False,
+    durable: bool = True,
+) -> None:
+    """Replace a small file as `replace_file` does; without room, in its own place.
+
+    Raises:
+        OutputError: neither can be done.
+    """
+    try:
+        replace_file(path, data, confirm, private=private, durable=durable)
+    except OutputError as error:
+        if confirm is not None:
+            confirm()
+        try:
+            overwrite(path, data)
+        except OSError:
+            raise error from None
 
 
 def overwrite(path: Path, data: bytes) -> None:

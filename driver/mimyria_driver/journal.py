@@ -30,7 +30,7 @@ from mimyria.files import replace_file
 from mimyria_driver import diskio
 from mimyria_driver.durablemark import DurableMark
 from mimyria_driver.identity import Identity, header_key, pack_header, read_header
-from mimyria_driver.ownership import lock_folder
+from mimyria_driver.ownership import lock_folder, no_guard
 from mimyria_driver.reading import check_records, read_journal
 from mimyria_driver.records import Record, pack_record
 from mimyria_driver.scanning import FRAME, ROLLBACK
@@ -74,7 +74,7 @@ class Journal:
         self.n_records = 0
         self.unsynced_since = 0.0
         self.sync_seconds = 0.0
-        self.guard: Callable[[], None] = _no_guard
+        self.guard: Callable[[], None] = no_guard
         self._descriptor = descriptor
         self._end = 0
         self._mark: DurableMark
@@ -295,10 +295,6 @@ class Journal:
         self._durable_end = self._end
         self._unsynced.clear()
         self._failed = None
-
-
-def _no_guard() -> None:
-    """Nobody else can have the folder."""
 
 
 def _no_room(path: Path, error: OSError) -> DiskFullError:

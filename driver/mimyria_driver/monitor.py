@@ -25,6 +25,7 @@ from mimyria.errors import LockedError, one_line
 from mimyria_driver.conditions import Limits, conditions
 from mimyria_driver.course import Course
 from mimyria_driver.events import EventLog
+from mimyria_driver.ownership import no_guard
 from mimyria_driver.snapshot import Snapshot
 from mimyria_driver.status import (
     SCHEMA_VERSION,
@@ -48,10 +49,6 @@ _STATUS_SECONDS: Final = 2.0
 _REDRAW_SECONDS: Final = 0.25
 
 _log = logging.getLogger(__name__)
-
-
-def _no_guard() -> None:
-    """For a folder that nobody else can have."""
 
 
 class _Console(Console):
@@ -102,9 +99,9 @@ class Monitor:
         self._next_report = 0.0
         self._next_status = 0.0
         self._failed: set[str] = set()  # what is not shown now
-        self._guard: Callable[[], None] = _no_guard
+        self._guard: Callable[[], None] = no_guard
 
-    def begin(self, guard: Callable[[], None] = _no_guard) -> None:
+    def begin(self, guard: Callable[[], None] = no_guard) -> None:
         """The run folder is ours from now on.
 
         Args:

@@ -22,13 +22,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from mimyria.errors import JournalError, LockedError, MimyriaError
-from mimyria.files import remove_partials, replace_file
-from mimyria_driver.diskio import overwrite
+from mimyria.errors import JournalError, LockedError, OutputError
+from mimyria.files import remove_partials
+from mimyria_driver.diskio import put
 from mimyria_driver.folders import check_folder
 from mimyria_driver.surroundings import boot_id, process_runs
 
-__all__ = ["EPOCH_NAME", "LEASE_NAME", "Ownership", "lock_folder"]
+__all__ = ["EPOCH_NAME", "LEASE_NAME", "Ownership", "lock_folder", "no_guard"]
 
 LOCK_NAME: Final = "lock"
 LEASE_NAME: Final = "lease.json"
@@ -163,6 +163,10 @@ class Ownership:
         self._lock = -1
 
 
+def no_guard() -> None:
+    """In the place of `Ownership.check` where nobody else can have the folder."""
+
+
 def lock_folder(folder: Path) -> int:
     """Take the single-writer lock of a run folder, on this machine.
 
@@ -202,16 +206,12 @@ def lock_folder(folder: Path) -> int:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Replace a small file; where there is no room, in its own place."""
     try:
-        replace_file(path, content)
-    except MimyriaError as error:
-        try:
-            overwrite(path, content)
-        except OSError:
-            raise JournalError(
-                f"{path.parent}: the run folder cannot be used: {error}"
-            ) from error
+        put(path, content)
+    except OutputError as error:
+        raise JournalError(
+            f"{path.parent}: the run folder cannot be used: {error}"
+        ) from error
 
 
 def _read_epoch(folder: Path) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from mimyria.errors import MimyriaError, OutputError
 from mimyria.files import replace_file
 from mimyria.frame import Beads, Frame
+from mimyria_driver.ownership import no_guard
 from mimyria_driver.pending import Pending
 from mimyria_driver.session import Session
 from mimyria_driver.sources import Arrived
@@ -54,7 +55,7 @@ class SetAside:
             more; None: it has.
     """
 
-    def __init__(self, folder: Path, guard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, folder: Path, guard: Callable[[], None] = no_guard) -> None:
         """Look at nothing yet.
 
         Args:

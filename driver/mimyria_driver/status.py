@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from mimyria.errors import OutputError
-from mimyria.files import replace_file
-from mimyria_driver.diskio import overwrite
+from mimyria_driver.diskio import put
 from mimyria_driver.snapshot import LIVE
 from mimyria_driver.surroundings import boot_id
 
@@ -52,7 +51,7 @@ def write_status(
         confirm: called just before it takes its place; raises if it must not.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
     _put(directory / STATUS_NAME, plain(document), confirm)
 
@@ -114,18 +113,10 @@ def _put(
     document: Any,  # noqa: ANN401 (JSON)
     confirm: Callable[[], None],
 ) -> None:
-    """Replace the file as a whole, or overwrite it where there is no room.
-
-    It fills whole blocks, so that where no second file fits beside it, it goes into its
-    own place, which needs no room.
-    """
+    """It fills whole blocks, so that to put it in its own place needs no room."""
     data = json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"
     data += b" " * (-len(data) % _BLOCK)
-    try:
-        replace_file(path, data, confirm, private=True, durable=False)
-    except OutputError:
-        confirm()
-        overwrite(path, data)
+    put(path, data, confirm, private=True, durable=False)
 
 
 def _age(document: Mapping[str, Any]) -> float:

@@ -5,7 +5,7 @@
  * others. Where nobody answers, the page keeps what it has, says so, and asks again. */
 import { Chart } from "./charts.js";
 import { at, make, showBands, showChecks, showConvergence, showEvents } from "./tables.js";
-import { ago, duration, fixed, frames, percent, shortName, significant, spectrumName, unitText } from "./words.js";
+import { ago, counted, duration, fixed, percent, shortName, significant, spectrumName, unitText } from "./words.js";
 
 const EVERY = 2000;
 const PATIENCE = 20000;
@@ -131,9 +131,9 @@ function showTiles(status) {
   const tiles = [];
   if (status) {
     const up = state.driver === "up";
-    tiles.push(tile("Simulated", `${fixed(status.sampled, status.sampled < 100 ? 2 : 0)} ps`, frames(status.durable), status.progress));
+    tiles.push(tile("Simulated", `${fixed(status.sampled, status.sampled < 100 ? 2 : 0)} ps`, counted(status.durable, "frame"), status.progress));
     tiles.push(tile("Frames per second", up ? fixed(status.rate, 1) : "–", up && status.time_per_day ? `${significant(status.time_per_day, 3)} ns a day` : "not running"));
-    tiles.push(tile("Lag", frames(status.in_flight), !up ? "not running" : status.engine_waits ? "the engine waits for the networks" : "keeping up"));
+    tiles.push(tile("Lag", counted(status.in_flight, "frame"), !up ? "not running" : status.engine_waits ? "the engine waits for the networks" : "keeping up"));
     const targets = Object.entries(status.targets ?? {}).map(([n, t]) => `${spectrumName(n)} ± ${percent(Number(t))}`).join(", ");
     tiles.push(tile("Time left", worstLeft(status) || (status.state === "ended" ? "ended" : "–"), targets ? `to ${targets}` : ""));
     for (const [name, error] of Object.entries(status.errors ?? {})) {
@@ -141,7 +141,7 @@ function showTiles(status) {
       const done = target ? Math.min(1, (target / Number(error)) ** 2) : null;
       tiles.push(tile(`Error ${spectrumName(name)}`, `± ${percent(Number(error))}`, target ? `wanted ${percent(target)}` : "", done));
     }
-    tiles.push(tile("Temperature", `${fixed(status.temperature)} K`, status.segments > 1 ? `${status.segments} segments, ${frames(status.missing)} missing` : "kinetic mean"));
+    tiles.push(tile("Temperature", `${fixed(status.temperature)} K`, status.segments > 1 ? `${status.segments} segments, ${counted(status.missing, "frame")} missing` : "kinetic mean"));
   }
   at("tiles").replaceChildren(...tiles);
 }
@@ -163,13 +163,13 @@ function showAbout(status) {
     if (status.job) rows.push(["Job", `${status.job.id}${status.job.seconds_left == null ? "" : `, ends in ${duration(status.job.seconds_left)}`}`]);
     if (status.disk?.hours_to_full != null) rows.push(["Disk", `full in ${duration(3600 * status.disk.hours_to_full)}`]);
     rows.push(["Journal", `${fixed((status.journal_bytes ?? 0) / 1e6, 1)} MB`]);
-    if (status.uncertain) rows.push(["Uncertain", frames(status.uncertain)]);
-    if (status.unusual) rows.push(["Unusual", frames(status.unusual)]);
+    if (status.uncertain) rows.push(["Uncertain", counted(status.uncertain, "frame")]);
+    if (status.unusual) rows.push(["Unusual", counted(status.unusual, "frame")]);
     if (status.restarts) rows.push(["Restarts", `${status.restarts} of the evaluator`]);
     rows.push(["Last step", String(status.step)]);
     rows.push(["Host", String(status.host ?? "–")], ["Version", `mimyria ${status.version}`], ["Run", String(status.run_id || "–")]);
   }
-  if (data?.spectra) rows.push(["Result", `${frames(data.n_samples)}, ${significant(data.picoseconds, 4)} ps, ${data.window} window, ${significant(data.temperature, 4)} K`]);
+  if (data?.spectra) rows.push(["Result", `${counted(data.n_samples, "frame")}, ${significant(data.picoseconds, 4)} ps, ${data.window} window, ${significant(data.temperature, 4)} K`]);
   at("about").replaceChildren(...rows.flatMap(([n, t]) => [make("dt", {}, n), make("dd", {}, t)]));
 }
 

@@ -17,7 +17,7 @@ export function ago(seconds) {
     seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"]
     : seconds < 172800 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
   const whole = Math.round(Number(number));
-  return `${whole} ${unit}${whole === 1 ? "" : "s"} ago`;
+  return `${counted(whole, String(unit))} ago`;
 }
 
 /** @param {number|null|undefined} value @param {number} digits */
@@ -25,10 +25,9 @@ export function fixed(value, digits = 0) {
   return value == null || !Number.isFinite(value) ? "–" : value.toFixed(digits).replace("-", "−");
 }
 
-/** A number of frames.
- * @param {number} count */
-export function frames(count) {
-  return count === 1 ? "1 frame" : `${count} frames`;
+/** So many of them. @param {number} number @param {string} word */
+export function counted(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
 /** So many significant digits, no exponent where it can be helped.
